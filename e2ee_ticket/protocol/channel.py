@@ -1,0 +1,370 @@
+"""The display channel: pairing, hello and sealed, the rules of both sides (spec/channel.md).
+
+Neither class does I/O or reads a clock: hellos and sealed are bytes that the caller carries, times
+are seconds that the caller reads. `TillChannel` decides whom to answer with what; `DisplayChannel`
+makes hellos and says what may be painted.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from e2ee_ticket.errors import AuthenticationError, LengthError
+from e2ee_ticket.protocol import link, noise, primitives
+from e2ee_ticket.protocol.content import Content
+from e2ee_ticket.protocol.secret import Opaque
+
+CHECK_LABEL = "dsp/v1 check"
+ID_LABEL = "dsp/v1 id"
+READ_LABEL = "dsp/v1 read"
+PSK_LABEL = "dsp/v1 psk"
+PROLOGUE = b"dsp/v1"
+MAGIC = b"dsp/v1\r\n"
+
+HELLO_SIZE = 80
+SEALED_SIZE = 512
+SESSION_SIZE = 32
+NO_SESSION = bytes(SESSION_SIZE)
+
+HELLO_LIFE_SECONDS = 35.0
+THANKS_SECONDS = 10
+LIVE_SECONDS = 120
+UNSHOWN_SECONDS = 3.0
+LISTENING_SECONDS = 30.0
+DISPLAY_COUNT_MAX = 4
+_REMEMBERED = 10_000
+
+
+class PairingSecret(Opaque):
+    """P: the random bytes that a till and its display share."""
+
+    __slots__ = ()
+
+    @property
+    def cid(self) -> str:
+        """Cid = K_P("dsp/v1 id")[0:16], as 32 hex digits: the channel's name at the relay."""
+        return primitives.derive(self._bytes, ID_LABEL)[:16].hex()
+
+    def read_token(self) -> bytes:
+        """Rtok = K_P("dsp/v1 read"): proves the right to say hello."""
+        return primitives.derive(self._bytes, READ_LABEL)
+
+    def psk(self) -> bytes:
+        """Psk = K_P("dsp/v1 psk"): the handshake's pre-shared key."""
+        return primitives.derive(self._bytes, PSK_LABEL)
+
+
+class WriteToken(Opaque):
+    """wtok: 32 random bytes that the till alone has; proves the right to answer (C5)."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PairingLink:
+    """The display page's address and P. It shows its digits only by `reveal()`."""
+
+    page: str
+    secret: PairingSecret
+
+    def __post_init__(self) -> None:
+        if not link.is_origin(self.page):
+            message = "a page's origin is https://host or https://host:port, in lower case"
+            raise ValueError(message)
+
+    @classmethod
+    def parse(cls, text: str) -> "PairingLink":
+        """Read a pairing link.
+
+        Raises:
+            DamagedError: not a pairing link (C3).
+        """
+        origin, fragment = link.split(text, "/d")
+        return cls(origin, PairingSecret(link.parse_fragment(fragment, CHECK_LABEL)))
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the digits."""
+        return self.page + "/d#"
+
+    def digits(self) -> str:
+        """Reveal the 85 digits, to be typed into a display (C4)."""
+        return link.format_digits(self.secret.reveal(), CHECK_LABEL)
+
+    def reveal(self) -> str:
+        """Write the whole link, pairing secret included."""
+        return self.prefix + self.digits()
+
+
+def registration(secret: PairingSecret, token: WriteToken) -> bytes:
+    """The 72 bytes that register a channel (spec/relay.md, PUT /v1/c/{cid})."""
+    return MAGIC + primitives.sha256(secret.read_token()) + primitives.sha256(token.reveal())
+
+
+def hello_id(hello: bytes) -> str:
+    """Hid = hex(SHA-256(hello)[0:16])."""
+    return primitives.sha256(hello)[:16].hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One sealed for one hello; the same bytes however often it is sent (C8)."""
+
+    hid: str
+    sealed: bytes = field(repr=False)
+    session: bytes = field(repr=False)
+
+
+@dataclass(slots=True)
+class _Shown:
+    """A content that was presented, and what became of it."""
+
+    content: Content
+    until: float = math.inf
+    delivered_at: float | None = None
+    shown: bool = False
+
+    def payload(self, now: float) -> bytes:
+        if self.content.kind != "ticket":
+            return self.content.to_payload()
+        return self.content.to_payload(max(1, math.ceil(self.until - now)))
+
+
+class TillChannel:
+    """The till's rules (C31 to C37). All times are seconds of one monotonic clock."""
+
+    def __init__(self, secret: PairingSecret, idle: Content, *, display_count: int = 1) -> None:
+        """Begin with idle as the present state.
+
+        Raises:
+            ValueError: `idle` is not idle, or the display count is not 1 to 4.
+        """
+        if idle.kind != "idle" or not 1 <= display_count <= DISPLAY_COUNT_MAX:
+            message = "a channel begins idle and has 1 to 4 displays"
+            raise ValueError(message)
+        self._psk = secret.psk()
+        self._display_count = display_count
+        self._idle = _Shown(idle)
+        self._present = self._idle
+        self._sessions: OrderedDict[bytes, _Shown] = OrderedDict()
+        self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self._done: OrderedDict[str, None] = OrderedDict()
+        self._crowded_since: float | None = None
+        self.display_seen = False
+
+    @property
+    def present(self) -> Content:
+        """The present state."""
+        return self._present.content
+
+    @property
+    def shown(self) -> bool:
+        """Whether a later hello named a session that carried the present state (C36)."""
+        return self._present.shown
+
+    def show(self, content: Content, now: float) -> None:
+        """Change the present state; then judge every live hello anew (C33)."""
+        if content.kind == "idle":
+            if content != self._idle.content:
+                self._idle = _Shown(content)
+            self._present = self._idle
+        else:
+            until = now + content.seconds if content.kind == "ticket" else math.inf
+            self._present = _Shown(content, until)
+
+    def tick(self, now: float) -> bool:
+        """End a ticket whose seconds are over; tell whether it ended just now."""
+        if now < self._present.until:
+            return False
+        self._present = self._idle
+        return True
+
+    def unshown(self, now: float) -> bool:
+        """Whether the cashier is to be warned: delivered 3 s ago, and not shown (C37)."""
+        at = self._present.delivered_at
+        return at is not None and not self._present.shown and now - at >= UNSHOWN_SECONDS
+
+    def crowded(self, now: float) -> bool:
+        """Whether another screen has been listening for 30 s (C35)."""
+        return self._crowded_since is not None and now - self._crowded_since >= LISTENING_SECONDS
+
+    def answer(self, hellos: Sequence[bytes], now: float) -> list[Answer]:
+        """Judge the live hellos and return an answer for each that is to have one now.
+
+        A hello that breaks the specification is not ours and gets none. An answer whose fate is
+        unknown is returned again, with the same bytes.
+        """
+        self.tick(now)
+        opened = [(hello, responder) for hello in hellos if (responder := self._open(hello))]
+        self.display_seen = self.display_seen or bool(opened)
+        for _, responder in opened:
+            named = self._sessions.get(responder.payload)
+            if named is not None:
+                named.shown = True  # C36
+        crowded = self._count(opened) > self._display_count
+        if not crowded:
+            self._crowded_since = None
+        elif self._crowded_since is None:
+            self._crowded_since = now
+        answers = []
+        for hello, responder in opened:
+            hid = hello_id(hello)
+            if hid in self._done:
+                continue
+            known = self._sessions.get(responder.payload)
+            due = self._idle if known is None or crowded else self._present  # C32, C34
+            if hid in self._answers:
+                answers.append(self._answers[hid])
+            elif known is not due:  # C31: a current hello waits
+                sealed = self._seal(hid, responder, due, now)
+                if sealed is not None:
+                    answers.append(sealed)
+        return answers
+
+    def delivered(self, answer: Answer, now: float) -> None:
+        """The relay took the answer: 204, or 409 `answered` after a repetition."""
+        self._finish(answer)
+        carried = self._sessions.get(answer.session)
+        if carried is not None and carried.delivered_at is None:
+            carried.delivered_at = now
+
+    def lost(self, answer: Answer) -> None:
+        """The hello had gone before the answer came: 404 `hello-gone`."""
+        self._finish(answer)
+
+    def _finish(self, answer: Answer) -> None:
+        self._answers.pop(answer.hid, None)
+        self._done[answer.hid] = None
+        _trim(self._done)
+
+    def _open(self, hello: bytes) -> noise.Responder | None:
+        try:
+            return read_hello(self._psk, hello)
+        except (AuthenticationError, LengthError):
+            return None
+
+    def _count(self, opened: list[tuple[bytes, noise.Responder]]) -> int:
+        """C34: hellos that name the same session of this process are one display."""
+        named = {responder.payload for _, responder in opened}
+        ours = {session for session in named if session in self._sessions}
+        return len(ours) + sum(responder.payload not in ours for _, responder in opened)
+
+    def _seal(self, hid: str, responder: noise.Responder, due: _Shown, now: float) -> Answer | None:
+        private = primitives.random_bytes(noise.EPHEMERAL_SIZE)
+        try:
+            sealed, session = responder.seal(private, due.payload(now))
+        except AuthenticationError:  # C11
+            return None
+        self._sessions[session] = due
+        _trim(self._sessions)
+        answer = self._answers[hid] = Answer(hid, sealed, session)
+        _trim(self._answers)
+        return answer
+
+
+def _trim(mapping: OrderedDict[Any, Any]) -> None:
+    while len(mapping) > _REMEMBERED:
+        mapping.popitem(last=False)
+
+
+def read_hello(psk: bytes, hello: bytes) -> noise.Responder:
+    """Open a hello; its payload is the session that the display accepted last.
+
+    Raises:
+        LengthError: not 80 bytes (C10).
+        AuthenticationError: the tag does not verify (C12).
+    """
+    if len(hello) != HELLO_SIZE:
+        raise LengthError("a hello has 80 bytes")
+    return noise.Responder(PROLOGUE, psk, hello)
+
+
+def make_hello(psk: bytes, private: bytes, last: bytes) -> noise.Initiator:
+    """Make a hello from an ephemeral private key and the last session, 32 bytes each (C6)."""
+    return noise.Initiator(PROLOGUE, psk, private, last)
+
+
+def read_sealed(initiator: noise.Initiator, sealed: bytes) -> tuple[Content, bytes]:
+    """Open a sealed and return its content and its session.
+
+    Raises:
+        LengthError: not 512 bytes (C10).
+        AuthenticationError: a low-order key (C11), or the tag does not verify (C12).
+        FramingError: C13, C14.
+    """
+    if len(sealed) != SEALED_SIZE:
+        raise LengthError("a sealed has 512 bytes")
+    payload, session = initiator.read(sealed)
+    return Content.from_payload(payload), session
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Two clocks read at one moment, in seconds; a display may have no monotonic one."""
+
+    wall: float
+    monotonic: float | None = None
+
+
+class DisplayChannel:
+    """The display's rules (C7, C20 to C27), as the display page has them."""
+
+    def __init__(self, secret: PairingSecret) -> None:
+        self._psk = secret.psk()
+        self._last = NO_SESSION
+        self._pending: tuple[noise.Initiator, Reading] | None = None
+        self._accepted: Reading | None = None
+        self._idle = Content.idle()
+        self._content = self._idle
+
+    def hello(self, now: Reading) -> bytes:
+        """Make a hello with a fresh key (C7); the one before is discarded."""
+        private = primitives.random_bytes(noise.EPHEMERAL_SIZE)
+        initiator = make_hello(self._psk, private, self._last)
+        self._pending = (initiator, now)
+        return initiator.hello
+
+    def accept(self, sealed: bytes, now: Reading) -> Content:
+        """Read the answer to the hello that waits; the key is erased whatever comes of it.
+
+        Raises:
+            ProtocolError: as `read_sealed`; LengthError also where no hello waits (C20, C21).
+        """
+        pending, self._pending = self._pending, None
+        if pending is None or _elapsed(pending[1], now) > HELLO_LIFE_SECONDS:
+            raise LengthError("no hello waits for this")
+        content, self._last = read_sealed(pending[0], sealed)
+        if content.kind == "idle":
+            self._idle = content
+        self._content = content
+        self._accepted = now
+        return content
+
+    def hide(self) -> None:
+        """The page was hidden or left: blank, erase, forget the last session (C21, C22)."""
+        self._pending = None
+        self._last = NO_SESSION
+        self._content = self._idle
+
+    def painted(self, now: Reading) -> Content:
+        """What may be on the screen at this moment (C23, C40)."""
+        seconds = {
+            "ticket": self._content.seconds,
+            "thanks": THANKS_SECONDS,
+            "live": LIVE_SECONDS,
+        }.get(self._content.kind, math.inf)
+        if self._accepted is not None and _elapsed(self._accepted, now) >= seconds:
+            self._content = self._idle
+        return self._content
+
+
+def _elapsed(then: Reading, now: Reading) -> float:
+    """C20, C21: the larger of both clocks; for ever when the wall clock jumped backwards."""
+    wall = now.wall - then.wall
+    if wall < 0:
+        return math.inf
+    if then.monotonic is None or now.monotonic is None:
+        return wall
+    return max(wall, now.monotonic - then.monotonic)

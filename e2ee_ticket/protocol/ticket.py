@@ -1,0 +1,142 @@
+"""The ticket: what the customer receives (spec/ticket.md, Ticket)."""
+
+import json
+import re
+from dataclasses import dataclass, field
+
+from e2ee_ticket.errors import FramingError, ReceiptError
+from e2ee_ticket.protocol import strict_json
+
+HEADER_MAX_SIZE = 4096
+PREFIX_SIZE = 8
+PARTS_MAX = 8
+RECEIPT_TYPE = "application/pdf"
+PREVIEW_TYPE = "image/png"
+
+TEXT_LIMITS = {"title": 200, "total": 64, "number": 64, "issued": 64, "lang": 35}
+NAME_LIMIT = 200
+TYPE_LIMIT = 100
+
+_UNSAFE_IN_A_NAME = re.compile(r'[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"*:<>?|]')
+
+
+def plain_name(name: str | None) -> str:
+    """Reduce a proposed file name to a plain one ending in `.pdf` (T37)."""
+    last = re.split(r"[/\\]", name or "")[-1]
+    stem = re.sub(r"\.pdf$", "", _UNSAFE_IN_A_NAME.sub("", last), flags=re.IGNORECASE)
+    return (stem.strip(" .")[:100].strip(" .") or "receipt") + ".pdf"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A receipt with what is shown beside it. Sizes and limits: spec/ticket.md, Ticket.
+
+    Attributes:
+        receipt: the PDF, byte for byte as the till delivered it.
+        name: the file name to propose.
+        title: the shop.
+        total: the amount, as the shop writes it.
+        number: the receipt's number.
+        issued: when, RFC 3339, for showing only.
+        lang: the receipt's language, BCP 47.
+        preview: a PNG picture of the receipt.
+    """
+
+    receipt: bytes = field(repr=False)
+    name: str = field(default="receipt.pdf", repr=False)
+    title: str | None = field(default=None, repr=False)
+    total: str | None = field(default=None, repr=False)
+    number: str | None = field(default=None, repr=False)
+    issued: str | None = field(default=None, repr=False)
+    lang: str | None = field(default=None, repr=False)
+    preview: bytes | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for name, limit in (*TEXT_LIMITS.items(), ("name", NAME_LIMIT)):
+            value = getattr(self, name)
+            if value is not None and len(value) > limit:
+                raise ReceiptError(f"the {name} is longer than {limit} characters")
+
+    def to_bytes(self) -> bytes:
+        """Write lengths, header and body, without the padding.
+
+        Raises:
+            ReceiptError: the texts together are too long (T13), or hold half a character.
+        """
+        header: dict[str, object] = {
+            name: getattr(self, name) for name in TEXT_LIMITS if getattr(self, name) is not None
+        }
+        parts: list[dict[str, object]] = [
+            {"type": RECEIPT_TYPE, "name": self.name, "length": len(self.receipt)}
+        ]
+        if self.preview is not None:
+            parts.append({"type": PREVIEW_TYPE, "length": len(self.preview)})
+        header["parts"] = parts
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":"))
+        try:
+            data = text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ReceiptError("a text of the ticket holds half a character") from None
+        if len(data) > HEADER_MAX_SIZE:
+            raise ReceiptError("the texts of the ticket are too long together")
+        body = self.receipt + (self.preview or b"")
+        return len(data).to_bytes(4) + len(body).to_bytes(4) + data + body
+
+    @classmethod
+    def from_bytes(cls, plaintext: bytes) -> "Ticket":
+        """Read a plaintext M, padding included.
+
+        Raises:
+            FramingError: T24 to T34.
+        """
+        header_size = int.from_bytes(plaintext[0:4])
+        body_size = int.from_bytes(plaintext[4:8])
+        end = PREFIX_SIZE + header_size + body_size
+        # T24: B - 76 is what a plaintext of B - 68 bytes holds beside its two lengths.
+        if header_size > HEADER_MAX_SIZE or end > len(plaintext):
+            raise FramingError("the lengths do not fit the envelope")
+        if plaintext.count(0, end) != len(plaintext) - end:  # T25
+            raise FramingError("the padding is not zeros")
+        header = strict_json.parse_object(plaintext[PREFIX_SIZE : PREFIX_SIZE + header_size])
+        texts = {  # T31
+            text: strict_json.read_text(header, text, limit) for text, limit in TEXT_LIMITS.items()
+        }
+        parts = _read_parts(header, plaintext[PREFIX_SIZE + header_size : end])
+        kind, name, receipt = parts[0]
+        if kind != RECEIPT_TYPE:  # T34
+            raise FramingError("the first part is not a receipt")
+        preview = next((body for kind, _, body in parts[1:] if kind == PREVIEW_TYPE), None)  # T12
+        return cls(
+            receipt=receipt,
+            name=plain_name(name),
+            title=texts["title"],
+            total=texts["total"],
+            number=texts["number"],
+            issued=texts["issued"],
+            lang=texts["lang"],
+            preview=preview,
+        )
+
+
+def _read_parts(header: dict[str, object], body: bytes) -> list[tuple[str, str | None, bytes]]:
+    """Cut the body into (type, name, bytes) as the header lists them (T31 to T33)."""
+    listed = header.get("parts")
+    if not isinstance(listed, list) or not 1 <= len(listed) <= PARTS_MAX:
+        raise FramingError("parts is not a list of one to eight parts")
+    parts = []
+    offset = 0
+    for part in listed:
+        if not isinstance(part, dict):
+            raise FramingError("a part is not an object")
+        kind = strict_json.read_text(part, "type", TYPE_LIMIT)
+        if kind is None:
+            raise FramingError("a part has no type")
+        name = strict_json.read_text(part, "name", NAME_LIMIT)
+        length = strict_json.read_integer(part, "length")
+        if length < 0:
+            raise FramingError("a part has a length below zero")
+        parts.append((kind, name, body[offset : offset + length]))
+        offset += length
+    if offset != len(body):
+        raise FramingError("the parts do not fill the body")
+    return parts

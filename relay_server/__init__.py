@@ -1,0 +1,1 @@
+"""The relay of e2ee-ticket: it carries envelopes that it cannot open (spec/relay.md)."""

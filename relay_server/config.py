@@ -1,0 +1,67 @@
+"""Everything about a relay that has a number, with its unit in its name (spec/relay.md)."""
+
+from dataclasses import dataclass
+
+MINUTE = 60
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The limits of one relay."""
+
+    open: bool = False
+    """Take tickets from anybody, within limits for each address (R12)."""
+
+    # Numbers of the protocol: the specification names them, tests make them smaller.
+    ttl_default_seconds: int = 72 * HOUR
+    ttl_min_seconds: int = MINUTE
+    ttl_max_seconds: int = 7 * DAY
+    opened_seconds: int = 24 * HOUR
+    received_seconds: int = 15 * MINUTE
+    tombstone_seconds: int = 8 * DAY
+    channel_idle_seconds: int = 90 * DAY
+    wait_max_seconds: int = 25
+    hello_wait_seconds: int = 25
+    answered_seconds: int = 60
+    hellos_live_max: int = 4
+
+    # Numbers of the machine.
+    stored_max_bytes: int = 256 * GIB
+    """The database grows no larger than this."""
+    disk_reserve_bytes: int = 64 * MIB
+    """Uploads are refused when less is free, so that state changes and sweeping always have room."""
+    cache_max_bytes: int = 64 * MIB
+    """Envelopes of the last minutes, kept in memory for their first download."""
+    reading_max_bytes: int = 256 * MIB
+    """Bodies that are being read at the same time."""
+    queue_max_bytes: int = 256 * MIB
+    """Envelopes that wait for the disk."""
+    waiting_max_requests: int = 200_000
+    body_seconds: int = 60
+    """A body that takes longer to arrive is refused."""
+    answer_seconds: int = 300
+    """A caller that takes longer to read its answer is cut off."""
+    idle_seconds: int = 130
+    """A connection without a request is closed; longer than common proxies keep theirs."""
+    linger_seconds: int = 5
+    """How long the rest of a refused body is read, so that the caller sees the refusal."""
+    sweep_seconds: int = 20
+    stop_seconds: float = 1.0
+    """How long a stopping relay waits for bodies that are still arriving."""
+
+    # Limits of an open relay for each address, and of every relay for each channel.
+    address_uploads_per_hour: int = 1_800
+    address_uploads_burst: int = 200
+    address_bytes_per_hour: int = 1 * GIB
+    address_bytes_burst: int = 128 * MIB
+    address_registrations_per_hour: int = 60
+    address_registrations_burst: int = 20
+    channel_hellos_per_minute: int = 600
+    channel_hellos_burst: int = 120
+    limited_max_entries: int = 200_000
+    """Addresses and channels whose recent use is remembered at the same time."""

@@ -1,0 +1,351 @@
+"""The requests of the HTTP interface (spec/relay.md), each: read it, call the rule, say what came of it.
+
+Nothing here knows how an answer looks on the wire; `headers.py` and `app.py` do.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from relay_server.channels import OFFER_SIZE, REGISTRATION_SIZE, SEALED_SIZE, Channels
+from relay_server.clock import Clock
+from relay_server.config import Config
+from relay_server.errors import (
+    AuthorizationError,
+    BadRequestError,
+    LengthRequiredError,
+    MethodError,
+    OverloadedError,
+    TooLargeError,
+    UnknownPathError,
+)
+from relay_server.limits import AddressLimits, Budget
+from relay_server.permits import Permits
+from relay_server.relay import (
+    ENVELOPE_MAX_SIZE,
+    STATE_BODY_MAX_SIZE,
+    TOKEN_SIZE,
+    WORDS,
+    Relay,
+    Status,
+)
+
+_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_TOKEN = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_WAIT = re.compile(r"[0-9]{1,2}", re.ASCII)
+_ID_SIZE = 32
+_MAX_FIELDS = 16
+
+
+class Reply(NamedTuple):
+    """What a handler has to say."""
+
+    status: int
+    body: bytes = b""
+    json: bool = False
+    headers: bytes = b""
+
+
+@dataclass(slots=True)
+class Services:
+    """Everything a handler may use."""
+
+    relay: Relay
+    channels: Channels
+    permits: Permits | None
+    addresses: AddressLimits | None
+    reading: Budget
+    config: Config
+    clock: Clock
+    stopping: bool = False
+    arriving: set[asyncio.Timeout] = field(default_factory=set)
+    """Bodies that are being read, to be cut off when the relay stops."""
+
+
+Handler = Callable[[Services, web.BaseRequest, tuple[bytes, ...]], Awaitable[Reply]]
+
+
+class Route(NamedTuple):
+    """A path of the interface, with its methods."""
+
+    template: str
+    methods: Mapping[str, Handler]
+
+
+class Match(NamedTuple):
+    """What a request asks for."""
+
+    route: Route
+    names: tuple[bytes, ...]
+
+
+# Tickets
+
+
+async def put_ticket(
+    services: Services, request: web.BaseRequest, names: tuple[bytes, ...]
+) -> Reply:
+    """Take an envelope (R30 to R42)."""
+    await _check_permit(services, request)
+    size = _length(request, ENVELOPE_MAX_SIZE)
+    services.relay.check_size(size)
+    ttl = services.relay.parse_ttl(request.headers.get("Ticket-TTL"))
+    if services.addresses is not None:
+        services.addresses.check_upload(_address(request), size)
+    with services.reading.take(size):
+        envelope = await _read(services, request, size)
+        created, status = await services.relay.upload(names[0], envelope, ttl)
+    return _status_reply(201 if created else 200, status)
+
+
+async def get_ticket(services: Services, _: web.BaseRequest, names: tuple[bytes, ...]) -> Reply:
+    """Give an envelope (R50 to R53)."""
+    return Reply(200, await services.relay.fetch(names[0]))
+
+
+async def post_state(
+    services: Services, request: web.BaseRequest, names: tuple[bytes, ...]
+) -> Reply:
+    """Raise a ticket's state (R60 to R69)."""
+    body = await _read(services, request, _length(request, STATE_BODY_MAX_SIZE))
+    await services.relay.change(names[0], body)
+    return Reply(204)
+
+
+async def get_state(
+    services: Services, request: web.BaseRequest, names: tuple[bytes, ...]
+) -> Reply:
+    """Tell the till how far its ticket has come (R70 to R73)."""
+    token = _token(request)
+    query = _query(request)
+    since = query.get("since")
+    if since is not None and since not in WORDS:
+        raise BadRequestError
+    wait = _wait(services, query, default=0)
+    return _status_reply(200, await services.relay.status(names[0], token, since, wait))
+
+
+# Channels
+
+
+async def put_channel(
+    services: Services, request: web.BaseRequest, names: tuple[bytes, ...]
+) -> Reply:
+    """Register a channel (R80 to R84)."""
+    await _check_permit(services, request)
+    body = await _read(services, request, _length(request, REGISTRATION_SIZE))
+    read_hash, write_hash = services.channels.parse_registration(body)
+    if services.addresses is not None:
+        services.addresses.check_registration(_address(request))
+    created = await services.channels.register(names[0], read_hash, write_hash)
+    return Reply(201 if created else 200)
+
+
+async def delete_channel(
+    services: Services, request: web.BaseRequest, names: tuple[bytes, ...]
+) -> Reply:
+    """Unpair (R85, R86)."""
+    await services.channels.unpair(names[0], _token(request))
+    return Reply(204)
+
+
+async def post_hello(
+    services: Services, request: web.BaseRequest, names: tuple[bytes, ...]
+) -> Reply:
+    """Let a display wait for its answer (R90 to R95)."""
+    body = await _read(services, request, _length(request, OFFER_SIZE))
+    sealed = await services.channels.offer(names[0], body)
+    return Reply(204) if sealed is None else Reply(200, sealed)
+
+
+async def get_hellos(
+    services: Services, request: web.BaseRequest, names: tuple[bytes, ...]
+) -> Reply:
+    """Give the till the live hellos, when they are not those it holds (R100 to R103)."""
+    token = _token(request)
+    wait = _wait(services, _query(request), default=services.config.wait_max_seconds)
+    known = _etags(request)
+    found = await services.channels.poll(names[0], token, known, wait)
+    if found is None:
+        name = next(iter(known))
+        return Reply(304, headers=b'ETag: "%s"\r\n' % name.encode())
+    name, hellos = found
+    return Reply(200, b"".join(hellos), headers=b'ETag: "%s"\r\n' % name.encode())
+
+
+async def put_sealed(
+    services: Services, request: web.BaseRequest, names: tuple[bytes, ...]
+) -> Reply:
+    """Give a hello its answer (R110 to R114)."""
+    token = _token(request)
+    sealed = await _read(services, request, _length(request, SEALED_SIZE))
+    await services.channels.answer(names[0], names[1], token, sealed)
+    return Reply(204)
+
+
+# About the relay
+
+
+async def get_info(services: Services, _: web.BaseRequest, __: tuple[bytes, ...]) -> Reply:
+    """Say what this relay is (R120)."""
+    config = services.config
+    info = {
+        "version": 1,
+        "mode": "open" if config.open else "closed",
+        "max_envelope": ENVELOPE_MAX_SIZE,
+        "ttl_default": config.ttl_default_seconds,
+        "ttl_max": config.ttl_max_seconds,
+    }
+    return Reply(200, json.dumps(info).encode(), json=True)
+
+
+# Which request is which
+
+TICKET = Route("/v1/t/{id}", {"GET": get_ticket, "HEAD": get_ticket, "PUT": put_ticket})
+TICKET_STATE = Route("/v1/t/{id}/state", {"GET": get_state, "POST": post_state})
+CHANNEL = Route("/v1/c/{cid}", {"DELETE": delete_channel, "PUT": put_channel})
+HELLOS = Route("/v1/c/{cid}/hello", {"GET": get_hellos, "POST": post_hello})
+HELLO = Route("/v1/c/{cid}/hello/{hid}", {"PUT": put_sealed})
+INFO = Route("/v1/info", {"GET": get_info, "HEAD": get_info})
+ROUTES = (TICKET, TICKET_STATE, CHANNEL, HELLOS, HELLO, INFO)
+
+_BY_FORM = {
+    ("t", ""): TICKET,
+    ("t", "/state"): TICKET_STATE,
+    ("c", ""): CHANNEL,
+    ("c", "/hello"): HELLOS,
+}
+
+
+def find_route(path: str) -> Match:
+    """Return the route of a path under /v1.
+
+    Raises:
+        UnknownPathError: there is none (R5).
+    """
+    kind, name, rest = path[4:5], path[6 : 6 + _ID_SIZE], path[6 + _ID_SIZE :]
+    if path[:4] == "/v1/" and path[5:6] == "/" and _ID.fullmatch(name):
+        route = _BY_FORM.get((kind, rest))
+        if route is not None:
+            return Match(route, (bytes.fromhex(name),))
+        if kind == "c" and rest[:7] == "/hello/" and _ID.fullmatch(rest[7:]):
+            return Match(HELLO, (bytes.fromhex(name), bytes.fromhex(rest[7:])))
+    if path == INFO.template:
+        return Match(INFO, ())
+    raise UnknownPathError
+
+
+def find_handler(route: Route, method: str) -> Handler:
+    """Return what answers a method on a route.
+
+    Raises:
+        MethodError: the route does not have it (R5).
+    """
+    handler = route.methods.get(method)
+    if handler is None:
+        raise MethodError(allow(route))
+    return handler
+
+
+def allow(route: Route) -> str:
+    """Return the methods of a route as a header lists them."""
+    return ", ".join(sorted({*route.methods, "OPTIONS"}))
+
+
+# Reading a request
+
+
+async def _check_permit(services: Services, request: web.BaseRequest) -> None:
+    if services.permits is not None:
+        await services.permits.check(_bearer(request))
+
+
+def _bearer(request: web.BaseRequest) -> str:
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    return credentials.strip() if scheme.lower() == "bearer" else ""
+
+
+def _token(request: web.BaseRequest) -> bytes:
+    token = _bearer(request)
+    if _TOKEN.fullmatch(token) is None:
+        raise AuthorizationError
+    assert len(token) == 2 * TOKEN_SIZE  # noqa: S101 - the expression above says so
+    return bytes.fromhex(token)
+
+
+def _query(request: web.BaseRequest) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(
+            request.rel_url.raw_query_string, keep_blank_values=True, max_num_fields=_MAX_FIELDS
+        )
+    except ValueError as error:
+        raise BadRequestError from error
+    query = dict(pairs)
+    if len(query) != len(pairs):
+        raise BadRequestError
+    return query
+
+
+def _wait(services: Services, query: Mapping[str, str], *, default: int) -> int:
+    text = query.get("wait")
+    if text is None:
+        return default
+    if _WAIT.fullmatch(text) is None or int(text) > services.config.wait_max_seconds:
+        raise BadRequestError
+    return int(text)
+
+
+def _etags(request: web.BaseRequest) -> dict[str, None]:
+    """Return the names that If-None-Match lists, in their order."""
+    listed = request.headers.get("If-None-Match", "").split(",")
+    return {item.strip().removeprefix("W/").strip('"'): None for item in listed if item.strip()}
+
+
+def _length(request: web.BaseRequest, most: int) -> int:
+    text = request.headers.get("Content-Length")
+    if text is None:
+        raise LengthRequiredError
+    size = int(text)  # the parser of requests has refused what is no number
+    if size > most:
+        raise TooLargeError
+    return size
+
+
+async def _read(services: Services, request: web.BaseRequest, size: int) -> bytes:
+    """Read a body of exactly this size; one that is cut off is never used."""
+    if (
+        request.headers.get("Expect", "").lower() == "100-continue"
+        and request.transport is not None
+    ):
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    if request.content.is_eof() and request.content.total_bytes == size:
+        return await request.content.read()
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(None) as limit:
+            services.arriving.add(limit)
+            timer = services.clock.call_later(
+                services.config.body_seconds, lambda: limit.reschedule(loop.time())
+            )
+            try:
+                return await request.content.readexactly(size)
+            finally:
+                timer.cancel()
+                services.arriving.discard(limit)
+    except TimeoutError as error:
+        raise (OverloadedError() if services.stopping else BadRequestError()) from error
+
+
+def _address(request: web.BaseRequest) -> str:
+    return request.remote or ""
+
+
+def _status_reply(code: int, status: Status) -> Reply:
+    body = b'{"state": "%s", "expires_in": %d}' % (status.word.encode(), status.expires_in)
+    return Reply(code, body, json=True)

@@ -1,0 +1,110 @@
+"""The static pages, for a relay that serves them itself (spec/relay.md, Pages).
+
+They are read once, at start, and served from memory.
+"""
+
+import gzip
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from relay_server.errors import StartError
+
+PATHS = {"/": "ticket.html", "/d": "display.html", "/selftest.html": "selftest.html"}
+UNKNOWN = "ticket.html"
+"""What any other path gets, with 404: the page then shows that the link is damaged."""
+
+_HEADERS = (
+    b"Content-Type: text/html; charset=utf-8\r\n"
+    b"Cache-Control: no-cache\r\n"
+    b"Vary: Accept-Encoding\r\n"
+    b"Referrer-Policy: no-referrer\r\n"
+    b"X-Content-Type-Options: nosniff\r\n"
+    b"X-Frame-Options: DENY\r\n"
+    b"Cross-Origin-Opener-Policy: same-origin\r\n"
+    b"Cross-Origin-Resource-Policy: same-origin\r\n"
+    b"Permissions-Policy: accelerometer=(), autoplay=(), camera=(), display-capture=(), "
+    b"geolocation=(), gyroscope=(), magnetometer=(), microphone=(), midi=(), payment=(), usb=()\r\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A page in one coding, ready to be sent."""
+
+    etag: str
+    headers: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page as it is, and compressed."""
+
+    plain: Form
+    zipped: Form
+
+    def form(self, accept_encoding: str) -> Form:
+        """Return the form that the caller can read."""
+        return self.zipped if _takes_gzip(accept_encoding) else self.plain
+
+
+class Pages:
+    """All pages, by path."""
+
+    def __init__(self, directory: Path) -> None:
+        """Read the pages.
+
+        Raises:
+            StartError: a page is missing.
+        """
+        self._pages = {path: _read(directory / name) for path, name in PATHS.items()}
+        self._unknown = _read(directory / UNKNOWN)
+
+    def find(self, path: str) -> tuple[int, str, Page]:
+        """Return status, template and page of a path outside /v1."""
+        page = self._pages.get(path)
+        return (404, "/*", self._unknown) if page is None else (200, path, page)
+
+
+def packaged() -> Path:
+    """Return where the pages of this release are.
+
+    Raises:
+        StartError: this installation has none.
+    """
+    try:
+        return Path(str(files("display_web"))) / "dist"
+    except ModuleNotFoundError as error:
+        raise StartError(
+            "this installation has no pages", hint="name their directory: --pages DIR"
+        ) from error
+
+
+def _read(path: Path) -> Page:
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise StartError(
+            f"cannot read the page {path}: {error.strerror}",
+            hint="build the pages with display_web/build.py, or name their directory: --pages DIR",
+        ) from error
+    name = hashlib.sha256(body).hexdigest()[:32]
+    zipped = gzip.compress(body, 9, mtime=0)
+    return Page(
+        _form(f'"{name}"', _HEADERS, body),
+        _form(f'"{name}-gzip"', _HEADERS + b"Content-Encoding: gzip\r\n", zipped),
+    )
+
+
+def _form(etag: str, headers: bytes, body: bytes) -> Form:
+    return Form(etag, headers + b"ETag: " + etag.encode() + b"\r\n", body)
+
+
+def _takes_gzip(accept_encoding: str) -> bool:
+    for item in accept_encoding.lower().split(","):
+        coding, _, weight = item.partition(";")
+        if coding.strip() == "gzip":
+            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False

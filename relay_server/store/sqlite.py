@@ -1,0 +1,723 @@
+"""A store in one SQLite file (spec/relay.md, Tickets and Channels; schema.sql is the list of what is kept).
+
+Rules of this file:
+
+1. One thread writes, on one connection. It takes all writes that are waiting, makes one transaction of
+   them, and answers each only after that transaction is on the disk: one sync for many uploads.
+2. Whether an id is taken, a state goes up or a name is free is decided by the write itself and its row
+   count, never by a look beforehand.
+3. What other threads read is committed, and so, in WAL mode with ``synchronous=FULL``, already durable.
+4. The memory of recent envelopes is changed in the event loop alone, after the commit and before
+   whoever asked is answered, so that it never serves what was revoked.
+"""
+
+import asyncio
+import hashlib
+import os
+import queue
+import shutil
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import IO, Any, Generic, TypeVar
+
+from relay_server.clock import Clock
+from relay_server.errors import FullError, OverloadedError, StartError
+from relay_server.store import Answered, Channel, Kept, Permit, Record, State, StoreLimits, Watch
+from relay_server.store.waiting import Waiting
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover: Windows has no advisory locks of this kind
+    fcntl = None  # type: ignore[assignment]
+
+APPLICATION_ID = 0x65327472  # "e2tr", so that `file` and we know whose database it is
+MIGRATIONS = ("schema.sql",)
+"""What makes each version out of the one before; never edited once published, only added to."""
+
+BATCH_BYTES = 2 * 1024 * 1024
+BATCH_JOBS = 256
+CHECKPOINT_PAGES = 4_000
+READERS = 4
+SWEEP_ROWS = 64
+BUSY_SECONDS = 5.0
+
+T = TypeVar("T")
+_Row = tuple[Any, ...]
+
+
+class _Job(Generic[T]):
+    """One write that waits for its batch."""
+
+    __slots__ = ("after", "future", "run", "size")
+
+    def __init__(
+        self,
+        run: Callable[[sqlite3.Connection], T],
+        future: asyncio.Future[T] | None,
+        after: Callable[[T], None] | None,
+        size: int,
+    ) -> None:
+        self.run = run
+        self.future = future
+        self.after = after
+        self.size = size
+
+
+class _Recent:
+    """Envelopes of the last minutes, in bounded memory."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._entries: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()
+
+    def get(self, ticket_id: bytes, now: int) -> bytes | None:
+        entry = self._entries.get(ticket_id)
+        if entry is None:
+            return None
+        envelope, expiry = entry
+        if expiry <= now:
+            self.forget(ticket_id)
+            return None
+        self._entries.move_to_end(ticket_id)
+        return envelope
+
+    def keep(self, ticket_id: bytes, envelope: bytes, expiry: int) -> None:
+        self.forget(ticket_id)
+        self._entries[ticket_id] = (envelope, expiry)
+        self._bytes += len(envelope)
+        while self._bytes > self._max_bytes:
+            _, (dropped, _) = self._entries.popitem(last=False)
+            self._bytes -= len(dropped)
+
+    def end_at(self, ticket_id: bytes, expiry: int) -> None:
+        entry = self._entries.get(ticket_id)
+        if entry is not None:
+            self._entries[ticket_id] = (entry[0], expiry)
+
+    def forget(self, ticket_id: bytes) -> None:
+        entry = self._entries.pop(ticket_id, None)
+        if entry is not None:
+            self._bytes -= len(entry[0])
+
+    def forget_expired(self, now: int) -> None:
+        for ticket_id in [key for key, (_, expiry) in self._entries.items() if expiry <= now]:
+            self.forget(ticket_id)
+
+
+class SqliteStore:
+    """The store of a relay that is one process on one machine."""
+
+    def __init__(
+        self, path: Path, *, clock: Clock, limits: StoreLimits, exclusive: bool = True
+    ) -> None:
+        """Open or make the database; ``exclusive`` is for the relay, not for its operator's commands.
+
+        Raises:
+            StartError: the file cannot be used; says why in one line.
+        """
+        self._path = path
+        self._limits = limits
+        self._lock = _lock(path) if exclusive else None
+        try:
+            self._writer = _open(path)
+            self._looker = _connect(path, timeout=0)
+        except StartError:
+            _unlock(self._lock)
+            raise
+        except sqlite3.Error as error:
+            _unlock(self._lock)
+            raise _start_error(path, error) from error
+        self._loop = asyncio.get_running_loop()
+        self._waiting = Waiting(
+            clock,
+            hellos_live_max=limits.hellos_live_max,
+            answered_seconds=limits.answered_seconds,
+            requests_max=limits.waiting_max_requests,
+        )
+        self._recent = _Recent(limits.cache_max_bytes)
+        self._changes = 0
+        self._queued_bytes = 0
+        self._unclean = True
+        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._local = threading.local()
+        self._reader_connections: list[sqlite3.Connection] = []
+        self._readers = ThreadPoolExecutor(READERS, "relay-reader", self._start_reader)
+        self._thread = threading.Thread(
+            target=self._write_batches, name="relay-writer", daemon=True
+        )
+        self._thread.start()
+
+    # Tickets
+
+    async def keep(
+        self, ticket_id: bytes, envelope: bytes, token_hash: bytes, *, expiry: int, now: int
+    ) -> tuple[Kept, Record]:
+        """Keep an envelope unless something is there, as one step; return when it is durable (R42)."""
+
+        def run(connection: sqlite3.Connection) -> tuple[Kept, Record]:
+            digest = hashlib.sha256(envelope).digest()
+            row = (ticket_id, State.STORED, token_hash, digest, expiry, envelope)
+            room = self._has_room(connection, len(envelope))
+            while True:
+                if room and connection.execute(_KEEP, row).rowcount:
+                    return Kept.STORED, Record(State.STORED, token_hash, expiry, gone=False)
+                there = connection.execute(_FIND_DIGEST, (ticket_id,)).fetchone()
+                if there is None:
+                    raise FullError
+                record = _record(there[:4], now)
+                if now < record.expiry + self._limits.tombstone_seconds:
+                    if record.gone:
+                        return Kept.GONE, record
+                    return (Kept.SAME if there[4] == digest else Kept.OTHER), record
+                # The sweeper is late: the tombstone has ended (R20).
+                connection.execute("DELETE FROM tickets WHERE id = ?", (ticket_id,))
+
+        def after(outcome: tuple[Kept, Record]) -> None:
+            if outcome[0] is Kept.STORED:
+                self._recent.keep(ticket_id, envelope, expiry)
+                self._waiting.ticket_changed(ticket_id)
+
+        return await self._write(run, after=after, size=len(envelope))
+
+    async def fetch(self, ticket_id: bytes, *, now: int) -> bytes | Record | None:
+        """Return the envelope, or the record of a ticket that is gone, or None if never seen."""
+        recent = self._recent.get(ticket_id, now)
+        if recent is not None:
+            return recent
+        changes = self._changes
+        row = await self._read(_FETCH, ticket_id)
+        if row is None:
+            return None
+        record = _record(row[:4], now)
+        if record.gone:
+            return None if self._has_ended(record, now) else record
+        envelope = bytes(row[4])
+        if changes == self._changes:
+            # Otherwise it may have been revoked since it was read.
+            self._recent.keep(ticket_id, envelope, record.expiry)
+        return envelope
+
+    async def find(self, ticket_id: bytes, *, now: int) -> Record | None:
+        """Return what is known of a ticket, or None if it was never seen."""
+        row = await self._read(_FIND, ticket_id)
+        if row is None:
+            return None
+        record = _record(row, now)
+        return None if self._has_ended(record, now) else record
+
+    async def change(
+        self, ticket_id: bytes, state: State, *, expiry: int, now: int
+    ) -> tuple[bool, Record | None]:
+        """Raise the state and let the expiry be no later than this; return when it is durable."""
+
+        def run(connection: sqlite3.Connection) -> tuple[bool, Record | None]:
+            statement = _REVOKE if state is State.REVOKED else _RAISE
+            values = {"id": ticket_id, "state": state, "expiry": expiry, "now": now}
+            changed = connection.execute(statement, values).rowcount > 0
+            row = connection.execute(_FIND, (ticket_id,)).fetchone()
+            return changed, None if row is None else _record(row, now)
+
+        def after(outcome: tuple[bool, Record | None]) -> None:
+            changed, record = outcome
+            if not changed or record is None:
+                return
+            self._changes += 1
+            if record.gone:
+                self._unclean = True
+                self._recent.forget(ticket_id)
+            else:
+                self._recent.end_at(ticket_id, record.expiry)
+            self._waiting.ticket_changed(ticket_id)
+
+        changed, record = await self._write(run, after=after)
+        if record is not None and self._has_ended(record, now):
+            record = None
+        return changed, record
+
+    def watch(self, ticket_id: bytes) -> AbstractAsyncContextManager[Watch]:
+        """Notice every change of a ticket from now on, until the block ends."""
+        return self._waiting.watch(ticket_id)
+
+    # Channels
+
+    async def register(
+        self, cid: bytes, read_hash: bytes, write_hash: bytes, *, today: int
+    ) -> Kept:
+        """Register a channel unless something is there, as one step; return when it is durable."""
+
+        def run(connection: sqlite3.Connection) -> Kept:
+            row = (cid, read_hash, write_hash, today)
+            room = self._has_room(connection, 0)
+            if room and connection.execute(_REGISTER, row).rowcount:
+                return Kept.STORED
+            there = connection.execute(_FIND_CHANNEL, (cid,)).fetchone()
+            if there is None:
+                raise FullError
+            channel = _channel(there)
+            if channel.gone:
+                return Kept.GONE
+            same = (channel.read_hash, channel.write_hash) == (read_hash, write_hash)
+            return Kept.SAME if same else Kept.OTHER
+
+        return await self._write(run)
+
+    async def find_channel(self, cid: bytes) -> Channel | None:
+        """Return what is known of a channel, or None if it is not registered."""
+        row = await self._read(_FIND_CHANNEL, cid)
+        return None if row is None else _channel(row)
+
+    async def touch(self, cid: bytes, *, today: int) -> None:
+        """Note that the channel was polled today."""
+
+        def run(connection: sqlite3.Connection) -> None:
+            connection.execute(_TOUCH, (today, cid))
+
+        self._submit(_Job(run, None, None, 0))
+
+    async def unpair(self, cid: bytes) -> bool:
+        """Make the channel a tombstone, durably, and end all waiting."""
+
+        def run(connection: sqlite3.Connection) -> bool:
+            return connection.execute(_UNPAIR, (cid,)).rowcount > 0
+
+        def after(changed: bool) -> None:  # noqa: FBT001 - called by position, once
+            if changed:
+                self._waiting.channel_gone(cid)
+
+        return await self._write(run, after=after)
+
+    async def offer(self, cid: bytes, hello: bytes, *, wait_seconds: float) -> bytes | None:
+        """Let a hello be live until it is answered, and return its sealed."""
+        return await self._waiting.offer(cid, hello, wait_seconds=wait_seconds)
+
+    async def poll(
+        self, cid: bytes, known: Collection[str], *, wait_seconds: float
+    ) -> tuple[str, tuple[bytes, ...]] | None:
+        """Return the set of live hellos once it is not the one that is known."""
+        return await self._waiting.poll(cid, known, wait_seconds=wait_seconds)
+
+    async def answer(self, cid: bytes, hid: bytes, sealed: bytes) -> Answered:
+        """Give a live hello its one answer."""
+        return self._waiting.answer(cid, hid, sealed)
+
+    # Permits
+
+    async def add_permit(self, name: str, permit_hash: bytes, *, today: int) -> bool:
+        """Add a permit; return False when the name is taken."""
+
+        def run(connection: sqlite3.Connection) -> bool:
+            row = (name, permit_hash, today)
+            return connection.execute(_ADD_PERMIT, row).rowcount > 0
+
+        return await self._write(run)
+
+    async def has_permit(self, permit_hash: bytes) -> bool:
+        """Tell whether this is the hash of a valid permit, at this very moment (R11)."""
+        # One look into a small table on the loop's own connection: a thread would cost more than it saves.
+        try:
+            return self._looker.execute(_HAS_PERMIT, (permit_hash,)).fetchone() is not None
+        except sqlite3.OperationalError:
+            return await self._read(_HAS_PERMIT, permit_hash) is not None
+
+    async def list_permits(self) -> list[Permit]:
+        """Return all permits by name."""
+
+        def run(connection: sqlite3.Connection) -> list[Permit]:
+            return [Permit(*row) for row in connection.execute(_LIST_PERMITS)]
+
+        return await self._write(run)
+
+    async def revoke_permit(self, name: str) -> bool:
+        """Revoke a permit; return False when there is none of this name."""
+
+        def run(connection: sqlite3.Connection) -> bool:
+            return connection.execute("DELETE FROM permits WHERE name = ?", (name,)).rowcount > 0
+
+        return await self._write(run)
+
+    # Housekeeping
+
+    async def sweep(self, *, now: int) -> None:
+        """Delete the envelopes of tickets that are over, and tombstones and channels that have ended.
+
+        What lies further in the future than anything can, because a clock was wrong, is brought back.
+        """
+        limits = self._limits
+        today = now // 86_400
+        self._recent.forget_expired(now)
+        latest = now + limits.ttl_max_seconds
+        for statement, values in (
+            (_SWEEP_ENVELOPES, (now,)),
+            (_SWEEP_TOMBSTONES, (now - limits.tombstone_seconds,)),
+            (_SWEEP_CHANNELS, (today - limits.channel_idle_days,)),
+            (_BRING_BACK_ENVELOPES, (latest, latest)),
+            (_BRING_BACK_TOMBSTONES, (latest, latest)),
+            (_BRING_BACK_CHANNELS, (today, today)),
+        ):
+            while await self._sweep_some(statement, values) == SWEEP_ROWS:
+                pass
+        if self._unclean:
+            # The log still holds what was deleted; its pages go into the file, and it is cut to nothing.
+            self._unclean = not await self._write(_truncate_log, alone=True)
+
+    def stop_waiting(self) -> None:
+        """Answer everybody who waits, now and from now on, as if the time were over (R8)."""
+        self._waiting.stop()
+
+    async def close(self) -> None:
+        """Finish what has been begun, and close."""
+        self._waiting.stop()
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._jobs.put(None)
+        self._thread.join()
+        self._readers.shutdown()
+        self._looker.close()
+        for connection in self._reader_connections:
+            connection.close()
+        with suppress(sqlite3.Error):
+            _truncate_log(self._writer)
+        self._writer.close()
+        _unlock(self._lock)
+
+    async def _sweep_some(self, statement: str, values: tuple[int, ...]) -> int:
+        def run(connection: sqlite3.Connection) -> int:
+            return connection.execute(statement, values).rowcount
+
+        def after(count: int) -> None:
+            if count:
+                self._changes += 1
+                self._unclean = True
+
+        return await self._write(run, after=after)
+
+    def _has_ended(self, record: Record, now: int) -> bool:
+        """Tell whether a tombstone's time is over though no sweeper has come by (R20)."""
+        return now >= record.expiry + self._limits.tombstone_seconds
+
+    def _has_room(self, connection: sqlite3.Connection, size: int) -> bool:
+        pages, free, page_size = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        if (pages - free) * page_size + size > self._limits.stored_max_bytes:
+            return False
+        left = shutil.disk_usage(self._path.parent).free + free * page_size
+        return left - size >= self._limits.disk_reserve_bytes
+
+    # Reading
+
+    def _start_reader(self) -> None:
+        connection = _connect(self._path)
+        self._local.connection = connection
+        self._reader_connections.append(connection)
+
+    async def _read(self, statement: str, key: bytes) -> _Row | None:
+        return await self._loop.run_in_executor(self._readers, self._read_row, statement, key)
+
+    def _read_row(self, statement: str, key: bytes) -> _Row | None:
+        row: _Row | None = self._local.connection.execute(statement, (key,)).fetchone()
+        return row
+
+    # Writing
+
+    async def _write(
+        self,
+        run: Callable[[sqlite3.Connection], T],
+        *,
+        after: Callable[[T], None] | None = None,
+        size: int = 0,
+        alone: bool = False,
+    ) -> T:
+        """Let the writer do this in its next batch; return when it is durable.
+
+        If the caller is cancelled, the write is made all the same.
+        """
+        if self._queued_bytes + size > self._limits.queue_max_bytes:
+            raise OverloadedError
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._submit(_Job(run, future, after, BATCH_BYTES if alone else size))
+        return await future
+
+    def _submit(self, job: _Job[Any]) -> None:
+        self._queued_bytes += job.size
+        self._jobs.put(job)
+
+    def _write_batches(self) -> None:
+        """Write what waits, batch by batch, until told to stop: the writer's thread."""
+        job = self._jobs.get()
+        while job is not None:
+            batch = [job]
+            size = job.size
+            following: _Job[Any] | None = None
+            stopping = False
+            while size < BATCH_BYTES and len(batch) < BATCH_JOBS:
+                try:
+                    following = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if following is None:
+                    stopping = True
+                    break
+                if following.run is _truncate_log:
+                    break
+                batch.append(following)
+                size += following.size
+                following = None
+            outcomes = self._commit(batch)
+            with suppress(RuntimeError):  # the loop is gone, and with it whoever asked
+                self._loop.call_soon_threadsafe(self._resolve, outcomes)
+            if stopping:
+                return
+            job = following if following is not None else self._jobs.get()
+
+    def _commit(self, batch: list[_Job[Any]]) -> list[tuple[_Job[Any], Any, Exception | None]]:
+        connection = self._writer
+        if batch[0].run is _truncate_log:
+            return [(batch[0], _truncate_log(connection), None)]
+        outcomes: list[tuple[_Job[Any], Any, Exception | None]] = []
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for job in batch:
+                try:
+                    outcomes.append((job, job.run(connection), None))
+                except FullError as error:  # decided before anything was written
+                    outcomes.append((job, None, error))
+            connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - whoever asked is told, whatever it is
+            if connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            if len(batch) == 1:
+                return [(batch[0], None, _translate(error))]
+            # One write must not take the others with it.
+            return [outcome for job in batch for outcome in self._commit([job])]
+        return outcomes
+
+    def _resolve(self, outcomes: list[tuple[_Job[Any], Any, Exception | None]]) -> None:
+        for job, outcome, error in outcomes:
+            self._queued_bytes -= job.size
+            if error is None and job.after is not None:
+                job.after(outcome)
+            if job.future is None or job.future.done():
+                continue
+            if error is not None:
+                job.future.set_exception(error)
+            else:
+                job.future.set_result(outcome)
+
+
+_KEEP = """
+INSERT INTO tickets (id, state, token_hash, digest, expiry, envelope) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO NOTHING
+"""
+_FIND = "SELECT state, token_hash, expiry, envelope IS NULL FROM tickets WHERE id = ?"
+_FIND_DIGEST = (
+    "SELECT state, token_hash, expiry, envelope IS NULL, digest FROM tickets WHERE id = ?"
+)
+_FETCH = "SELECT state, token_hash, expiry, envelope IS NULL, envelope FROM tickets WHERE id = ?"
+_RAISE = """
+UPDATE tickets SET state = :state, expiry = min(expiry, :expiry)
+WHERE id = :id AND state < :state AND envelope IS NOT NULL AND expiry > :now
+"""
+_REVOKE = """
+UPDATE tickets SET state = :state, envelope = NULL
+WHERE id = :id AND envelope IS NOT NULL AND expiry > :now
+"""
+_SWEEP_ENVELOPES = f"""
+UPDATE tickets SET envelope = NULL WHERE rowid IN
+(SELECT rowid FROM tickets WHERE envelope IS NOT NULL AND expiry <= ? LIMIT {SWEEP_ROWS})
+"""  # noqa: S608 - a constant of this file
+_SWEEP_TOMBSTONES = f"""
+DELETE FROM tickets WHERE rowid IN
+(SELECT rowid FROM tickets WHERE envelope IS NULL AND expiry <= ? LIMIT {SWEEP_ROWS})
+"""  # noqa: S608 - a constant of this file
+_BRING_BACK_ENVELOPES = f"""
+UPDATE tickets SET expiry = ? WHERE rowid IN
+(SELECT rowid FROM tickets WHERE envelope IS NOT NULL AND expiry > ? LIMIT {SWEEP_ROWS})
+"""  # noqa: S608 - a constant of this file
+_BRING_BACK_TOMBSTONES = f"""
+UPDATE tickets SET expiry = ? WHERE rowid IN
+(SELECT rowid FROM tickets WHERE envelope IS NULL AND expiry > ? LIMIT {SWEEP_ROWS})
+"""  # noqa: S608 - a constant of this file
+_REGISTER = """
+INSERT INTO channels (cid, read_hash, write_hash, polled_day) VALUES (?, ?, ?, ?)
+ON CONFLICT (cid) DO NOTHING
+"""
+_FIND_CHANNEL = "SELECT read_hash, write_hash, polled_day FROM channels WHERE cid = ?"
+_TOUCH = "UPDATE channels SET polled_day = ? WHERE cid = ? AND polled_day IS NOT NULL"
+_UNPAIR = """
+UPDATE channels SET read_hash = NULL, write_hash = NULL, polled_day = NULL
+WHERE cid = ? AND polled_day IS NOT NULL
+"""
+_SWEEP_CHANNELS = f"""
+DELETE FROM channels WHERE cid IN
+(SELECT cid FROM channels WHERE polled_day IS NOT NULL AND polled_day < ? LIMIT {SWEEP_ROWS})
+"""  # noqa: S608 - a constant of this file
+_BRING_BACK_CHANNELS = f"""
+UPDATE channels SET polled_day = ? WHERE cid IN
+(SELECT cid FROM channels WHERE polled_day IS NOT NULL AND polled_day > ? LIMIT {SWEEP_ROWS})
+"""  # noqa: S608 - a constant of this file
+_ADD_PERMIT = (
+    "INSERT INTO permits (name, hash, added_day) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING"
+)
+_HAS_PERMIT = "SELECT 1 FROM permits WHERE hash = ?"
+_LIST_PERMITS = "SELECT name, added_day FROM permits ORDER BY name"
+
+
+def _record(row: _Row, now: int) -> Record:
+    state, token_hash, expiry, empty = row
+    return Record(State(state), bytes(token_hash), expiry, bool(empty) or expiry <= now)
+
+
+def _channel(row: _Row) -> Channel:
+    read_hash, write_hash, polled_day = row
+    if polled_day is None:
+        return Channel(b"", b"", 0, gone=True)
+    return Channel(bytes(read_hash), bytes(write_hash), polled_day, gone=False)
+
+
+def _truncate_log(connection: sqlite3.Connection) -> bool:
+    """Bring all of the write-ahead log into the file and cut it; return False if a reader was in the way."""
+    try:
+        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.OperationalError:
+        return False
+    return not busy
+
+
+def _translate(error: Exception) -> Exception:
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            return FullError()
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return OverloadedError()
+    return error
+
+
+# Opening
+
+
+def _connect(path: Path, *, timeout: float = BUSY_SECONDS) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=timeout, isolation_level=None, check_same_thread=False, cached_statements=64
+    )
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    return connection
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        # Nobody but the relay's own user may read it; the log and its index take after the file.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StartError(
+            f"cannot open the database {path}: {error.strerror}",
+            hint="--db names a file in a directory that the relay may write to",
+        ) from error
+    connection = _connect(path)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        _migrate(path, connection)
+        connection.execute("COMMIT")
+        _sync_directory(path.parent)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrate(path: Path, connection: sqlite3.Connection) -> None:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    if application != APPLICATION_ID and (application or version or tables):
+        raise StartError(
+            f"{path} is a database, but not a relay's", hint="--db names a file of the relay's own"
+        )
+    if version > len(MIGRATIONS):
+        raise StartError(
+            f"{path} was written by a newer relay (version {version}, this one knows {len(MIGRATIONS)})",
+            hint="run the newer relay, or start with another file",
+        )
+    for name in MIGRATIONS[version:]:
+        for statement in _statements(files(__package__).joinpath(name).read_text("utf-8")):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _statements(script: str) -> list[str]:
+    """Cut a script into its statements; ``executescript`` would commit in the middle."""
+    statements, current = [], ""
+    for line in script.splitlines(keepends=True):
+        current += line
+        if sqlite3.complete_statement(current):
+            statements.append(current)
+            current = ""
+    return statements
+
+
+def _sync_directory(directory: Path) -> None:
+    with suppress(OSError):  # a file system that cannot do this needs nothing of the kind
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _start_error(path: Path, error: sqlite3.Error) -> StartError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return StartError(
+            f"{path} is not a database, or is damaged",
+            hint="restore it, or start with another file",
+        )
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StartError(f"{path} is locked by another program", hint="end that program first")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return StartError(
+            f"{path} cannot be written", hint="the relay must own the file and its directory"
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return StartError(f"no room on the disk of {path}", hint="make room, then start again")
+    return StartError(f"cannot use the database {path}: {error}")
+
+
+def _lock(path: Path) -> IO[bytes] | None:
+    """Make sure that no other relay serves this file: each would serve what the other has revoked."""
+    if fcntl is None:  # pragma: no cover: Windows
+        return None
+    try:
+        handle = path.with_name(path.name + ".lock").open("wb")
+    except OSError as error:
+        raise StartError(
+            f"cannot open the database {path}: {error.strerror}",
+            hint="--db names a file in a directory that the relay may write to",
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        handle.close()
+        raise StartError(
+            f"another relay is running on {path}", hint="end it first, or use another file"
+        ) from error
+    return handle
+
+
+def _unlock(handle: IO[bytes] | None) -> None:
+    if handle is not None:
+        handle.close()

@@ -1,17 +1,15 @@
-"""The relay as one thing that can be started and stopped (spec/relay.md, Every request and answer).
+"""The relay as one thing that starts and stops (spec/relay.md, Every request and answer).
 
-Requests come in through aiohttp's low-level server, because every answer, those to what is no HTTP at
-all included, must look as the specification says (R1, R2): there is no router and no middleware between
-a request and its handler.
+Requests come in through aiohttp's low-level server, because every answer, those to what is no HTTP
+at all included, must look as the specification says (R1, R2): there is no router and no middleware
+between a request and its handler.
 """
 
 import asyncio
 import logging
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
@@ -25,7 +23,6 @@ from relay_server.errors import (
     MethodError,
     OverloadedError,
     RefusalError,
-    UnknownPathError,
 )
 from relay_server.handlers import Match, Reply, Services, allow, find_handler, find_route
 from relay_server.headers import BYTES, COMMON, JSON, Answer, Dates, Head, problem
@@ -77,7 +74,7 @@ class App:
     async def serve(self, host: str, port: int) -> AsyncIterator[tuple[str, int]]:
         """Serve until the block ends, then stop in good order (R8); gives host and port."""
         server = _Server(self)
-        runner = web.ServerRunner(server, shutdown_timeout=self.config.stop_seconds)
+        runner = web.ServerRunner(server, shutdown_timeout=self.config.stop_seconds / 2)
         await runner.setup()
         try:
             site = web.TCPSite(runner, host, port, backlog=BACKLOG)
@@ -115,9 +112,12 @@ class App:
             if not self._busy:
                 self._idle.set()
         if self._access_log:
+            # R4: the template, never the path.
             elapsed = self._clock.monotonic() - start
             log_request(request.method, template, reply_head.status, len(body), elapsed)
-        return self.plain_answer(reply_head, body)
+        # Whoever waits for "100 Continue" may send the body or not: nobody can tell what is next.
+        close = "Expect" in request.headers and not request.content.is_eof()
+        return self.plain_answer(reply_head, body, close=close)
 
     def plain_answer(self, head: Head, body: bytes, *, close: bool = False) -> Answer:
         """Return an answer that aiohttp can send."""
@@ -170,7 +170,7 @@ class App:
 
 
 class _Protocol(web.RequestHandler):
-    """One connection; what goes wrong on it looks like any refusal (R1, R2), and is not logged (R4)."""
+    """One connection; what goes wrong on it looks like any refusal (R1, R2, R4)."""
 
     __slots__ = ("_app",)
 
@@ -200,15 +200,15 @@ class _Protocol(web.RequestHandler):
         log_fault(exc)
         return self._app.plain_answer(*problem(InternalError()), close=True)
 
-    def log_exception(self, *_: Any, **kw: Any) -> None:
-        """Say that something failed, without what aiohttp would say: it names the caller's address."""
+    def log_exception(self, *_: object, **kw: object) -> None:
+        """Say that something failed, but not to whom: aiohttp would name the address."""
         exception = kw.get("exc_info")
         if isinstance(exception, BaseException) and not isinstance(
             exception, web.RequestPayloadError
         ):
             log_fault(exception)
 
-    def log_debug(self, *_: Any, **__: Any) -> None:
+    def log_debug(self, *_: object, **__: object) -> None:
         """Say nothing."""
 
 

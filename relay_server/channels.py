@@ -18,7 +18,7 @@ from relay_server.errors import (
     TokenError,
 )
 from relay_server.limits import ChannelLimits
-from relay_server.store import Answered, Channel, Kept, Store
+from relay_server.store import Answered, Channel, HelloSet, Kept, Store
 
 CHANNEL_MAGIC = b"dsp/v1\r\n"
 TOKEN_SIZE = 32
@@ -95,8 +95,8 @@ class Channels:
 
     async def poll(
         self, cid: bytes, write_token: bytes, known: Collection[str], wait: int
-    ) -> tuple[str, tuple[bytes, ...]] | None:
-        """Return the name of the set of live hellos and the set; None if it stayed a known one.
+    ) -> HelloSet:
+        """Return the set of live hellos once it is not a known one, or when the wait is over.
 
         Raises:
             ChannelAbsentError, ChannelGoneError, TokenError: in this order (R100).

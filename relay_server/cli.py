@@ -1,9 +1,9 @@
 """The command ``relay-server``.
 
 Rules of its voice: stdout carries the result and nothing else; everything else goes to stderr as
-``relay-server: …``, lower case, without a full stop. An error is one line, and a ``hint:`` line follows
-when we can guess what was meant. Never a traceback; ``--debug`` shows one. Exit 0 done, 1 refused,
-2 misused.
+``relay-server: …``, lower case, without a full stop. An error is one line, and a ``hint:`` line
+follows when we can guess what was meant. Never a traceback; ``--debug`` shows one. Exit 0 done,
+1 refused, 2 misused.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ from relay_server.pages import Pages, packaged
 DEFAULT_LISTEN = "127.0.0.1:8080"
 DEFAULT_DB = "relay.sqlite"
 NAME_MAX_SIZE = 100
+CLOCK_FLOOR_SECONDS = 1_767_225_600  # 2026-01-01
 PACKAGED = "packaged"
 _TRUE = frozenset({"1", "yes", "true", "on"})
 _FALSE = frozenset({"", "0", "no", "false", "off"})
@@ -114,21 +116,30 @@ async def _run(settings: Settings, pages: Pages | None) -> None:
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
+        with suppress(NotImplementedError):  # Windows ends a program in other ways
+            loop.add_signal_handler(number, on_signal)
+    if clock.wall() < CLOCK_FLOOR_SECONDS:
+        # With such a clock everything that is stored would be over as soon as it is set right.
+        raise StartError(
+            "the clock of this machine is wrong: it is before this relay was made",
+            hint="set the clock, or start after it was set (systemd: After=time-sync.target)",
+        )
     store = open_store(config, settings.db, clock)
     try:
         app = create_app(config, store, clock, pages=pages, access_log=settings.access_log)
-        try:
-            async with app.serve(settings.host, settings.port) as (host, port):
-                shown = f"[{host}]" if ":" in host else host
-                _say_limits(config, settings)
-                _say(f"listening on http://{shown}:{port}")
-                gc.collect()
-                gc.freeze()
-                await stop.wait()
-                _say("stopping")
-        except OSError as error:
-            raise _listen_error(settings, error) from error
+        async with AsyncExitStack() as stack:
+            try:
+                serving = app.serve(settings.host, settings.port)
+                host, port = await stack.enter_async_context(serving)
+            except OSError as error:
+                raise _listen_error(settings, error) from error
+            shown = f"[{host}]" if ":" in host else host
+            _say_limits(config, settings)
+            _say(f"listening on http://{shown}:{port}")
+            gc.collect()
+            gc.freeze()
+            await stop.wait()
+            _say("stopping")
     finally:
         await store.close()
 
@@ -320,7 +331,7 @@ async def _permit_action(action: str, name: str, db: Path) -> int:
             if not await store.add_permit(name, permits.digest(permit), today=today):
                 raise StartError(
                     f"there is a permit {name!r} already",
-                    hint=f"choose another name, or revoke it first: relay-server permit revoke {name!r}",
+                    hint=f"choose another, or revoke it: relay-server permit revoke {name!r}",
                 )
             print(permit)
         elif action == "revoke":
@@ -345,7 +356,7 @@ def _permit_parser() -> _Parser:
         allow_abbrev=False,
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="add|list|revoke")
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("--db", metavar="FILE", help=f"the relay's database (default {DEFAULT_DB})")
     common.add_argument("--debug", action="store_true", help="show tracebacks")
     add = actions.add_parser("add", parents=[common], help="make a permit and print it, once")

@@ -1,7 +1,7 @@
 """The two times the relay knows, as one thing that is passed in.
 
-Expiry is a matter of the wall clock, and of the relay's alone; how long a request waits is a matter of
-the monotonic one, so that nobody waits for a year because somebody set the clock.
+Expiry is a matter of the wall clock, and of the relay's alone; how long a request waits is a matter
+of the monotonic one, so that nobody waits for a year because somebody set the clock.
 """
 
 import asyncio

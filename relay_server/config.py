@@ -34,7 +34,7 @@ class Config:
     stored_max_bytes: int = 256 * GIB
     """The database grows no larger than this."""
     disk_reserve_bytes: int = 64 * MIB
-    """Uploads are refused when less is free, so that state changes and sweeping always have room."""
+    """Uploads are refused when less is free: state changes and sweeping always have room."""
     cache_max_bytes: int = 64 * MIB
     """Envelopes of the last minutes, kept in memory for their first download."""
     reading_max_bytes: int = 256 * MIB

@@ -132,7 +132,7 @@ class Answer(web.StreamResponse):
             self._keep_alive = request.keep_alive and request.version >= (1, 1)
         return None
 
-    async def write_eof(self, data: bytes = b"") -> None:
+    async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002 - aiohttp's signature
         """Write everything, and wait while the caller has too much unread."""
         request = self._request
         transport = None if request is None else request.transport

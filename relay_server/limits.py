@@ -1,7 +1,7 @@
-"""How much one address or one channel may do, and how much all may do at once (spec/relay.md, R12).
+"""How much one address or channel may do, and how much all may do at once (spec/relay.md, R12).
 
-An address is never kept: buckets are found by a keyed hash of it, the key lives in memory alone, and when
-it changes, once a day, all buckets are forgotten with it.
+An address is never kept: buckets are found by a keyed hash of it, the key lives in memory alone,
+and when it changes, once a day, all buckets are forgotten with it.
 """
 
 import hashlib

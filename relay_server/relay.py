@@ -1,7 +1,7 @@
 """The rules for tickets (spec/relay.md, Tickets). No HTTP and no SQL here.
 
-The checks stand in the order of the specification. What must be one step is the store's; what a state or
-a token means is decided here.
+The checks stand in the order of the specification. What must be one step is the store's; what a
+state or a token means is decided here.
 """
 
 import hashlib
@@ -77,7 +77,7 @@ class Relay:
         return ttl
 
     async def upload(self, ticket_id: bytes, envelope: bytes, ttl: int) -> tuple[bool, Status]:
-        """Keep an envelope; tell whether it is new. Returns when it would survive a power cut (R41).
+        """Keep an envelope, so that it would survive a power cut (R41); tell whether it is new.
 
         Raises:
             BadMagicError: it does not begin with the magic (R36).
@@ -146,7 +146,7 @@ class Relay:
             raise GoneError(after.word)
 
     async def status(self, ticket_id: bytes, token: bytes, since: str | None, wait: int) -> Status:
-        """Return the state as soon as it is not the one that the till holds, or when its wait is over.
+        """Return the state once it is not the one the till holds, or when its wait is over.
 
         Raises:
             AbsentError: never seen (R71).

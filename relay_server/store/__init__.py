@@ -1,7 +1,8 @@
 """What the relay keeps, and everything it waits for: the contract of every store.
 
-A store decides alone what must be one step: whether an id is taken (R42), whether a state goes up (R65),
-whether a hello is still live (R114). Rules, tokens and clocks are not its business; it is told ``now``.
+A store decides alone what must be one step: whether an id is taken (R42), whether a state goes up
+(R65), whether a hello is still live (R114). Rules, tokens and clocks are not its business; it is
+told ``now``.
 
 Waiting is part of the contract, because a display may wait in one process for what a till puts into
 another: a store that spans processes carries the wake-ups too.
@@ -68,6 +69,13 @@ class Answered(Enum):
     GONE = "this hello is not live"
 
 
+class HelloSet(NamedTuple):
+    """The live hellos of a channel, oldest first, and a name that no other set has."""
+
+    name: str
+    hellos: tuple[bytes, ...]
+
+
 class Permit(NamedTuple):
     """A permit as its operator sees it."""
 
@@ -127,7 +135,7 @@ class Store(Protocol):
     ) -> tuple[bool, Record | None]:
         """Raise the state and let the expiry be no later than this; return when it is durable.
 
-        A revoked ticket becomes a tombstone. Return whether anything changed, and what is then known.
+        A revoked ticket becomes a tombstone. Return whether anything changed, and what is known.
 
         Raises:
             FullError: there is no room even for this.
@@ -167,7 +175,7 @@ class Store(Protocol):
         """
 
     async def offer(self, cid: bytes, hello: bytes, *, wait_seconds: float) -> bytes | None:
-        """Let a hello be live until it is answered, and return its sealed; None when its time is over.
+        """Let a hello be live until it is answered; return its sealed, or None when time is over.
 
         It stops to be live at once when the call is cancelled (R92).
 
@@ -176,12 +184,10 @@ class Store(Protocol):
             OverloadedError: too many wait already.
         """
 
-    async def poll(
-        self, cid: bytes, known: Collection[str], *, wait_seconds: float
-    ) -> tuple[str, tuple[bytes, ...]] | None:
-        """Return the name of the set of live hellos and the set, oldest first, once its name is not known.
+    async def poll(self, cid: bytes, known: Collection[str], *, wait_seconds: float) -> HelloSet:
+        """Return the set of live hellos once its name is not known, or when time is over.
 
-        None when the time is over and it is still known. A newer poll ends an older one.
+        A newer poll ends an older one.
 
         Raises:
             SupersededError: a newer poll has come.
@@ -209,7 +215,7 @@ class Store(Protocol):
     # Housekeeping
 
     async def sweep(self, *, now: int) -> None:
-        """Delete the envelopes of tickets that are over, and tombstones and channels that have ended."""
+        """Delete envelopes whose time is over, and tombstones and channels that have ended."""
 
     def stop_waiting(self) -> None:
         """Answer everybody who waits, now and from now on, as if the time were over (R8)."""

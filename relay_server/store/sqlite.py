@@ -1,12 +1,12 @@
-"""A store in one SQLite file (spec/relay.md, Tickets and Channels; schema.sql is the list of what is kept).
+"""A store in one SQLite file (spec/relay.md; schema.sql is the list of what is kept).
 
 Rules of this file:
 
-1. One thread writes, on one connection. It takes all writes that are waiting, makes one transaction of
-   them, and answers each only after that transaction is on the disk: one sync for many uploads.
-2. Whether an id is taken, a state goes up or a name is free is decided by the write itself and its row
-   count, never by a look beforehand.
-3. What other threads read is committed, and so, in WAL mode with ``synchronous=FULL``, already durable.
+1. One thread writes, on one connection. It takes all writes that are waiting, makes one transaction
+   of them, and answers each only after that transaction is on the disk: one sync for many uploads.
+2. Whether an id is taken, a state goes up or a name is free is decided by the write itself and its
+   row count, never by a look beforehand.
+3. What other threads read is committed, and so, in WAL mode with ``synchronous=FULL``, durable.
 4. The memory of recent envelopes is changed in the event loop alone, after the commit and before
    whoever asked is answered, so that it never serves what was revoked.
 """
@@ -17,6 +17,7 @@ import os
 import queue
 import shutil
 import sqlite3
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection
@@ -28,13 +29,21 @@ from typing import IO, Any, Generic, TypeVar
 
 from relay_server.clock import Clock
 from relay_server.errors import FullError, OverloadedError, StartError
-from relay_server.store import Answered, Channel, Kept, Permit, Record, State, StoreLimits, Watch
+from relay_server.store import (
+    Answered,
+    Channel,
+    HelloSet,
+    Kept,
+    Permit,
+    Record,
+    State,
+    StoreLimits,
+    Watch,
+)
 from relay_server.store.waiting import Waiting
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # pragma: no cover: Windows has no advisory locks of this kind
-    fcntl = None  # type: ignore[assignment]
 
 APPLICATION_ID = 0x65327472  # "e2tr", so that `file` and we know whose database it is
 MIGRATIONS = ("schema.sql",)
@@ -117,13 +126,14 @@ class SqliteStore:
     def __init__(
         self, path: Path, *, clock: Clock, limits: StoreLimits, exclusive: bool = True
     ) -> None:
-        """Open or make the database; ``exclusive`` is for the relay, not for its operator's commands.
+        """Open or make the database; ``exclusive`` is for the relay, not for its operator.
 
         Raises:
             StartError: the file cannot be used; says why in one line.
         """
         self._path = path
         self._limits = limits
+        _create(path)
         self._lock = _lock(path) if exclusive else None
         try:
             self._writer = _open(path)
@@ -159,7 +169,7 @@ class SqliteStore:
     async def keep(
         self, ticket_id: bytes, envelope: bytes, token_hash: bytes, *, expiry: int, now: int
     ) -> tuple[Kept, Record]:
-        """Keep an envelope unless something is there, as one step; return when it is durable (R42)."""
+        """Keep an envelope unless something is there, as one step (R42); durable on return."""
 
         def run(connection: sqlite3.Connection) -> tuple[Kept, Record]:
             digest = hashlib.sha256(envelope).digest()
@@ -284,23 +294,21 @@ class SqliteStore:
     async def unpair(self, cid: bytes) -> bool:
         """Make the channel a tombstone, durably, and end all waiting."""
 
-        def run(connection: sqlite3.Connection) -> bool:
-            return connection.execute(_UNPAIR, (cid,)).rowcount > 0
+        def run(connection: sqlite3.Connection) -> int:
+            return connection.execute(_UNPAIR, (cid,)).rowcount
 
-        def after(changed: bool) -> None:  # noqa: FBT001 - called by position, once
+        def after(changed: int) -> None:
             if changed:
                 self._waiting.channel_gone(cid)
 
-        return await self._write(run, after=after)
+        return await self._write(run, after=after) > 0
 
     async def offer(self, cid: bytes, hello: bytes, *, wait_seconds: float) -> bytes | None:
         """Let a hello be live until it is answered, and return its sealed."""
         return await self._waiting.offer(cid, hello, wait_seconds=wait_seconds)
 
-    async def poll(
-        self, cid: bytes, known: Collection[str], *, wait_seconds: float
-    ) -> tuple[str, tuple[bytes, ...]] | None:
-        """Return the set of live hellos once it is not the one that is known."""
+    async def poll(self, cid: bytes, known: Collection[str], *, wait_seconds: float) -> HelloSet:
+        """Return the set of live hellos once its name is not known, or when time is over."""
         return await self._waiting.poll(cid, known, wait_seconds=wait_seconds)
 
     async def answer(self, cid: bytes, hid: bytes, sealed: bytes) -> Answered:
@@ -320,7 +328,7 @@ class SqliteStore:
 
     async def has_permit(self, permit_hash: bytes) -> bool:
         """Tell whether this is the hash of a valid permit, at this very moment (R11)."""
-        # One look into a small table on the loop's own connection: a thread would cost more than it saves.
+        # One look into a small table, on the loop's own connection: a thread would cost more.
         try:
             return self._looker.execute(_HAS_PERMIT, (permit_hash,)).fetchone() is not None
         except sqlite3.OperationalError:
@@ -338,16 +346,16 @@ class SqliteStore:
         """Revoke a permit; return False when there is none of this name."""
 
         def run(connection: sqlite3.Connection) -> bool:
-            return connection.execute("DELETE FROM permits WHERE name = ?", (name,)).rowcount > 0
+            return connection.execute(_REVOKE_PERMIT, (name,)).rowcount > 0
 
         return await self._write(run)
 
     # Housekeeping
 
     async def sweep(self, *, now: int) -> None:
-        """Delete the envelopes of tickets that are over, and tombstones and channels that have ended.
+        """Delete envelopes whose time is over, and tombstones and channels that have ended.
 
-        What lies further in the future than anything can, because a clock was wrong, is brought back.
+        What lies further in the future than anything can, for a clock was wrong, is brought back.
         """
         limits = self._limits
         today = now // 86_400
@@ -364,7 +372,7 @@ class SqliteStore:
             while await self._sweep_some(statement, values) == SWEEP_ROWS:
                 pass
         if self._unclean:
-            # The log still holds what was deleted; its pages go into the file, and it is cut to nothing.
+            # The log still holds what was deleted: its pages go into the file, and it is cut.
             self._unclean = not await self._write(_truncate_log, alone=True)
 
     def stop_waiting(self) -> None:
@@ -405,7 +413,7 @@ class SqliteStore:
 
     def _has_room(self, connection: sqlite3.Connection, size: int) -> bool:
         pages, free, page_size = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            int(connection.execute(f"PRAGMA {name}").fetchone()[0])
             for name in ("page_count", "freelist_count", "page_size")
         )
         if (pages - free) * page_size + size > self._limits.stored_max_bytes:
@@ -570,6 +578,7 @@ _ADD_PERMIT = (
     "INSERT INTO permits (name, hash, added_day) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING"
 )
 _HAS_PERMIT = "SELECT 1 FROM permits WHERE hash = ?"
+_REVOKE_PERMIT = "DELETE FROM permits WHERE name = ?"
 _LIST_PERMITS = "SELECT name, added_day FROM permits ORDER BY name"
 
 
@@ -586,7 +595,7 @@ def _channel(row: _Row) -> Channel:
 
 
 def _truncate_log(connection: sqlite3.Connection) -> bool:
-    """Bring all of the write-ahead log into the file and cut it; return False if a reader was in the way."""
+    """Bring the write-ahead log into the file and cut it; False if a reader was in the way."""
     try:
         busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     except sqlite3.OperationalError:
@@ -617,7 +626,7 @@ def _connect(path: Path, *, timeout: float = BUSY_SECONDS) -> sqlite3.Connection
     return connection
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _create(path: Path) -> None:
     try:
         # Nobody but the relay's own user may read it; the log and its index take after the file.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -626,6 +635,9 @@ def _open(path: Path) -> sqlite3.Connection:
             f"cannot open the database {path}: {error.strerror}",
             hint="--db names a file in a directory that the relay may write to",
         ) from error
+
+
+def _open(path: Path) -> sqlite3.Connection:
     connection = _connect(path)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -649,7 +661,7 @@ def _migrate(path: Path, connection: sqlite3.Connection) -> None:
         )
     if version > len(MIGRATIONS):
         raise StartError(
-            f"{path} was written by a newer relay (version {version}, this one knows {len(MIGRATIONS)})",
+            f"{path} was written by a newer relay: version {version}, not {len(MIGRATIONS)}",
             hint="run the newer relay, or start with another file",
         )
     for name in MIGRATIONS[version:]:
@@ -698,8 +710,8 @@ def _start_error(path: Path, error: sqlite3.Error) -> StartError:
 
 
 def _lock(path: Path) -> IO[bytes] | None:
-    """Make sure that no other relay serves this file: each would serve what the other has revoked."""
-    if fcntl is None:  # pragma: no cover: Windows
+    """Keep other relays from this file: each would serve what the other has revoked."""
+    if sys.platform == "win32":  # it has no advisory locks of this kind
         return None
     try:
         handle = path.with_name(path.name + ".lock").open("wb")

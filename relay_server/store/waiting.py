@@ -11,7 +11,7 @@ from enum import Enum
 
 from relay_server.clock import Clock
 from relay_server.errors import ChannelGoneError, OverloadedError, SupersededError
-from relay_server.store import Answered
+from relay_server.store import Answered, HelloSet
 
 HID_SIZE = 16
 
@@ -200,10 +200,8 @@ class Waiting:
             raise ChannelGoneError
         return sealed if isinstance(sealed, bytes) else None
 
-    async def poll(
-        self, cid: bytes, known: Collection[str], *, wait_seconds: float
-    ) -> tuple[str, tuple[bytes, ...]] | None:
-        """Return the set of live hellos once it is not the one that is known."""
+    async def poll(self, cid: bytes, known: Collection[str], *, wait_seconds: float) -> HelloSet:
+        """Return the set of live hellos once its name is not known, or when time is over."""
         line = self._line(cid)
         poll = _Poll()
         # R102: the newer ends the older.
@@ -221,10 +219,8 @@ class Waiting:
             while True:
                 hellos = tuple(live.hello for live in line.live.values())
                 name = set_name(hellos)
-                if name not in known:
-                    return name, hellos
-                if poll.over or self._stopped or wait_seconds <= 0:
-                    return None
+                if name not in known or poll.over or self._stopped or wait_seconds <= 0:
+                    return HelloSet(name, hellos)
                 poll.future = asyncio.get_running_loop().create_future()
                 await poll.future
                 if line.gone:

@@ -1,0 +1,522 @@
+// The customer's display: pairing, then one hello after the other, for ever. The rules it keeps are
+// those of spec/channel.md, the display's rules, and of POST /v1/c/{cid}/hello in spec/relay.md.
+
+var root = document.documentElement;
+var origin = location.protocol + '//' + location.host;
+var relay = meta('relay') || origin;
+var pageOrigin = meta('page') || origin;
+var STORE = 'e2ee-ticket pairing';
+var NO_SESSION = new Uint8Array(32);
+var TICK = 500;
+
+var keys = null; // derived from P; null while there is no pairing
+var paired = ''; // the fragment of the pairing link, while paired
+var last = NO_SESSION; // the handshake hash of the last session that was accepted
+var hello = null; // {state, made}: the one that waits for its sealed
+var request = null;
+var retry = null; // the timer of the next hello
+var failures = 0;
+var idle = { kind: 'idle' }; // the last idle content
+var shown = idle;
+var accepted = null; // when `shown` was accepted
+var ticked = null;
+var hidden = false;
+var say;
+
+function meta(name) {
+  var tags = document.getElementsByTagName('meta');
+  for (var i = 0; i < tags.length; i++) if (tags[i].name === name) return tags[i].content;
+}
+
+function $(id) {
+  return document.getElementById(id);
+}
+
+function write(id, text) {
+  $(id).textContent = text || '';
+}
+
+function fill(text, name, value) {
+  return text.split('{' + name + '}').join(value);
+}
+
+// Clocks: C20 wants both, C26 forbids to decide anything by an absolute time.
+function now() {
+  var mono = window.performance && performance.now ? performance.now() : undefined;
+  return { wall: new Date().getTime(), mono: mono };
+}
+
+function random(length) {
+  var bytes = new Uint8Array(length);
+  (window.crypto || window.msCrypto).getRandomValues(bytes);
+  return bytes;
+}
+
+function speak(lang) {
+  var wanted = (lang || navigator.language || 'en').slice(0, 2).toLowerCase();
+  var language = Object.prototype.hasOwnProperty.call(words, wanted) ? wanted : 'en';
+  say = words[language];
+  root.lang = language;
+  document.title = say.title;
+  write('pairingText', say.pairingText);
+  write('pair', say.pair);
+  write('liveHeading', say.live);
+  write('scan', say.scan);
+  write('scanText', say.scanText);
+  write('thanksHeading', say.thanks);
+  write('thanksText', say.thanksText);
+  write('sign', say.offline);
+  write('keep', say.keepText);
+  $('qr').setAttribute('aria-label', say.qr);
+}
+
+function mark(name, on) {
+  var names = (' ' + root.className + ' ').replace(' ' + name + ' ', ' ');
+  root.className = names.replace(/^ +| +$/g, '') + (on ? ' ' + name : '');
+}
+
+function setState(state) {
+  if (root.getAttribute('data-state') !== state) root.setAttribute('data-state', state);
+}
+
+// Pairing
+
+function pair(fragment) {
+  keys = derivePairingKeys(parseFragment(fragment, 'dsp/v1 check')); // C3
+  var stays = keep(fragment.slice(1, 86)); // C29
+  paired = fragment.slice(0, 86);
+  mark('unkept', !stays);
+  if (stays && location.hash && window.history && history.replaceState) {
+    history.replaceState(null, '', location.pathname);
+  } else if (!stays && location.hash.slice(0, 86) !== paired) {
+    location.replace(paired); // so that a bookmark holds it
+  }
+  idle = { kind: 'idle' };
+  last = NO_SESSION;
+  failures = 0;
+  paint(idle);
+  sayHello();
+}
+
+function keep(digits) {
+  try {
+    localStorage.setItem(STORE, digits);
+    return localStorage.getItem(STORE) === digits;
+  } catch (e) {
+    return false;
+  }
+}
+
+function kept() {
+  try {
+    return localStorage.getItem(STORE);
+  } catch (e) {
+    return null;
+  }
+}
+
+// C30
+function unpair() {
+  discard();
+  keys = null;
+  last = NO_SESSION;
+  try {
+    localStorage.removeItem(STORE);
+  } catch (e) { /* nothing was kept */ }
+  mark('unkept', false);
+  askForPairing('unpaired');
+}
+
+function askForPairing(state, error) {
+  speak();
+  setState(state);
+  mark('lost', false);
+  write('pairingHeading', say[state]);
+  write('pairingText', state === 'unpaired' ? say.unpairedText : say.pairingText);
+  write('pairingError', error);
+  for (var i = 0; i < 17; i++) groups[i].value = '';
+  markGroups();
+}
+
+// Typing: 17 groups of five (C4).
+
+var groups = [];
+
+function makeGroups() {
+  for (var i = 0; i < 17; i++) {
+    var input = document.createElement('input');
+    input.type = 'text';
+    input.setAttribute('inputmode', 'numeric');
+    input.setAttribute('pattern', '[0-9]*');
+    input.setAttribute('autocomplete', 'off');
+    input.setAttribute('aria-label', fill(say.group, 'n', i + 1));
+    input.oninput = typed(i);
+    input.onkeydown = erased(i);
+    $('groups').appendChild(input);
+    groups.push(input);
+  }
+  $('pairing').onsubmit = function (event) {
+    event.preventDefault();
+    pairTyped();
+  };
+}
+
+// What is typed or pasted into one group flows on into the next ones.
+function typed(index) {
+  return function () {
+    var digits = groups[index].value.replace(/^.*#/, '').replace(/[^0-9]/g, '');
+    var full = digits.length >= 5;
+    for (var i = index; i < 17 && digits; i++) {
+      groups[i].value = digits.slice(0, 5);
+      digits = digits.slice(5);
+    }
+    if (!full) groups[index].value = groups[index].value.replace(/[^0-9]/g, '');
+    write('pairingError', markGroups() ? say.groupText : '');
+    if (full && groups[i]) groups[i].focus();
+    if (typedDigits().length === 85) pairTyped();
+  };
+}
+
+function erased(index) {
+  return function (event) {
+    if (event.keyCode === 8 && !groups[index].value && index) groups[index - 1].focus();
+  };
+}
+
+function markGroups() {
+  var wrong = 0;
+  for (var i = 0; i < 17; i++) {
+    var high = parseInt(groups[i].value, 10) > 65535;
+    groups[i].className = high ? 'wrong' : '';
+    groups[i].setAttribute('aria-invalid', high ? 'true' : 'false');
+    if (high) wrong++;
+  }
+  return wrong;
+}
+
+function typedDigits() {
+  var digits = '';
+  for (var i = 0; i < 17; i++) digits += groups[i].value;
+  return digits;
+}
+
+function pairTyped() {
+  if (markGroups()) return;
+  try {
+    pair('#' + typedDigits());
+  } catch (e) {
+    write('pairingError', say.checkText);
+  }
+}
+
+// Hello
+
+function sayHello() {
+  discard();
+  if (!keys || hidden) return;
+  var made = now();
+  var first = makeHello(keys.psk, random(32), last); // C7
+  hello = { state: first.state, made: made };
+  request = new XMLHttpRequest();
+  request.open('POST', relay + '/v1/c/' + keys.cid + '/hello');
+  request.responseType = 'arraybuffer';
+  request.onload = answered;
+  request.onerror = request.onabort = failed;
+  request.send(concat(keys.rtok, first.message).buffer);
+}
+
+function discard() {
+  clearTimeout(retry);
+  if (request) {
+    request.onload = request.onerror = request.onabort = null;
+    request.abort();
+    request = null;
+  }
+  if (hello) erase(hello.state.ephemeral);
+  hello = null;
+}
+
+function answered() {
+  var status = request.status;
+  var waited = elapsed(hello.made, now());
+  if (status === 410) return unpair();
+  if (isStale(hello.made, now())) return failed(); // C20, C21
+  if (status === 200) return accept(new Uint8Array(request.response));
+  if (status === 429 || status === 503) {
+    return failed(parseInt(request.getResponseHeader('Retry-After'), 10));
+  }
+  if (status !== 204) return failed();
+  succeed();
+  next(waited < 20000 ? 1000 + 2000 * Math.random() : 0); // C28
+}
+
+function accept(sealed) {
+  var read;
+  try {
+    read = readSealed(hello.state, sealed);
+  } catch (e) {
+    return failed();
+  }
+  last = read.session;
+  if (read.content.kind === 'idle') idle = read.content;
+  succeed();
+  paint(read.content);
+  next(0);
+}
+
+function succeed() {
+  failures = 0;
+  mark('lost', false);
+  if (root.getAttribute('data-state') === 'offline') setState('idle');
+}
+
+function next(delay) {
+  discard();
+  retry = setTimeout(sayHello, delay);
+}
+
+// C27: 1 s, doubling to at most 30 s; longer only where the relay asks for it.
+function failed(seconds) {
+  var delay = Math.min(30, Math.pow(2, failures));
+  failures += 1;
+  if (failures > 1) {
+    mark('lost', true);
+    if (shown.kind !== 'ticket') paint(idle); // what is not known to be true any more is not shown
+    if (shown.kind === 'idle') setState('offline');
+  }
+  next(1000 * (typeof seconds === 'number' && seconds > delay ? Math.min(seconds, 120) : delay));
+}
+
+// Painting
+
+var LIFE = { thanks: 10, live: 120 }; // seconds
+
+function paint(content) {
+  shown = content;
+  accepted = now();
+  speak(content.lang || idle.lang);
+  if (content.kind === 'idle') paintIdle();
+  if (content.kind === 'live') paintLive();
+  if (content.kind === 'ticket') paintTicket();
+  setState(content.kind);
+  arrange();
+}
+
+function paintIdle() {
+  write('idleName', shown.name || say.idle);
+  write('notice', Object.prototype.hasOwnProperty.call(say.notices, shown.notice) ? say.notices[shown.notice] : '');
+  blank();
+}
+
+function paintLive() {
+  var list = $('lines');
+  while (list.firstChild) list.removeChild(list.firstChild);
+  for (var i = 0; i < shown.live.length; i++) {
+    var line = document.createElement('p');
+    line.textContent = shown.live[i];
+    if (i === shown.live.length - 1) line.className = 'last';
+    list.appendChild(line);
+  }
+}
+
+function paintTicket() {
+  var facts = [];
+  if (shown.time) facts.push(shown.time);
+  if (shown.no) facts.push(fill(say.number, 'n', shown.no));
+  write('ticketName', shown.name || idle.name);
+  write('total', shown.total);
+  write('facts', facts.join(' · '));
+}
+
+// C22, C23: what has ended is not left behind in the page either.
+function blank() {
+  write('total', '');
+  write('facts', '');
+  $('qr').width = $('qr').height = 1;
+  while ($('lines').firstChild) $('lines').removeChild($('lines').firstChild);
+}
+
+// The sizes: a rem from the screen, and the code as large as the screen allows.
+function arrange() {
+  var width = window.innerWidth;
+  var height = window.innerHeight;
+  var wide = width >= height;
+  var rem = wide ? Math.min(width / 64, height / 40) : Math.min(width / 36, height / 56);
+  root.style.fontSize = Math.max(8, rem) + 'px';
+  rem = Math.max(8, rem);
+  mark('wide', wide);
+  mark('tall', !wide);
+  if (shown.kind === 'ticket') {
+    var bar = 0.9 * rem;
+    var side = wide
+      ? Math.min(height - bar, width - 23 * rem)
+      : Math.min(width, height - bar - 19 * rem);
+    side = drawCode($('qr'), side);
+    var beside = $('beside').style;
+    var code = $('code').style;
+    if (wide) {
+      code.left = snap(Math.max(0, (height - bar - side) / 2));
+      code.top = snap((height - bar - side) / 2);
+      beside.left = side + Math.max(0, (height - bar - side) / 2) + rem + 'px';
+      beside.right = 2 * rem + 'px';
+      beside.top = '0';
+      beside.top = Math.max(rem, (height - bar - $('beside').offsetHeight) / 2) + 'px';
+    } else {
+      beside.left = beside.right = 2 * rem + 'px';
+      beside.top = 1.5 * rem + 'px';
+      code.left = snap((width - side) / 2);
+      code.top = snap(Math.max($('beside').offsetHeight + 2 * rem, (height - bar + $('beside').offsetHeight + rem - side) / 2));
+    }
+  }
+  if (shown.kind === 'thanks') drawTick($('tick'), 13 * rem);
+}
+
+function pixels() {
+  return window.devicePixelRatio || 1;
+}
+
+// Whole device pixels, or the modules blur.
+function snap(length) {
+  return Math.floor(length * pixels()) / pixels() + 'px';
+}
+
+// C25, T10: the link is made here, from our own page's origin and the 85 digits.
+function drawCode(canvas, side) {
+  var code = qrcode.make(pageOrigin + '/#', shown.digits);
+  var count = code.getModuleCount();
+  var scale = Math.max(1, Math.floor(side * pixels() / (count + 8)));
+  var size = scale * (count + 8); // a quiet zone of 4 modules
+  canvas.width = canvas.height = size;
+  canvas.style.width = canvas.style.height = size / pixels() + 'px';
+  var paper = canvas.getContext('2d');
+  paper.fillStyle = '#fff';
+  paper.fillRect(0, 0, size, size);
+  paper.fillStyle = '#000';
+  for (var row = 0; row < count; row++) {
+    for (var column = 0; column < count; column++) {
+      if (code.isDark(row, column)) {
+        paper.fillRect((column + 4) * scale, (row + 4) * scale, scale, scale);
+      }
+    }
+  }
+  return size / pixels();
+}
+
+function drawTick(canvas, side) {
+  var size = Math.round(side * pixels());
+  canvas.width = canvas.height = size;
+  var paper = canvas.getContext('2d');
+  paper.strokeStyle = '#fff';
+  paper.lineWidth = size / 16;
+  paper.lineCap = paper.lineJoin = 'round';
+  paper.beginPath();
+  paper.arc(size / 2, size / 2, size * 0.45, 0, 7);
+  paper.stroke();
+  paper.beginPath();
+  paper.moveTo(size * 0.3, size * 0.52);
+  paper.lineTo(size * 0.45, size * 0.67);
+  paper.lineTo(size * 0.71, size * 0.36);
+  paper.stroke();
+}
+
+// Time
+
+function tick() {
+  var time = now();
+  // The clock stood still or jumped: the tablet slept, or somebody set its clock (C21, C22).
+  if (ticked && (time.wall < ticked.wall || elapsed(ticked, time) > 20 * TICK)) {
+    hide();
+    ticked = time;
+    return show();
+  }
+  ticked = time;
+  if (hidden || !keys) return;
+  if (hello && isStale(hello.made, time)) failed(); // C20
+  var life = shown.seconds || LIFE[shown.kind];
+  if (life) {
+    var left = 1 - elapsed(accepted, time) / (1000 * life);
+    if (left <= 0) {
+      paint(idle); // C23
+      if (failures > 1) setState('offline');
+    } else if (shown.kind === 'ticket') {
+      $('left').style.width = 100 * left + '%';
+    }
+  } else {
+    drift(time);
+  }
+}
+
+// An idle screen that never moves burns in: the name wanders by a hair.
+function drift(time) {
+  var phase = time.wall / 60000;
+  $('idle').style.left = Math.round(8 * Math.sin(phase)) + 'px';
+  $('idle').style.top = Math.round(8 * Math.cos(phase * 0.7)) + 'px';
+}
+
+// C22
+function hide() {
+  hidden = true;
+  discard();
+  last = NO_SESSION;
+  if (keys) paint(idle);
+}
+
+function show() {
+  hidden = false;
+  stayAwake();
+  if (keys && !request) sayHello();
+}
+
+function watchVisibility() {
+  var prefix = document.hidden === undefined && document.webkitHidden !== undefined ? 'webkit' : '';
+  function changed() {
+    if (prefix ? document.webkitHidden : document.hidden) hide();
+    else show();
+  }
+  document.addEventListener(prefix + 'visibilitychange', changed, false);
+  document.addEventListener('freeze', hide, false);
+  document.addEventListener('resume', show, false);
+  window.addEventListener('pagehide', hide, false);
+  window.addEventListener('pageshow', show, false);
+}
+
+function stayAwake() {
+  if (navigator.wakeLock && navigator.wakeLock.request) {
+    navigator.wakeLock.request('screen').then(null, function () {});
+  }
+}
+
+function fillScreen() {
+  var ask = root.requestFullscreen || root.webkitRequestFullscreen || root.webkitRequestFullScreen;
+  var full = document.fullscreenElement || document.webkitFullscreenElement;
+  if (keys && ask && !full) {
+    var asked = ask.call(root);
+    if (asked && asked.then) asked.then(null, function () {});
+  }
+}
+
+// Start
+
+function start() {
+  speak();
+  makeGroups();
+  watchVisibility();
+  window.onresize = arrange;
+  window.onhashchange = function () {
+    if (location.hash.length > 1 && location.hash.slice(0, 86) !== paired) location.reload();
+  };
+  $('stage').onclick = fillScreen;
+  setInterval(tick, TICK);
+  stayAwake();
+  arrange();
+  var digits = kept();
+  try {
+    if (location.hash.length > 1) return pair(location.hash);
+    if (digits) return pair('#' + digits);
+  } catch (e) {
+    return askForPairing('pairing', say.linkText);
+  }
+  askForPairing('pairing');
+}
+
+start();

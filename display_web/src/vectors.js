@@ -1,0 +1,217 @@
+// Runs the specification's vectors (spec/vectors/README.md) against protocol.js and channel.js.
+// What a till does, sealing and answering, is here for the vectors only; no page has it.
+
+function bytesOf(text) {
+  var bytes = new Uint8Array(text.length / 2);
+  for (var i = 0; i < bytes.length; i++) bytes[i] = parseInt(text.substr(2 * i, 2), 16);
+  return bytes;
+}
+
+function differs(what, found, wanted) {
+  if (found === wanted) return '';
+  return what + ' is ' + String(found).slice(0, 200) + ', not ' + String(wanted).slice(0, 200) + '. ';
+}
+
+function outcome(attempt) {
+  try {
+    attempt();
+    return 'ok';
+  } catch (e) {
+    return e.code || String(e);
+  }
+}
+
+// links.json
+
+function formatDigits(secret, label) {
+  var words = concat(secret, cipher.sha256(concat(ascii(label), secret)).subarray(0, 2));
+  var digits = '';
+  for (var i = 0; i < 17; i++) {
+    digits += ('0000' + (words[2 * i] * 256 + words[2 * i + 1])).slice(-5);
+  }
+  return digits;
+}
+
+var LINKS = {
+  format: function (vector) {
+    return differs('digits', formatDigits(bytesOf(vector.secret), vector.label), vector.digits);
+  },
+  parse: function (vector) {
+    var secret;
+    var found = outcome(function () {
+      secret = parseFragment(vector.fragment, vector.label);
+    });
+    return differs('outcome', found, vector.expect) +
+      (secret ? differs('secret', hex(secret), vector.secret) : '');
+  },
+  qr: function (vector) {
+    if (typeof qrcode === 'undefined') return '';
+    var modules = qrcode.make(vector.prefix, vector.digits).getModuleCount();
+    return differs('modules', modules, vector.modules) +
+      differs('version', (modules - 17) / 4, vector.version);
+  }
+};
+
+// keys.json
+
+var KEYS = {
+  ticket: function (vector) {
+    var keys = deriveKeys(bytesOf(vector.secret));
+    return differs('id', keys.id, vector.id) +
+      differs('key', hex(keys.key), vector.key) +
+      differs('nkey', hex(keys.nkey), vector.nkey) +
+      differs('tok', hex(keys.tok), vector.tok) +
+      differs('th', hex(keys.th), vector.th);
+  },
+  pairing: function (vector) {
+    var keys = derivePairingKeys(bytesOf(vector.secret));
+    return differs('cid', keys.cid, vector.cid) +
+      differs('rtok', hex(keys.rtok), vector.rtok) +
+      differs('psk', hex(keys.psk), vector.psk);
+  }
+};
+
+// envelopes.json
+
+function plaintextOf(pieces, size) {
+  var plaintext = new Uint8Array(size);
+  var at = 0;
+  for (var i = 0; i < pieces.length; i++) {
+    var piece = typeof pieces[i] === 'string' ? [pieces[i], 1] : pieces[i];
+    var bytes = bytesOf(piece[0]);
+    for (var n = 0; n < piece[1]; n++) {
+      plaintext.set(bytes, at);
+      at += bytes.length;
+    }
+  }
+  return plaintext;
+}
+
+function sealEnvelope(secret, plaintext) {
+  var keys = deriveKeys(secret);
+  var nonce = hmac(keys.nkey, plaintext).subarray(0, 12);
+  var start = concat(concat(MAGIC, keys.th), nonce);
+  return concat(start, cipher.seal(keys.key, nonce, plaintext, start));
+}
+
+function change(bytes, vector) {
+  var changes = vector.xor || [];
+  if (typeof changes[0] === 'number') changes = [changes];
+  bytes = slice(bytes, 0, bytes.length);
+  for (var i = 0; i < changes.length; i++) {
+    var mask = bytesOf(changes[i][1]);
+    for (var n = 0; n < mask.length; n++) bytes[changes[i][0] + n] ^= mask[n];
+  }
+  if (vector.replace_key) bytes.set(bytesOf(vector.replace_key));
+  if (vector.cut !== undefined) bytes = slice(bytes, 0, vector.cut);
+  return vector.append ? concat(bytes, bytesOf(vector.append)) : bytes;
+}
+
+function checkEnvelope(vector) {
+  var plaintext = plaintextOf(vector.plaintext, vector.size - 68);
+  var envelope = sealEnvelope(bytesOf(vector.secret), plaintext);
+  var trouble = differs('nonce', hex(envelope.subarray(40, 52)), vector.nonce) +
+    differs('tag', hex(envelope.subarray(envelope.length - 16)), vector.tag) +
+    differs('sha256', hex(cipher.sha256(envelope)), vector.sha256);
+  var ticket;
+  var found = outcome(function () {
+    ticket = unseal(change(envelope, vector), deriveKeys(bytesOf(vector.reader || vector.secret)));
+  });
+  trouble += differs('outcome', found, vector.expect);
+  return ticket && vector.ticket ? trouble + checkTicketOf(ticket, vector.ticket) : trouble;
+}
+
+function checkTicketOf(ticket, wanted) {
+  var trouble = '';
+  for (var name in LIMITS) trouble += differs(name, ticket[name], wanted[name]);
+  return trouble + differs('name', plainName(ticket.receipt.name), wanted.name) +
+    differs('length', ticket.receipt.body.length, wanted.receipt_length) +
+    differs('receipt', hex(cipher.sha256(ticket.receipt.body)), wanted.receipt_sha256) +
+    differs('preview', ticket.preview ? hex(cipher.sha256(ticket.preview.body)) : undefined,
+      wanted.preview_sha256);
+}
+
+// channel.json
+
+// The till's side of the handshake: reads message 1, writes message 2.
+function answerHello(psk, message, ephemeral, payload) {
+  if (message.length !== HELLO_SIZE) fail('length'); // C10
+  var state = symmetricState(PROLOGUE);
+  var e = slice(message, 0, 32);
+  mixKeyAndHash(state, psk);
+  mixHash(state, e);
+  mixKey(state, e);
+  var last = decryptAndHash(state, slice(message, 32));
+  var own = x25519.scalarMultBase(ephemeral);
+  var shared = x25519.scalarMult(ephemeral, e);
+  mixHash(state, own);
+  mixKey(state, own);
+  if (isZeros(shared)) fail('aead'); // C11
+  mixKey(state, shared);
+  return { last: last, sealed: concat(own, encryptAndHash(state, payload)), session: state.h };
+}
+
+var CHANNEL = {
+  session: function (vector) {
+    var psk = derivePairingKeys(bytesOf(vector.pairing)).psk;
+    var hello = makeHello(psk, bytesOf(vector.display_private), bytesOf(vector.last));
+    var payload = new Uint8Array(464);
+    payload.set(bytesOf(vector.payload));
+    var answer = answerHello(psk, hello.message, bytesOf(vector.till_private), payload);
+    var read;
+    var found = outcome(function () {
+      read = readSealed(hello.state, change(answer.sealed, vector));
+    });
+    return differs('psk', hex(psk), vector.psk) +
+      differs('hello', hex(hello.message), vector.hello) +
+      differs('hid', hex(cipher.sha256(hello.message)).slice(0, 32), vector.hid) +
+      differs('last', hex(answer.last), vector.last) +
+      differs('sealed', hex(answer.sealed), vector.sealed) +
+      differs('session', hex(answer.session), vector.session) +
+      differs('outcome', found, vector.expect) +
+      (read ? checkRead(read, vector) : '');
+  },
+  hello: function (vector) {
+    var psk = derivePairingKeys(bytesOf(vector.pairing)).psk;
+    return differs('outcome', outcome(function () {
+      answerHello(psk, bytesOf(vector.hello), bytesOf(vector.till_private), new Uint8Array(464));
+    }), vector.expect);
+  }
+};
+
+function checkRead(read, vector) {
+  var found = read.content;
+  var wanted = vector.content;
+  return differs('session read', hex(read.session), vector.session) +
+    differs('kind', found.kind, wanted.kind) +
+    differs('tkt', found.digits, wanted.tkt) +
+    differs('for', found.seconds, wanted['for']) +
+    differs('no', found.no, wanted.no) +
+    differs('time', found.time, wanted.time) +
+    differs('total', found.total, wanted.total) +
+    differs('live', (found.live || []).join('\n'), (wanted.live || []).join('\n')) +
+    differs('name', found.name, wanted.name) +
+    differs('lang', found.lang, wanted.lang) +
+    differs('notice', found.notice, wanted.notice);
+}
+
+function runVectors(files) {
+  var results = [];
+  function run(vectors, check) {
+    for (var i = 0; i < (vectors || []).length; i++) {
+      var vector = vectors[i];
+      var trouble;
+      try {
+        trouble = typeof check === 'function' ? check(vector) : check[vector.op](vector);
+      } catch (e) {
+        trouble = String(e);
+      }
+      results.push({ name: vector.name, rule: vector.rule, trouble: trouble });
+    }
+  }
+  run(files.links, LINKS);
+  run(files.keys, KEYS);
+  run(files.envelopes, checkEnvelope);
+  run(files.channel, CHANNEL);
+  return results;
+}

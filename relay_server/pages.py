@@ -75,7 +75,8 @@ def packaged() -> Path:
         StartError: this installation has none.
     """
     try:
-        return Path(str(files("display_web"))) / "dist"
+        # Joined first: the folder is no package, and only what is in it has a path.
+        return Path(str(files("display_web") / "dist"))
     except ModuleNotFoundError as error:
         raise StartError(
             "this installation has no pages", hint="name their directory: --pages DIR"

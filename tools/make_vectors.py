@@ -597,6 +597,13 @@ def _headers_of_json() -> Iterator[Vector]:
         ("header_with_a_surrogate_in_a_name", "T28", parts(before='"\\ud800":1,'), "idem"),
         ("header_with_nan", "T29", parts(before='"x":NaN,'), "not JSON"),
         ("header_with_infinity", "T29", parts(before='"x":-Infinity,'), "not JSON"),
+        ("header_with_true_in_capitals", "T29", parts(before='"x":TRUE,'), "not JSON"),
+        ("header_with_a_bare_word", "T29", parts(before='"x":undefined,'), "not JSON"),
+        ("header_with_a_plus_sign", "T29", parts(before='"x":+1,'), "not JSON"),
+        ("header_with_a_hexadecimal_number", "T29", parts(before='"x":0x1,'), "not JSON"),
+        ("header_with_a_bare_fraction", "T29", parts(before='"x":.5,'), "not JSON"),
+        ("header_with_a_non_breaking_space", "T29", "\u00a0" + good, "not JSON's white space"),
+        ("header_with_a_form_feed", "T29", "\f" + good, "not JSON's white space"),
         ("header_with_a_trailing_comma", "T29", parts(after=","), "not JSON"),
         ("header_with_a_comment", "T29", parts(before="/* */"), "not JSON"),
         ("header_with_single_quotes", "T29", parts(before="'x':1,"), "not JSON"),
@@ -618,6 +625,18 @@ def _headers_of_json() -> Iterator[Vector]:
             "T27",
             parts(before='"x":' + "[" * 7 + "]" * 7 + ","),
             "the deepest",
+        ),
+        (
+            "header_with_a_name_of_zero",
+            "T35",
+            parts(before='"\\u0000x":1,"":2,"0":3,'),
+            "any text names a member",
+        ),
+        (
+            "header_with_a_line_separator",
+            "T29",
+            parts(before='"title":"\u2028\u007f",'),
+            "JSON allows them in a text",
         ),
         (
             "header_with_brackets_in_a_text",
@@ -719,6 +738,12 @@ def _headers_with_parts() -> Iterator[Vector]:
         ("header_without_parts", "T31", "{}", "required"),
         ("parts_is_null", "T31", '{"parts":null}', "not an array"),
         ("parts_is_an_object", "T31", '{"parts":{}}', "not an array"),
+        (
+            "parts_is_an_object_like_an_array",
+            "T31",
+            '{"parts":{"0":{"type":"application/pdf","length":%d}}}' % n,
+            "not an array",
+        ),
         ("parts_is_empty", "T31", '{"parts":[]}', "one at least"),
         ("parts_has_9_parts", "T31", parts(*['{"type":"x","length":0}'] * 8), "eight at most"),
         ("part_is_a_text", "T31", first('"application/pdf"'), "not an object"),
@@ -1170,7 +1195,36 @@ def _sealed_with_wrong_json(digits: str) -> Iterator[Vector]:
         yield sealed_case(f"sealed_{name}", rule, "framing", comment, payload)
 
 
-FILES = {"links": links, "keys": keys, "envelopes": envelopes, "channel": channel_vectors}
+def accumulated() -> Iterator[Vector]:
+    """One SHA-256 over many derived cases: see README.md, accumulated.json."""
+    total = hashlib.sha256()
+    for number in range(10_000):
+        raw = hashlib.sha256(b"accumulated" + number.to_bytes(4)).digest()
+        secret = Secret(raw)
+        total.update(bytes.fromhex(secret.id) + secret.key() + secret.nonce_key())
+        total.update(secret.token_hash())
+        total.update(link.format_digits(raw, link.CHECK_LABEL).encode())
+        if number % 100 == 0:
+            plaintext = (raw * 510)[: 16384 - envelope.OVERHEAD_SIZE]
+            total.update(primitives.sha256(envelope.seal_plaintext(plaintext, secret)))
+        if number + 1 in {100, 10_000}:
+            cases = number + 1
+            yield {
+                "name": f"accumulated_over_{cases}_cases",
+                "rule": "T2",
+                "cases": cases,
+                "sha256": total.copy().hexdigest(),
+                "expect": "ok",
+            }
+
+
+FILES = {
+    "links": links,
+    "keys": keys,
+    "envelopes": envelopes,
+    "channel": channel_vectors,
+    "accumulated": accumulated,
+}
 
 
 def write(name: str) -> str:

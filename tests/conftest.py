@@ -1,7 +1,13 @@
-"""What tests of several folders share: a browser."""
+"""What tests of several folders share: a browser, a relay, a till, a phone."""
+
+from pathlib import Path
 
 import pytest
+import screens
 import stage
+from cable import Cable
+
+DATA = Path(__file__).parent / "data"
 
 
 @pytest.fixture(scope="module")
@@ -20,3 +26,56 @@ def chromium(playwright):
     )
     yield browser
     browser.close()
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory):
+    """A closed relay that serves the pages too; `relay.leave` is a permit."""
+    running = stage.Relay(tmp_path_factory.mktemp("relay"))
+    running.leave = running.permit()
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def cable(relay):
+    with Cable(relay.port) as laid:
+        yield laid
+
+
+@pytest.fixture
+def till(tmp_path, relay):
+    return stage.Till(tmp_path / "till", relay.origin, permit=relay.leave)
+
+
+@pytest.fixture
+def screen(chromium):
+    """Make phones and tablets; each must end without a complaint of the browser."""
+    made = []
+
+    def make(kind, **options):
+        made.append(kind(chromium, **options))
+        return made[-1]
+
+    yield make
+    complaints = [complaint for one in made for complaint in one.complaints]
+    for one in made:
+        one.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def phone(screen):
+    return screen(screens.Phone)
+
+
+@pytest.fixture
+def tablet(screen):
+    return screen(screens.Tablet)
+
+
+@pytest.fixture(scope="session")
+def invoice():
+    """The A4 invoice that a stock Dolibarr made for a TakePOS sale."""
+    return DATA / "dolibarr_takepos_invoice.pdf"

@@ -3,18 +3,28 @@
 Everything is a process of its own, as a user runs it; nothing is patched.
 """
 
+import asyncio
 import contextlib
 import json
 import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
+
+from e2ee_ticket import Link, Secret, seal
+from e2ee_ticket.protocol.channel import PairingLink, PairingSecret, WriteToken, registration
+from e2ee_ticket.protocol.content import Content
+from e2ee_ticket.till.displays import Pairing
 
 BIN = Path(sys.executable).parent
 IN_CI = os.environ.get("CI") == "true"
@@ -101,6 +111,67 @@ class Relay:
             self.process.terminate()
             self.process.wait(10)
 
+    def restart(self):
+        """As a power cut does it: without a chance to say goodbye."""
+        self.kill()
+        return self.start()
+
+    def edit(self, statement, *values):
+        """Change the database of a relay that is stopped."""
+        connection = sqlite3.connect(self.database)
+        try:
+            with connection:
+                changed = connection.execute(statement, values).rowcount
+        finally:
+            connection.close()
+        assert changed == 1
+
+    def look(self, statement, *values):
+        """Read one row of the database of a relay that is stopped."""
+        connection = sqlite3.connect(self.database)
+        try:
+            return connection.execute(statement, values).fetchone()
+        finally:
+            connection.close()
+
+    def request(self, method, path, body=None, **headers):
+        """Ask the relay something; return status and body."""
+        request = urllib.request.Request(
+            self.origin + path,
+            data=body,
+            method=method,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    def keep(self, ticket, *, permit, page=None):
+        """Seal a ticket, upload it as a till does, and return its link."""
+        link = Link(page or self.origin, Secret.generate())
+        assert self.upload(link, ticket, permit=permit) == 201
+        return link
+
+    def upload(self, link, ticket, *, permit):
+        path = f"/v1/t/{link.secret.id}"
+        envelope = seal(ticket, link.secret)
+        status, _ = self.request("PUT", path, envelope, Authorization=f"Bearer {permit}")
+        return status
+
+    def mark(self, link, state):
+        path = f"/v1/t/{link.secret.id}/state"
+        status, _ = self.request("POST", path, link.secret.token() + state.encode())
+        return status
+
+    def state(self, link):
+        token = link.secret.token().hex()
+        path = f"/v1/t/{link.secret.id}/state"
+        status, body = self.request("GET", path, Authorization=f"Bearer {token}")
+        return json.loads(body)["state"] if status == 200 else status
+
     def permit(self, name="Till 1"):
         done = subprocess.run(
             [BIN / "relay-server", "permit", "add", name, "--db", self.database],
@@ -115,6 +186,7 @@ class Till:
     def __init__(self, folder, relay, *, permit=None, page=None):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "config.toml").touch()
         self.environment = {
             name: value
             for name, value in os.environ.items()
@@ -195,4 +267,74 @@ def read_qr(png):
     return next(iter(first), None)
 
 
+class Counter:
+    """The till's side of one display, driven by the real screen in a thread of its own."""
+
+    def __init__(self, relay, *, permit, idle=None, display_count=1):
+        self.pairing = Pairing("Counter", PairingSecret.generate(), WriteToken.generate())
+        self.notices = []
+        self._relay, self._permit = relay, permit
+        self._idle = idle or Content.idle()
+        self._display_count = display_count
+        self._stop = None
+        self._loop = None
+        self._screen = None
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._thread.start()
+        assert self._ready.wait(20)
+
+    async def _run(self):
+        from e2ee_ticket.client import RelayClient
+        from e2ee_ticket.till.clock import SystemClock
+        from e2ee_ticket.till.screen import Screen
+
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        async with RelayClient(self._relay, permit=self._permit) as client:
+            secret, token = self.pairing.secret, self.pairing.token
+            await client.register(secret.cid, registration(secret, token))
+            self._screen = Screen(
+                client, self.pairing, self._idle, SystemClock(),
+                display_count=self._display_count, report=self.notices.append,
+            )  # fmt: skip
+            async with self._screen:
+                self._ready.set()
+                await self._stop.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(20)
+
+    def link(self, page):
+        return PairingLink(page, self.pairing.secret).reveal()
+
+    def show(self, content):
+        self._loop.call_soon_threadsafe(self._screen.show, content)
+
+    def thank(self):
+        self._loop.call_soon_threadsafe(self._screen.thank)
+
+    def clear(self):
+        self._loop.call_soon_threadsafe(self._screen.clear)
+
+    @property
+    def shown(self):
+        return self._screen.shown
+
+    def unpair(self):
+        """End the channel at the relay, as `display remove` does."""
+        from e2ee_ticket.client import RelayClient
+
+        async def end():
+            async with RelayClient(self._relay, permit=self._permit) as client:
+                await client.unpair(self.pairing.secret.cid, self.pairing.token.reveal())
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(20)
+
+
+ID = re.compile(r"[0-9a-f]{32}")
 LINK = re.compile(r"https?://[^/]+/#[0-9]{85}")

@@ -1,0 +1,390 @@
+"""The phone's page, each of its states reached by what would cause it (spec/ticket.md)."""
+
+import pytest
+import stage
+from screens import Phone, picture
+
+from e2ee_ticket import Link, Secret, Ticket
+
+pytestmark = pytest.mark.browser
+
+PORTAL = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 46\r\n\r\n"
+    b"<html><body>Welcome to our hotel!</body></html>"[:46]
+)
+RECORD_TYPES = """
+window.blobTypes = [];
+var create = URL.createObjectURL;
+URL.createObjectURL = function (blob) {
+  window.blobTypes.push(blob.type);
+  return create.call(URL, blob);
+};
+"""
+RECEIPT = b"%PDF-1.7\n" + bytes(range(256)) * 400 + b"\n%%EOF\n"
+
+
+@pytest.fixture
+def ticket():
+    return Ticket(
+        RECEIPT,
+        name="Ticket 7-1042.pdf",
+        title="Épicerie du Test",
+        total="23,45 €",
+        number="7-1042",
+        issued="2026-07-30T14:05:00+02:00",
+        lang="fr",
+        preview=picture(),
+    )
+
+
+@pytest.fixture
+def kept(relay, ticket):
+    return relay.keep(ticket, permit=relay.leave)
+
+
+def wait_for_state(relay, link, state):
+    stage.wait_for(lambda: relay.state(link) == state, f"the relay's state {state!r}")
+
+
+# The receipt
+
+
+def test_shows_the_receipt_and_saves_its_very_bytes(phone, relay, kept):
+    phone.open(kept.reveal()).wait("ready")
+
+    assert phone.text("#title") == "Épicerie du Test"
+    assert phone.text("#total") == "23,45 €"
+    assert "7-1042" in phone.text("#facts")
+    phone.page.wait_for_selector("#preview", state="visible")
+    assert phone.page.locator("#receipt").get_attribute("lang") == "fr"
+    assert phone.save() == (RECEIPT, "Ticket 7-1042.pdf")
+    wait_for_state(relay, kept, "received")
+
+
+def test_makes_two_requests_until_the_receipt_is_visible(phone, relay, kept):
+    phone.open(kept.reveal()).wait("ready")
+
+    first_two = phone.fetched()[:2]
+    wait_for_state(relay, kept, "opened")
+
+    assert first_two == ["GET /", "GET /v1/t/*"]
+    assert phone.fetched()[2:] == ["POST /v1/t/*/state"]
+
+
+def test_keeps_nothing_in_the_browser(phone, relay, kept):
+    phone.open(kept.reveal()).wait("ready")
+    phone.save()
+    wait_for_state(relay, kept, "received")
+
+    assert phone.kept() == {}
+
+
+def test_tells_the_relay_opened_only_when_the_receipt_is_open(phone, relay, kept, cable):
+    held = cable.hold("GET /v1/t/")
+    phone.open(f"{cable.origin}/#{kept.digits()}")
+    assert held.met.wait(20)
+
+    assert phone.wait("opening", "waiting") == "opening"
+    assert relay.state(kept) == "stored"
+
+    held.release()
+    phone.wait("ready")
+    wait_for_state(relay, kept, "opened")
+
+
+def test_deletes_the_receipt_from_the_relay_when_asked_to(phone, relay, kept):
+    phone.open(kept.reveal()).wait("ready")
+    phone.save()
+
+    phone.page.click("#delete")
+
+    wait_for_state(relay, kept, "revoked")
+    assert relay.request("GET", f"/v1/t/{kept.secret.id}")[0] == 410
+    assert phone.state == "ready"
+
+
+@pytest.mark.rule("T36")
+def test_handles_no_text_as_html_and_offers_anything_as_a_pdf(phone, relay):
+    markup = "<img src=x onerror=document.title=1><b>bold</b>"
+    page = b"<html><script>document.title = 'owned'</script></html>"
+    ticket = Ticket(page, name="<b>.html", title=markup, total=markup, number=markup[:60])
+    link = relay.keep(ticket, permit=relay.leave)
+
+    phone.open(link.reveal()).wait("ready")
+
+    assert phone.text("#title") == markup
+    assert phone.text("#total") == markup
+    assert phone.page.locator("#receipt b, #receipt [onerror]").count() == 0
+    saved, name = phone.save()
+    assert saved == page
+    assert name.endswith(".pdf")
+
+
+@pytest.mark.rule("T36")
+def test_a_receipt_that_is_html_is_a_pdf_to_the_browser(phone, relay):
+    phone.context.add_init_script(RECORD_TYPES)
+    link = relay.keep(Ticket(b"<script>top.document.title = 'owned'</script>"), permit=relay.leave)
+
+    phone.open(link.reveal()).wait("ready")
+
+    assert phone.page.evaluate("window.blobTypes") == ["application/pdf"]
+
+
+def test_shares_and_saves_in_the_same_words_in_french(screen, kept):
+    phone = screen(Phone, locale="fr-FR")
+
+    phone.open(kept.reveal()).wait("ready")
+
+    assert phone.page.locator("html").get_attribute("lang") == "fr"
+    assert phone.text("#save") != "Save PDF"
+
+
+# The link
+
+
+def test_takes_the_link_out_of_the_address_bar(phone, relay, kept):
+    devtools = phone.context.new_cdp_session(phone.page)
+    phone.open(kept.reveal()).wait("ready")
+
+    entries = devtools.send("Page.getNavigationHistory")["entries"]
+    assert phone.page.url == relay.origin + "/"
+    assert phone.page.evaluate("location.href") == relay.origin + "/"
+    assert [entry["url"] for entry in entries if entry["url"] != "about:blank"] == [
+        relay.origin + "/"
+    ]
+    assert kept.digits() not in phone.page.content()
+
+
+def test_takes_the_link_away_before_anything_else(phone, kept, cable):
+    cable.hold("GET /v1/t/")
+    phone.open(f"{cable.origin}/#{kept.digits()}").wait("opening")
+
+    assert phone.page.url == cable.origin + "/"
+
+
+def test_a_reload_and_a_way_back_find_the_receipt_again(phone, relay, kept):
+    phone.open(kept.reveal()).wait("ready")
+
+    phone.page.reload()
+    assert phone.wait("ready")
+
+    phone.page.goto("about:blank")
+    phone.page.go_back()
+    assert phone.wait("ready")
+    assert phone.page.url == relay.origin + "/"
+
+
+def test_a_second_receipt_in_the_same_tab_replaces_the_first(phone, relay, kept):
+    other = relay.keep(Ticket(RECEIPT, title="Boulangerie"), permit=relay.leave)
+    phone.open(kept.reveal()).wait("ready")
+
+    phone.page.evaluate("fragment => { location.hash = fragment; }", other.digits())
+    phone.page.wait_for_selector("#title:has-text('Boulangerie')")
+
+    assert phone.page.url == relay.origin + "/"
+
+
+# Damaged links (T9): nothing is sent
+
+
+def other_digit(digits, at):
+    return digits[:at] + str((int(digits[at]) + 1) % 10) + digits[at + 1 :]
+
+
+@pytest.mark.rule("T9")
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda digits: "/#" + other_digit(digits, 3),
+        lambda digits: "/#" + other_digit(digits, 84),
+        lambda digits: "/#" + digits + "7",
+        lambda digits: "/#" + digits[:-1],
+        lambda digits: "/#99999" + digits[5:],
+        lambda digits: "/#x" + digits,
+        lambda digits: "/%23" + digits,
+        lambda digits: "/" + digits,
+    ],
+    ids=["digit", "check", "longer", "shorter", "group", "letter", "escaped", "path"],
+)
+def test_a_damaged_link_is_told_as_damaged_and_nothing_is_sent(phone, relay, kept, damage):
+    phone.open(relay.origin + damage(kept.digits())).wait("damaged")
+
+    assert "scan again" in phone.text("#heading").lower()
+    assert [line for line in phone.fetched() if "/v1/" in line] == []
+    assert relay.state(kept) == "stored"
+
+
+@pytest.mark.rule("T9")
+def test_a_pairing_link_is_damaged_too(phone, relay):
+    with stage.Counter(relay.origin, permit=relay.leave) as counter:
+        digits = counter.link(relay.origin).partition("#")[2]
+
+    phone.open(f"{relay.origin}/#{digits}").wait("damaged")
+
+    assert [line for line in phone.fetched() if "/v1/" in line] == []
+
+
+@pytest.mark.rule("T6")
+def test_what_a_scanner_appends_to_the_digits_is_ignored(phone, kept):
+    phone.open(kept.reveal() + "&utm_source=scanner").wait("ready")
+
+
+def test_an_empty_link_says_what_this_is(phone, relay):
+    phone.open(relay.origin + "/").wait("about")
+
+    assert phone.fetched() == ["GET /"]
+    assert phone.visible("#privacy")
+
+
+# Not there
+
+
+def test_waits_for_a_ticket_that_is_still_on_its_way(phone, relay, ticket):
+    link = Link(relay.origin, Secret.generate())
+    phone.open(link.reveal()).wait("waiting")
+
+    assert relay.upload(link, ticket, permit=relay.leave) == 201
+
+    phone.wait("ready")
+
+
+def test_stops_to_wait_after_a_minute_and_tries_again_when_asked_to(phone, relay, ticket):
+    link = Link(relay.origin, Secret.generate())
+    phone.page.clock.install()
+    phone.open(link.reveal()).wait("waiting")
+
+    def absent():
+        phone.page.clock.run_for(1000)
+        return phone.state == "absent"
+
+    stage.wait_for(absent, "the end of the wait")
+    tried = sum("/v1/" in line for line in phone.fetched())
+    relay.upload(link, ticket, permit=relay.leave)
+    phone.page.click("#retry")
+
+    phone.wait("ready")
+    assert 10 <= tried <= 40
+
+
+def test_an_expired_ticket_is_told_as_expired(phone, relay, kept):
+    relay.stop()
+    relay.edit("UPDATE tickets SET expiry = expiry - 259200 WHERE id = ?", bytes_of(kept))
+    relay.start()
+
+    phone.open(kept.reveal()).wait("expired")
+
+    assert "counter" in phone.text("#text")
+
+
+def test_a_ticket_that_was_saved_and_deleted_is_told_as_received(phone, relay, kept):
+    assert relay.mark(kept, "received") == 204
+    relay.stop()
+    relay.edit("UPDATE tickets SET expiry = expiry - 900 WHERE id = ?", bytes_of(kept))
+    relay.start()
+
+    phone.open(kept.reveal()).wait("received")
+
+
+def test_a_revoked_ticket_is_told_as_revoked(phone, relay, kept):
+    assert relay.mark(kept, "revoked") == 204
+
+    phone.open(kept.reveal()).wait("revoked")
+
+
+def bytes_of(link):
+    return bytes.fromhex(link.secret.id)
+
+
+# Tampered
+
+
+@pytest.mark.parametrize(
+    ("at", "code"),
+    [(3, "version"), (20, "wrong-key"), (45, "aead"), (52, "aead"), (-1, "aead")],
+)
+def test_an_envelope_with_a_flipped_bit_is_told_as_tampered(phone, relay, kept, at, code):
+    relay.stop()
+    _, envelope = relay.look("SELECT id, envelope FROM tickets WHERE id = ?", bytes_of(kept))
+    changed = bytearray(envelope)
+    changed[at] ^= 1
+    relay.edit("UPDATE tickets SET envelope = ? WHERE id = ?", bytes(changed), bytes_of(kept))
+    relay.start()
+
+    phone.open(kept.reveal()).wait("tampered")
+
+    assert code in phone.text("#count")
+    assert not phone.visible("#save")
+    assert relay.state(kept) == "stored"
+
+
+def test_another_tickets_envelope_is_told_as_tampered(phone, relay, kept, ticket):
+    other = relay.keep(ticket, permit=relay.leave)
+    relay.stop()
+    _, envelope = relay.look("SELECT id, envelope FROM tickets WHERE id = ?", bytes_of(other))
+    relay.edit("UPDATE tickets SET envelope = ? WHERE id = ?", envelope, bytes_of(kept))
+    relay.start()
+
+    phone.open(kept.reveal()).wait("tampered")
+
+    assert "wrong-key" in phone.text("#count")
+
+
+# Networks
+
+
+def test_a_phone_without_network_waits_for_it(phone, kept, cable):
+    held = cable.hold("GET /v1/t/")
+    phone.open(f"{cable.origin}/#{kept.digits()}").wait("opening")
+    assert held.met.wait(20)
+
+    phone.context.set_offline(True)
+    cable.cut()
+    phone.wait("offline")
+
+    held.release()
+    phone.context.set_offline(False)
+    phone.wait("ready")
+
+
+def test_a_relay_that_is_away_is_waited_for(phone, relay, kept, cable):
+    held = cable.hold("GET /v1/t/")
+    phone.open(f"{cable.origin}/#{kept.digits()}").wait("opening")
+    assert held.met.wait(20)
+
+    relay.kill()
+    held.release()
+    phone.wait("offline")
+
+    relay.start()
+    phone.wait("ready")
+
+
+def test_a_login_page_of_the_network_is_told_as_offline(phone, kept, cable):
+    portal = cable.answer("GET /v1/t/", PORTAL, times=10**6)
+    phone.open(f"{cable.origin}/#{kept.digits()}").wait("offline")
+
+    assert "wifi" in phone.text("#text")
+
+    portal.release()
+    phone.wait("ready")
+
+
+@pytest.mark.parametrize("after", [0, 1, 51, 52, 16_384, 60_000, -1])
+def test_a_download_that_breaks_off_is_tried_again(phone, relay, kept, cable, after):
+    size = len(relay.request("GET", f"/v1/t/{kept.secret.id}")[1])
+    cut = cable.cut_answer("GET /v1/t/", after % size)
+    phone.open(f"{cable.origin}/#{kept.digits()}")
+
+    phone.wait("ready")
+
+    assert cut.met.is_set()
+    assert cable.count("GET /v1/t/") == 2
+    assert phone.save()[0] == RECEIPT
+
+
+def test_a_relay_that_is_busy_is_asked_again(phone, kept, cable):
+    busy = b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+    cable.answer("GET /v1/t/", busy, times=1)
+    phone.open(f"{cable.origin}/#{kept.digits()}").wait("waiting")
+
+    phone.wait("ready")

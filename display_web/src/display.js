@@ -313,19 +313,30 @@ function paintLive() {
   while (list.firstChild) list.removeChild(list.firstChild);
   for (var i = 0; i < shown.live.length; i++) {
     var line = document.createElement('p');
-    line.textContent = shown.live[i];
+    var split = /^(.+?)\s+(\S*\d\S*(?:\s[^\s\d]{1,3})?)$/.exec(shown.live[i]);
+    if (split) { // an amount at the end stands at the right
+      var amount = document.createElement('span');
+      amount.textContent = split[2];
+      line.appendChild(amount);
+    }
+    line.appendChild(document.createTextNode(split ? split[1] : shown.live[i]));
     if (i === shown.live.length - 1) line.className = 'last';
     list.appendChild(line);
   }
 }
 
 function paintTicket() {
-  var facts = [];
-  if (shown.time) facts.push(shown.time);
-  if (shown.no) facts.push(fill(say.number, 'n', shown.no));
   write('ticketName', shown.name || idle.name);
   write('total', shown.total);
-  write('facts', facts.join(' · '));
+  write('facts', '');
+  if (shown.time) addFact(shown.time);
+  if (shown.no) addFact(fill(say.number, 'n', shown.no));
+}
+
+function addFact(text) {
+  var fact = document.createElement('span');
+  fact.textContent = text;
+  $('facts').appendChild(fact);
 }
 
 // C22, C23: what has ended is not left behind in the page either.
@@ -341,34 +352,49 @@ function arrange() {
   var width = window.innerWidth;
   var height = window.innerHeight;
   var wide = width >= height;
-  var rem = wide ? Math.min(width / 64, height / 40) : Math.min(width / 36, height / 56);
-  root.style.fontSize = Math.max(8, rem) + 'px';
-  rem = Math.max(8, rem);
+  var rem = Math.max(8, wide ? Math.min(width / 64, height / 40) : Math.min(width / 36, height / 56));
+  root.style.fontSize = rem + 'px';
   mark('wide', wide);
   mark('tall', !wide);
-  if (shown.kind === 'ticket') {
-    var bar = 0.9 * rem;
-    var side = wide
-      ? Math.min(height - bar, width - 23 * rem)
-      : Math.min(width, height - bar - 19 * rem);
-    side = drawCode($('qr'), side);
-    var beside = $('beside').style;
-    var code = $('code').style;
-    if (wide) {
-      code.left = snap(Math.max(0, (height - bar - side) / 2));
-      code.top = snap((height - bar - side) / 2);
-      beside.left = side + Math.max(0, (height - bar - side) / 2) + rem + 'px';
-      beside.right = 2 * rem + 'px';
-      beside.top = '0';
-      beside.top = Math.max(rem, (height - bar - $('beside').offsetHeight) / 2) + 'px';
-    } else {
-      beside.left = beside.right = 2 * rem + 'px';
-      beside.top = 1.5 * rem + 'px';
-      code.left = snap((width - side) / 2);
-      code.top = snap(Math.max($('beside').offsetHeight + 2 * rem, (height - bar + $('beside').offsetHeight + rem - side) / 2));
-    }
-  }
+  if (shown.kind === 'idle') fit('idleName', 5.2, 0.38 * height);
   if (shown.kind === 'thanks') drawTick($('tick'), 13 * rem);
+  if (shown.kind === 'ticket') arrangeTicket(width, height - 0.9 * rem, rem, wide);
+}
+
+function arrangeTicket(width, height, rem, wide) {
+  var beside = $('beside').style;
+  var code = $('code').style;
+  var side;
+  var text;
+  beside.top = '0';
+  if (wide) {
+    side = drawCode($('qr'), Math.min(height, width - 21 * rem));
+    var margin = Math.min(rem, Math.max(0, (height - side) / 2));
+    code.left = snap(margin);
+    code.top = snap((height - side) / 2);
+    beside.left = side + margin + 'px';
+    beside.right = 2.5 * rem + 'px';
+    fit('total', 5.6);
+    beside.top = Math.max(rem, (height - $('beside').offsetHeight) / 2) + 'px';
+  } else {
+    beside.left = beside.right = 2 * rem + 'px';
+    beside.top = 1.5 * rem + 'px';
+    fit('total', 5.6);
+    text = $('beside').offsetHeight + 1.5 * rem;
+    side = drawCode($('qr'), Math.min(width, height - text));
+    code.left = snap((width - side) / 2);
+    code.top = snap(text + (height - text - side) / 2);
+  }
+}
+
+// Smaller, until nothing sticks out.
+function fit(id, size, height) {
+  var element = $(id);
+  do {
+    element.style.fontSize = size + 'rem';
+    size *= 0.92;
+  } while (size > 1.4 &&
+    (element.scrollWidth > element.clientWidth || (height && element.offsetHeight > height)));
 }
 
 function pixels() {

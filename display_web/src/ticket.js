@@ -190,7 +190,7 @@ function facts() {
     found.push(ticket.issued);
   }
   if (ticket.number) found.push(fill(say.number, 'n', ticket.number));
-  return found.join(' · ');
+  return found.join('\n');
 }
 
 function showPreview() {

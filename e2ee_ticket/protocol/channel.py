@@ -169,17 +169,23 @@ class TillChannel:
         if content.kind == "idle":
             if content != self._idle.content:
                 self._idle = _Shown(content)
-            self._present = self._idle
+            self._become(self._idle)
         else:
             until = now + content.seconds if content.kind == "ticket" else math.inf
-            self._present = _Shown(content, until)
+            self._become(_Shown(content, until))
 
     def tick(self, now: float) -> bool:
         """End a ticket whose seconds are over; tell whether it ended just now."""
         if now < self._present.until:
             return False
-        self._present = self._idle
+        self._become(self._idle)
         return True
+
+    def _become(self, present: _Shown) -> None:
+        # T3: sessions are remembered by what they carried, so what is over must hold no secret.
+        if self._present is not self._idle:
+            self._present.content = self._idle.content
+        self._present = present
 
     def unshown(self, now: float) -> bool:
         """Whether the cashier is to be warned: delivered 3 s ago, and not shown (C37)."""
@@ -194,7 +200,8 @@ class TillChannel:
         """Judge the live hellos and return an answer for each that is to have one now.
 
         A hello that breaks the specification is not ours and gets none. An answer whose fate is
-        unknown is returned again, with the same bytes.
+        unknown is returned again with the same bytes (C8), unless what it carries is over by now:
+        then its hello gets none, because a later customer must not see an earlier one's ticket.
         """
         self.tick(now)
         opened = [(hello, responder) for hello in hellos if (responder := self._open(hello))]
@@ -216,12 +223,18 @@ class TillChannel:
             known = self._sessions.get(responder.payload)
             due = self._idle if known is None or crowded else self._present  # C32, C34
             if hid in self._answers:
-                answers.append(self._answers[hid])
-            elif known is not due:  # C31: a current hello waits
-                sealed = self._seal(hid, responder, due, now)
-                if sealed is not None:
-                    answers.append(sealed)
+                answer = self._repeat(self._answers[hid], due)
+            elif known is not due:
+                answer = self._seal(hid, responder, due, now)
+            else:  # C31: a current hello waits
+                answer = None
+            if answer is not None:
+                answers.append(answer)
         return answers
+
+    def _repeat(self, answer: Answer, due: _Shown) -> Answer | None:
+        carried = self._sessions.get(answer.session)
+        return answer if carried is due or carried is self._idle else None
 
     def delivered(self, answer: Answer, now: float) -> None:
         """The relay took the answer: 204, or 409 `answered` after a repetition."""

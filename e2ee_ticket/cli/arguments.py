@@ -1,0 +1,334 @@
+"""What can be said to `e2ee-ticket`: its commands, their options, their help."""
+
+import argparse
+import importlib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from e2ee_ticket.cli import voice
+
+Command = Callable[[argparse.Namespace], int]
+
+_ABOUT = """\
+Receipts without paper and without being watched: a till seals a receipt with a key that is only in
+the QR code, a relay that can read nothing carries it, the customer's phone opens it.
+"""
+
+_ENVIRONMENT = """\
+configuration:
+  config.toml in the user's configuration directory, or the file E2EE_TICKET_CONFIG names.
+  Every key is also an environment variable, which wins:
+    relay           E2EE_TICKET_RELAY           the relay, https://host
+    page            E2EE_TICKET_PAGE            the pages' address; the relay's unless set
+    permit          E2EE_TICKET_PERMIT          for a relay that wants one
+    permit_file     E2EE_TICKET_PERMIT_FILE     a file that holds the permit
+    shop            E2EE_TICKET_SHOP            the shop's name
+    lang            E2EE_TICKET_LANG            language of receipts and displays, such as fr
+    notice          E2EE_TICKET_NOTICE          country of the legal notice, such as FR
+    ticket_seconds  E2EE_TICKET_TICKET_SECONDS  how long a display shows a code (90)
+    display_count   E2EE_TICKET_DISPLAY_COUNT   screens that may listen to one pairing (1)
+    keep_seconds    E2EE_TICKET_KEEP_SECONDS    how long the relay keeps what nobody opens
+    state           E2EE_TICKET_STATE           directory of the outbox and of paired displays
+                                                (beside the file that E2EE_TICKET_CONFIG names)
+
+exit codes:
+  0 done, 1 refused, 2 misused, 75 try again later, 130 stopped by Ctrl-C
+
+example:
+  E2EE_TICKET_RELAY=https://receipts.example e2ee-ticket send receipt.pdf
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        voice.say(message)
+        voice.hint(f"{self.prog} --help")
+        self.exit(voice.MISUSED)
+
+
+def parse(given: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; on --help and on misuse, exit."""
+    # Argparse cannot have an optional value before a file name: `--wait FILE` would swallow it.
+    given = ["--wait=received" if argument == "--wait" else argument for argument in given]
+    return _build().parse_args(given)
+
+
+def command(parsed: argparse.Namespace) -> Command:
+    """Import and return the command that was asked for."""
+    module = importlib.import_module(f"e2ee_ticket.cli.{parsed.module}")
+    run: Command = getattr(module, parsed.function)
+    return run
+
+
+def _build() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=voice.PROGRAM,
+        description=_ABOUT,
+        epilog=_ENVIRONMENT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=_Version())
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=_Parser
+    )
+    for add in (_add_send, _add_open, _add_inspect, _add_display, _add_outbox, _add_revoke):
+        add(commands)
+    return parser
+
+
+class _Version(str):
+    """The version, looked up only where it is printed."""
+
+    __slots__ = ()
+
+    def __mod__(self, _: object) -> str:
+        from e2ee_ticket import __version__  # noqa: PLC0415 - only here
+
+        return f"{voice.PROGRAM} {__version__}"
+
+
+def _add(
+    commands: Any,  # noqa: ANN401 - argparse's own class has no public name
+    name: str,
+    about: str,
+    example: str,
+    *,
+    module: str | None = None,
+    function: str = "run",
+) -> argparse.ArgumentParser:
+    """Add a command with its help: a sentence first, examples last."""
+    lines = "\n".join(f"  {line}" for line in example.strip().splitlines())
+    first = re.split(r"[;.]", about, maxsplit=1)[0]
+    added: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=first[0].lower() + first[1:],
+        description=about,
+        epilog=f"example:\n{lines}\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    if module is not None:
+        added.set_defaults(module=module, function=function)
+        added.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks"
+        )
+    return added
+
+
+def _add_send(commands: Any) -> None:  # noqa: ANN401 - idem
+    send = _add(
+        commands,
+        "send",
+        "Send a receipt to the customer's phone.\n\n"
+        "The QR code is drawn at once, the upload follows behind it. What cannot be uploaded now\n"
+        "is kept in the outbox, for the next send or outbox flush.",
+        """
+e2ee-ticket send receipt.pdf
+e2ee-ticket send --display "Till 1" --total "54,64 €" --wait receipt.pdf
+lpr-filter | e2ee-ticket send --json --wait=opened -""",
+        module="send",
+    )
+    send.add_argument("file", metavar="FILE.pdf", help="the receipt; - reads it from stdin")
+    send.add_argument("--display", metavar="NAME", help="show it on this paired display")
+    send.add_argument("--title", metavar="TEXT", help="the shop (default: shop, as configured)")
+    send.add_argument("--total", metavar="TEXT", help='the amount, as in "54,64 €"')
+    send.add_argument("--number", metavar="TEXT", help="the receipt's number")
+    send.add_argument("--lang", metavar="TAG", help="the receipt's language, such as fr")
+    send.add_argument(
+        "--wait",
+        choices=("received", "opened"),
+        metavar="opened",
+        help="--wait ends when the customer has saved it, --wait=opened when it was opened;"
+        " or when it was revoked or has expired (then with 1)",
+    )
+    send.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help="stop trying or waiting after so long (default: 60, none with --wait)",
+    )
+    send.add_argument("--link", action="store_true", help="print the link alone on stdout")
+    send.add_argument(
+        "--json",
+        action="store_true",
+        help="print one object per event on stdout: id, state, shown, expires_in",
+    )
+    send.add_argument("--svg", type=Path, metavar="FILE", help="also draw the code into this file")
+    send.add_argument("--png", type=Path, metavar="FILE", help="also draw the code into this file")
+
+
+def _add_open(commands: Any) -> None:  # noqa: ANN401 - idem
+    open_ = _add(
+        commands,
+        "open",
+        "Fetch and open the receipt of a link; the link is read from stdin, never an argument.\n"
+        "Prints the name of the file it wrote.",
+        """
+e2ee-ticket open
+e2ee-ticket open -o receipt.pdf < link.txt""",
+        module="open",
+    )
+    open_.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="where to write it, - for stdout; never overwrites (default: the ticket's name)",
+    )
+    open_.add_argument(
+        "--no-ack",
+        "--state-quiet",
+        dest="quiet",
+        action="store_true",
+        help="do not tell the relay that it was opened and saved",
+    )
+
+
+def _add_inspect(commands: Any) -> None:  # noqa: ANN401 - idem
+    inspect = _add(
+        commands,
+        "inspect",
+        "Show what anyone can see of an envelope without its secret; or what is inside a PDF.",
+        """
+e2ee-ticket inspect envelope.bin
+e2ee-ticket inspect --json receipt.pdf""",
+        module="inspect",
+    )
+    inspect.add_argument("file", metavar="FILE", help="an envelope or a PDF; - reads stdin")
+    inspect.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _add_display(commands: Any) -> None:  # noqa: ANN401 - idem
+    display = _add(
+        commands,
+        "display",
+        "Pair, list, test and remove the screens that customers see.",
+        'e2ee-ticket display add "Till 1"',
+    )
+    what = display.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=_Parser
+    )
+    add = _add(
+        what,
+        "add",
+        "Pair a display; shows a QR code and an address for the tablet, and digits to type where\n"
+        "it has no camera. Then waits until the display says hello.",
+        """
+e2ee-ticket display add "Till 1"
+e2ee-ticket display add --link --no-wait "Till 1\"""",
+        module="display",
+        function="add",
+    )
+    add.add_argument("name", metavar="NAME", help="what this till calls the display")
+    add.add_argument("--no-wait", action="store_true", help="do not wait for the display's hello")
+    add.add_argument("--link", action="store_true", help="print the pairing link alone on stdout")
+    listing = _add(
+        what,
+        "list",
+        "List the paired displays.",
+        "e2ee-ticket display list",
+        module="display",
+        function="list_",
+    )
+    listing.add_argument("--json", action="store_true", help="print one object per display")
+    test = _add(
+        what,
+        "test",
+        "Show a few lines on a display, and say whether it does.",
+        'e2ee-ticket display test "Till 1"',
+        module="display",
+        function="test",
+    )
+    test.add_argument("name", metavar="NAME", help="the display")
+    test.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="how long to wait for the display (10)",
+    )
+    remove = _add(
+        what,
+        "remove",
+        "Unpair a display for good; it says so on its screen.",
+        'e2ee-ticket display remove "Till 1"',
+        module="display",
+        function="remove",
+    )
+    remove.add_argument("name", metavar="NAME", help="the display")
+    remove.add_argument(
+        "--forget",
+        action="store_true",
+        help="forget it here even if the relay cannot be told",
+    )
+
+
+def _add_outbox(commands: Any) -> None:  # noqa: ANN401 - idem
+    outbox = _add(
+        commands,
+        "outbox",
+        "Look at what is not delivered yet, or finish it.",
+        "e2ee-ticket outbox flush",
+    )
+    what = outbox.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=_Parser
+    )
+    listing = _add(
+        what,
+        "list",
+        "List the tickets of the last 7 days and what became of them.",
+        "e2ee-ticket outbox list",
+        module="outbox",
+        function="list_",
+    )
+    listing.add_argument("--json", action="store_true", help="print one object per ticket")
+    flush = _add(
+        what,
+        "flush",
+        "Upload what is not uploaded yet, and revoke what is to be revoked.",
+        "e2ee-ticket outbox flush --timeout 600",
+        module="outbox",
+        function="flush",
+    )
+    flush.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="stop trying after so long (60)",
+    )
+
+
+def _add_revoke(commands: Any) -> None:  # noqa: ANN401 - idem
+    revoke = _add(
+        commands,
+        "revoke",
+        "Take a ticket back; the relay deletes it, and its link opens nothing any more.",
+        "e2ee-ticket revoke 3f9a61c2",
+        module="outbox",
+        function="revoke",
+    )
+    revoke.add_argument("id", metavar="ID", help="the id, or its first 8 digits: outbox list")
+    revoke.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="stop trying after so long (60)",
+    )
+
+
+_TIMEOUT_MAX: Final = 7 * 24 * 3600
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds

@@ -1,0 +1,165 @@
+"""`e2ee-ticket display`: pairing, listing, testing and removing displays."""
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Final
+
+from e2ee_ticket.cli import voice
+from e2ee_ticket.errors import AbsentError, RelayError
+from e2ee_ticket.protocol.channel import PairingLink, PairingSecret, WriteToken, registration
+from e2ee_ticket.protocol.content import Content
+from e2ee_ticket.till.clock import SystemClock
+from e2ee_ticket.till.config import Config, load
+from e2ee_ticket.till.displays import Displays, Pairing
+
+if TYPE_CHECKING:
+    from e2ee_ticket.client import RelayClient
+    from e2ee_ticket.till.screen import Notice, Screen
+
+HELLO_SECONDS: Final = 600.0
+TEST_SECONDS: Final = 5.0
+_GROUP_SIZE: Final = 5
+_GROUPS_A_ROW: Final = 6
+_TEST_LINES: Final = ("Test", "Café 6,90", "Total 6,90")
+
+
+def add(parsed: argparse.Namespace) -> int:
+    """Pair a display: P and wtok, the channel at the relay, the code for the tablet."""
+    from e2ee_ticket.cli import loop, session  # noqa: PLC0415 - `list` needs no network
+
+    config = load()
+    displays = Displays(config.state_dir)
+    pairing = Pairing(parsed.name.strip(), PairingSecret.generate(), WriteToken.generate())
+    displays.check(pairing.name)
+    link = PairingLink(config.page_origin, pairing.secret)
+
+    async def main() -> int:
+        async with session.relay_client(config) as relay:
+            cid = pairing.secret.cid
+            await relay.register(cid, registration(pairing.secret, pairing.token))
+            displays.keep(pairing)
+            _show_pairing(link, alone=parsed.link)
+            if parsed.no_wait:
+                return voice.DONE
+            voice.note("waiting for the display; Ctrl-C ends the waiting, not the pairing")
+            async with _screen(config, relay, pairing) as screen:
+                await screen.until(lambda: screen.shown, HELLO_SECONDS)
+                if screen.shown:
+                    voice.say(f"{pairing.name} is connected")
+                    return voice.DONE
+        voice.say(f"{pairing.name} has not connected")
+        voice.hint("it is paired; e2ee-ticket display test looks again")
+        return voice.REFUSED
+
+    return loop.run(main())
+
+
+def list_(parsed: argparse.Namespace) -> int:
+    """Name the paired displays."""
+    for pairing in Displays(load().state_dir).all():
+        name = voice.printable(pairing.name)
+        # The channel's name at the relay is no secret; the pairing is not shown again.
+        entry = {"name": pairing.name, "channel": pairing.secret.cid}
+        voice.result(json.dumps(entry, ensure_ascii=False) if parsed.json else name)
+    return voice.DONE
+
+
+def test(parsed: argparse.Namespace) -> int:
+    """Show a few lines for a few seconds, and say whether the display confirms."""
+    from e2ee_ticket.cli import loop, session  # noqa: PLC0415 - idem
+
+    config = load()
+    pairing = Displays(config.state_dir).find(parsed.name)
+
+    async def main() -> int:
+        async with (
+            session.relay_client(config) as relay,
+            _screen(config, relay, pairing) as screen,
+        ):
+            screen.show(Content.live(_TEST_LINES, name=config.shop, lang=config.lang))
+            shown = await screen.until(lambda: screen.shown, parsed.timeout)
+            if shown:
+                voice.result(f"{voice.printable(pairing.name)} shows the test")
+                await SystemClock().sleep(TEST_SECONDS)
+            else:
+                voice.say(f"{pairing.name} does not show the test")
+                if screen.failure is not None:
+                    voice.say(str(screen.failure))
+                elif screen.stopped is None:
+                    voice.hint("is the tablet awake, online and on its display page?")
+            screen.clear()
+            await screen.settle()
+            return voice.DONE if shown else voice.REFUSED
+
+    return loop.run(main())
+
+
+def remove(parsed: argparse.Namespace) -> int:
+    """End the channel at the relay, then forget the pairing."""
+    from e2ee_ticket.cli import loop, session  # noqa: PLC0415 - idem
+
+    config = load()
+    displays = Displays(config.state_dir)
+    pairing = displays.find(parsed.name)
+
+    async def main() -> int:
+        async with session.relay_client(config) as relay:
+            try:
+                await relay.unpair(pairing.secret.cid, pairing.token.reveal())
+            except AbsentError:
+                pass  # the relay has forgotten it already
+            except RelayError as error:
+                if not parsed.forget:
+                    code = voice.complain(error)
+                    voice.say("the display stays paired")
+                    voice.hint("--forget removes it here alone; the tablet keeps saying hello")
+                    return code
+                voice.say(f"the relay was not told: {error}")
+        displays.forget(pairing.name)
+        voice.say(f"{pairing.name} is removed")
+        return voice.DONE
+
+    return loop.run(main())
+
+
+def _screen(config: Config, relay: "RelayClient", pairing: Pairing) -> "Screen":
+    from e2ee_ticket.till.screen import Notice, Screen, hint  # noqa: PLC0415 - idem
+
+    def report(notice: "Notice") -> None:
+        if notice not in (Notice.CONNECTED, Notice.SHOWN, Notice.UNSHOWN):
+            voice.say(f"{pairing.name}: {notice.value}")
+            voice.hint(hint(notice))
+
+    idle = Content.idle(name=config.shop, lang=config.lang, notice=config.notice)
+    return Screen(
+        relay,
+        pairing,
+        idle,
+        SystemClock(),
+        display_count=config.display_count,
+        report=report,
+    )
+
+
+def _show_pairing(link: PairingLink, *, alone: bool) -> None:
+    """Show the code, the address and the digits; P is what they hold, so it is shown once."""
+    if alone:
+        voice.result(link.reveal())
+        return
+    from e2ee_ticket import qr  # noqa: PLC0415 - idem
+
+    try:
+        sys.stdout.write(qr.to_terminal(qr.make(link)))
+    except UnicodeEncodeError:
+        voice.say("this terminal cannot draw the code; type the digits instead")
+    voice.result("")
+    voice.result("Scan this code with the tablet's camera.")
+    voice.result(f"Or open {link.page}/d on the tablet and type these digits:")
+    voice.result("")
+    digits = link.digits()
+    groups = [digits[i : i + _GROUP_SIZE] for i in range(0, len(digits), _GROUP_SIZE)]
+    for i in range(0, len(groups), _GROUPS_A_ROW):
+        voice.result("    " + "  ".join(groups[i : i + _GROUPS_A_ROW]))
+    voice.result("")
+    voice.result("Whoever has the code or the digits can read along: do not keep a photo of them.")

@@ -1,0 +1,179 @@
+"""The part of `send` that runs behind the code: seal, upload, show, wait."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Collection
+from typing import Final
+
+from e2ee_ticket.cli import session, voice
+from e2ee_ticket.cli.face import Face
+from e2ee_ticket.client import RelayClient
+from e2ee_ticket.errors import RelayError, TicketError
+from e2ee_ticket.protocol.content import Content
+from e2ee_ticket.protocol.link import Link
+from e2ee_ticket.protocol.ticket import Ticket
+from e2ee_ticket.till.clock import SystemClock
+from e2ee_ticket.till.config import Config
+from e2ee_ticket.till.displays import Pairing
+from e2ee_ticket.till.outbox import OVER, Entry, Outbox, OutboxError
+from e2ee_ticket.till.pipeline import Delivery, Till, flush
+from e2ee_ticket.till.screen import Screen
+
+FLUSH_SECONDS: Final = 5.0
+
+
+async def send(
+    config: Config,
+    face: Face,
+    *,
+    ticket: Ticket,
+    link: Link,
+    pairing: Pairing | None,
+    making: Awaitable[bytes | None],
+    until: Collection[str],
+    limit: float | None,
+) -> int:
+    """Deliver one ticket, whose code is on show; return the exit code."""
+    with session.outbox_if_possible(config) as outbox:
+        async with (
+            session.relay_client(config) as relay,
+            screen_of(config, relay, pairing, face) as screen,
+        ):
+            till = session.make_till(config, relay, outbox)
+            delivery = Delivery(
+                till, ticket, face, secret=link.secret, screen=screen, preview=making
+            )
+            try:
+                async with asyncio.timeout(limit):
+                    return await _deliver(till, delivery, face, screen, until)
+            except TimeoutError:
+                return _give_up(delivery)
+            except asyncio.CancelledError:
+                await _stop(delivery, screen)
+                return voice.STOPPED
+            except RelayError as error:
+                return _refused(delivery, error)
+
+
+@contextlib.asynccontextmanager
+async def screen_of(
+    config: Config, relay: RelayClient, pairing: Pairing | None, face: Face
+) -> AsyncIterator[Screen | None]:
+    """Drive the display, if there is one."""
+    if pairing is None:
+        yield None
+        return
+    idle = Content.idle(name=config.shop, lang=config.lang, notice=config.notice)
+    async with Screen(
+        relay,
+        pairing,
+        idle,
+        SystemClock(),
+        display_count=config.display_count,
+        report=face.notice,
+    ) as screen:
+        yield screen
+
+
+async def _deliver(
+    till: Till, delivery: Delivery, face: Face, screen: Screen | None, until: Collection[str]
+) -> int:
+    delivery.show()
+    confirming = asyncio.create_task(_confirm(delivery, face, screen))
+    finishing: asyncio.Task[None] | None = None
+    try:
+        await delivery.upload()
+        finishing = asyncio.create_task(_finish_the_rest(till))
+        if delivery.state not in until:
+            await delivery.watch(until)
+        else:
+            await confirming
+        if screen is not None and delivery.state in {"opened", "received", *OVER}:
+            await screen.settle()
+        await asyncio.wait({finishing}, timeout=FLUSH_SECONDS)
+    finally:
+        for task in (confirming, finishing):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+    if delivery.state not in until:
+        return voice.REFUSED
+    if delivery.state == "stored" and screen is not None and not delivery.shown:
+        return voice.REFUSED
+    return voice.DONE
+
+
+async def _confirm(delivery: Delivery, face: Face, screen: Screen | None) -> None:
+    """C37: what is not on the display in 3 s is shown here."""
+    if screen is None or await delivery.confirm():
+        return
+    voice.say(f"{screen.name} does not show it: the code is shown here instead")
+    if screen.stopped is None:
+        voice.hint("is the tablet awake, online and on its display page?")
+    face.draw()
+
+
+async def _finish_the_rest(till: Till) -> None:
+    """Upload what earlier commands could not; of this one's own sale nothing waits for it."""
+    if till.outbox is None:
+        return
+    try:
+        sweep(till.outbox)
+        await flush(till, till.outbox, lambda _error, _seconds: None, finished)
+    except OutboxError as error:
+        voice.say(str(error))
+
+
+def sweep(outbox: Outbox) -> None:
+    """Drop what is over its time, and say what was never delivered."""
+    for entry in outbox.sweep():
+        voice.say(f"ticket {entry.id[:8]} was not uploaded within 7 days and is dropped")
+
+
+def finished(entry: Entry, outcome: str | TicketError) -> None:
+    """Tell what became of a ticket of an earlier command."""
+    if isinstance(outcome, TicketError):
+        voice.say(f"ticket {entry.id[:8]} of the outbox: {outcome}")
+    elif outcome == "stored":
+        voice.say(f"ticket {entry.id[:8]} of the outbox is uploaded now")
+    else:
+        voice.say(f"ticket {entry.id[:8]} of the outbox: {outcome}")
+
+
+def _give_up(delivery: Delivery) -> int:
+    safe = delivery.abandon()
+    if delivery.state not in ("accepted", "sealed"):
+        voice.say(f"stopped waiting: the ticket is {delivery.state}")
+        return voice.LATER
+    return _not_uploaded(safe=safe)
+
+
+def _not_uploaded(*, safe: bool) -> int:
+    if safe:
+        voice.say("not uploaded yet, kept in the outbox")
+        voice.hint("the next send uploads it too, or: e2ee-ticket outbox flush")
+        return voice.LATER
+    voice.say("not uploaded and not kept")
+    voice.hint("the code shown opens nothing; send it again, or let the customer have paper")
+    return voice.REFUSED
+
+
+async def _stop(delivery: Delivery, screen: Screen | None) -> None:
+    safe = delivery.abandon()
+    if screen is not None:
+        await screen.settle()
+    if delivery.state not in ("accepted", "sealed"):
+        voice.say(f"stopped: the ticket is {delivery.state}, its link keeps working")
+        return
+    voice.say("stopped")
+    _not_uploaded(safe=safe)
+
+
+def _refused(delivery: Delivery, error: RelayError) -> int:
+    code = voice.complain(error)
+    if delivery.state == "sealed" and delivery.kept:
+        voice.say("not uploaded: the code opens nothing until it is; kept in the outbox")
+        voice.hint("when this is put right: e2ee-ticket outbox flush")
+    else:
+        voice.say("not uploaded: the code opens nothing; let the customer have paper")
+    return code

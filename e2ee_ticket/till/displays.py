@@ -1,0 +1,130 @@
+"""The displays this till is paired with, and their pairing secrets.
+
+One JSON file in the state directory, readable by its owner alone. It is the one place on disk
+where a pairing secret and a write token stand (spec/channel.md, Pairing); the configuration,
+which is edited by hand and copied about, holds neither.
+"""
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2ee_ticket.errors import ConfigError
+from e2ee_ticket.protocol.channel import PairingSecret, WriteToken
+from e2ee_ticket.till.config import make_private_dir, reason
+
+FILE_NAME = "displays.json"
+NAME_LIMIT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """One display: the name the till calls it by, P and wtok."""
+
+    name: str
+    secret: PairingSecret
+    token: WriteToken
+
+
+class Displays:
+    """The paired displays, read anew at every call: another process may have changed them."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / FILE_NAME
+
+    def all(self) -> list[Pairing]:
+        """Return every pairing, in the order in which they were made.
+
+        Raises:
+            ConfigError: the file is damaged or cannot be read.
+        """
+        try:
+            members = json.loads(self._path.read_bytes())
+            return [
+                Pairing(
+                    str(entry["name"]),
+                    PairingSecret(bytes.fromhex(entry["secret"])),
+                    WriteToken(bytes.fromhex(entry["token"])),
+                )
+                for entry in members["displays"]
+            ]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise ConfigError(f"{FILE_NAME} cannot be read: {reason(error)}") from error
+        except (ValueError, KeyError, TypeError):
+            raise ConfigError(f"{FILE_NAME} is damaged; move it away and pair again") from None
+
+    def find(self, name: str) -> Pairing:
+        """Return the display of this name; upper and lower case are the same.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        pairings = self.all()
+        for pairing in pairings:
+            if pairing.name.casefold() == name.casefold():
+                return pairing
+        if not pairings:
+            raise ConfigError("no display is paired; e2ee-ticket display add pairs one")
+        names = ", ".join(pairing.name for pairing in pairings)
+        raise ConfigError(f"no display has this name; paired are: {names}")
+
+    def keep(self, pairing: Pairing) -> None:
+        """Add a display.
+
+        Raises:
+            ConfigError: the name is taken, or cannot be one.
+        """
+        self.check(pairing.name)
+        self._write([*self.all(), pairing])
+
+    def check(self, name: str) -> None:
+        """Refuse a name that a new display cannot have.
+
+        Raises:
+            ConfigError: empty, too long, with control characters, or taken.
+        """
+        if not name.strip() or len(name) > NAME_LIMIT or not name.isprintable():
+            raise ConfigError(f"a display's name has 1 to {NAME_LIMIT} printable characters")
+        if any(known.name.casefold() == name.casefold() for known in self.all()):
+            raise ConfigError("a display of this name is paired already; remove it first")
+
+    def forget(self, name: str) -> None:
+        """Remove a display; its secrets are gone with it."""
+        self._write([known for known in self.all() if known.name.casefold() != name.casefold()])
+
+    def _write(self, pairings: list[Pairing]) -> None:
+        entries = [
+            {
+                "name": pairing.name,
+                "secret": pairing.secret.reveal().hex(),
+                "token": pairing.token.reveal().hex(),
+            }
+            for pairing in pairings
+        ]
+        text = json.dumps({"version": 1, "displays": entries}, ensure_ascii=False, indent=1)
+        make_private_dir(self._path.parent)
+        write_private(self._path, text.encode("utf-8") + b"\n")
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file of the user's own at once: whole or not at all, and durable.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise ConfigError(f"{path.name} cannot be written: {reason(error)}") from error

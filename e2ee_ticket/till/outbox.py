@@ -1,0 +1,392 @@
+"""Tickets sealed but not yet delivered: a file that survives a power cut (outbox_schema.sql).
+
+A receipt is kept from the moment it was accepted, an envelope from before its first upload: after
+a crash an upload under way can be finished, since a phone may hold the link. The secret is never
+here, so what is kept cannot be shown again; "show again" makes a new ticket from the receipt.
+
+Every call is short and durable when it returns. Several processes may use one outbox: a ticket
+is claimed by the one that works on it, for a minute at a time.
+
+Times are the wall clock's, because entries outlive the process and the computer's uptime. A
+clock may be wrong: an age below zero counts as none and is set right, so that a clock that was
+ahead keeps nothing for ever; what looks older than 7 days is not uploaded and is told (R131).
+"""
+
+import contextlib
+import importlib.resources
+import json
+import os
+import secrets
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from e2ee_ticket.errors import TicketError
+from e2ee_ticket.protocol.secret import Secret
+from e2ee_ticket.protocol.ticket import TEXT_LIMITS, Ticket
+from e2ee_ticket.till.config import make_private_dir
+
+FILE_NAME: Final = "outbox.sqlite"
+SCHEMA_VERSION: Final = 1
+UPLOAD_SECONDS: Final = 7 * 24 * 3600
+RECEIPT_SECONDS: Final = 24 * 3600
+CLAIM_SECONDS: Final = 60.0
+_BUSY_SECONDS: Final = 10.0
+
+OVER: Final = frozenset({"received", "revoked", "expired", "failed"})
+"""States that nothing follows."""
+LET_GO: Final = frozenset({"opened", "received", "revoked", "expired"})
+"""States in which the receipt is no longer needed."""
+
+# MIGRATIONS[n] turns version n + 1 into version n + 2.
+MIGRATIONS: Final[tuple[str, ...]] = ()
+
+
+class OutboxError(TicketError):
+    """This computer does not keep what it must: a full disk, a damaged file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One ticket of the outbox, without its bytes."""
+
+    id: str
+    receipt_number: int
+    till: str
+    state: str
+    sealed_at: float
+    keep_seconds: int | None
+    tried: bool
+    revoke: bool
+    claimed: bool
+    token: bytes = field(repr=False)
+
+
+class Outbox:
+    """The outbox of one state directory."""
+
+    def __init__(
+        self,
+        path: Path,
+        now: Callable[[], float],
+        *,
+        migrations: Sequence[str] = MIGRATIONS,
+    ) -> None:
+        """Open the file, or make it.
+
+        Raises:
+            OutboxError: it cannot be opened, or a newer version of this program made it.
+        """
+        self._now = now
+        self._owner = secrets.token_hex(8)
+        self._lock = threading.Lock()
+        make_private_dir(path.parent)
+        with _translated():
+            # Made before SQLite would, so that nobody else can ever read it or its WAL.
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._connection = sqlite3.connect(
+                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._connection.row_factory = sqlite3.Row
+            try:
+                self._prepare(migrations)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _prepare(self, migrations: Sequence[str]) -> None:
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "secure_delete = ON",
+            "foreign_keys = ON",
+        ):
+            self._connection.execute(f"PRAGMA {pragma}")
+        with self._transaction() as execute:
+            (version,) = execute("PRAGMA user_version").fetchone()
+            newest = SCHEMA_VERSION + len(migrations) - len(MIGRATIONS)
+            if version > newest:
+                raise OutboxError("the outbox was made by a newer version of this program")
+            if version == 0:
+                schema = importlib.resources.files(__package__).joinpath("outbox_schema.sql")
+                _execute_all(execute, schema.read_text(encoding="utf-8"))
+                version = SCHEMA_VERSION
+            for script in migrations[version - 1 :]:
+                _execute_all(execute, script)
+            execute(f"PRAGMA user_version = {newest:d}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back what this process has claimed, and close the file."""
+        with self._lock, contextlib.closing(self._connection), contextlib.suppress(sqlite3.Error):
+            self._connection.execute(
+                "UPDATE tickets SET claimed_by = NULL, claimed_until = NULL WHERE claimed_by = ?",
+                (self._owner,),
+            )
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    # Receipts
+
+    def accept(self, ticket: Ticket, till: str) -> int:
+        """Keep a receipt; once this returns, a power cut does not lose it."""
+        fields = {name: getattr(ticket, name) for name in (*TEXT_LIMITS, "name")}
+        text = json.dumps({name: value for name, value in fields.items() if value is not None})
+        with self._transaction() as execute:
+            cursor = execute(
+                "INSERT INTO receipts (till, accepted_at, fields, receipt) VALUES (?, ?, ?, ?)",
+                (till, self._now(), text, ticket.receipt),
+            )
+            return int(cursor.lastrowid or 0)
+
+    def receipt(self, number: int) -> Ticket | None:
+        """Return a receipt as it was accepted, or None if it was let go."""
+        with self._transaction() as execute:
+            row = execute(
+                "SELECT fields, receipt FROM receipts WHERE receipt_number = ?", (number,)
+            ).fetchone()
+        if row is None or row["receipt"] is None:
+            return None
+        return Ticket(receipt=row["receipt"], **json.loads(row["fields"]))
+
+    def unsealed(self) -> list[int]:
+        """Number the receipts that were accepted and have no ticket: a crash came in between."""
+        with self._transaction() as execute:
+            rows = execute(
+                "SELECT receipt_number FROM receipts WHERE receipt IS NOT NULL AND NOT EXISTS"
+                " (SELECT 1 FROM tickets WHERE tickets.receipt_number = receipts.receipt_number)"
+                " ORDER BY receipt_number"
+            ).fetchall()
+        return [row["receipt_number"] for row in rows]
+
+    def let_go(self, number: int) -> None:
+        """Overwrite a receipt: it was handed over, or the cashier does not want it kept."""
+        with self._transaction() as execute:
+            _let_go(execute, number)
+        self._checkpoint()
+
+    # Tickets
+
+    def keep(self, number: int, secret: Secret, envelope: bytes, keep_seconds: int | None) -> None:
+        """Keep a sealed ticket, claimed by this process; of the secret only id and token."""
+        now = self._now()
+        with self._transaction() as execute:
+            execute(
+                "INSERT INTO tickets (id, receipt_number, envelope, token, keep_seconds,"
+                " sealed_at, state, claimed_by, claimed_until)"
+                " VALUES (?, ?, ?, ?, ?, ?, 'sealed', ?, ?)",
+                (
+                    secret.id,
+                    number,
+                    envelope,
+                    secret.token(),
+                    keep_seconds,
+                    now,
+                    self._owner,
+                    now + CLAIM_SECONDS,
+                ),
+            )
+
+    def envelope(self, ticket_id: str) -> bytes | None:
+        """Return a ticket's envelope, or None once it is no longer kept."""
+        with self._transaction() as execute:
+            row = execute("SELECT envelope FROM tickets WHERE id = ?", (ticket_id,)).fetchone()
+        return None if row is None else row["envelope"]
+
+    def tried(self, ticket_id: str) -> None:
+        """Write down that an upload begins: from now on its outcome may be unknown (R130)."""
+        with self._transaction() as execute:
+            execute("UPDATE tickets SET tried = 1 WHERE id = ?", (ticket_id,))
+
+    def note(self, ticket_id: str, state: str) -> None:
+        """Write down a ticket's state, and let go of what is no longer needed."""
+        with self._transaction() as execute:
+            execute(
+                "UPDATE tickets SET state = ?, tried = 1 WHERE id = ? AND state NOT IN"
+                " ('received', 'revoked', 'expired')",
+                (state, ticket_id),
+            )
+            row = execute(
+                "SELECT receipt_number FROM tickets WHERE id = ?", (ticket_id,)
+            ).fetchone()
+            if row is not None and state in LET_GO:
+                _let_go(execute, row["receipt_number"])
+        if state in LET_GO:
+            self._checkpoint()
+
+    def want_revoked(self, ticket_id: str) -> None:
+        """Write down that the cashier revokes a ticket, whatever happens to this process."""
+        with self._transaction() as execute:
+            execute("UPDATE tickets SET revoke = 1 WHERE id = ?", (ticket_id,))
+
+    def entries(self) -> list[Entry]:
+        """Return every ticket, oldest first."""
+        with self._transaction() as execute:
+            rows = execute(f"{_ENTRY} ORDER BY sealed_at, tickets.rowid").fetchall()
+        return [self._entry(row) for row in rows]
+
+    def find(self, prefix: str) -> list[Entry]:
+        """Return the tickets whose id begins so."""
+        return [entry for entry in self.entries() if entry.id.startswith(prefix)]
+
+    def unfinished(self) -> list[Entry]:
+        """Return what is still to be uploaded or revoked, oldest first."""
+        return [
+            entry
+            for entry in self.entries()
+            if entry.state == "sealed" or (entry.revoke and entry.state not in OVER)
+        ]
+
+    def claim(self, ticket_id: str) -> bool:
+        """Take a ticket for this process, or take it for longer; tell whether it is ours now."""
+        now = self._now()
+        with self._transaction() as execute:
+            cursor = execute(
+                # A claim that ends later than any claim made now could is a wrong clock's.
+                "UPDATE tickets SET claimed_by = :owner, claimed_until = :until WHERE id = :id AND"
+                " (claimed_by IS NULL OR claimed_by = :owner"
+                " OR claimed_until <= :now OR claimed_until > :until)",
+                {
+                    "owner": self._owner,
+                    "until": now + CLAIM_SECONDS,
+                    "now": now,
+                    "id": ticket_id,
+                },
+            )
+            return cursor.rowcount == 1
+
+    def release(self, ticket_id: str) -> None:
+        """Leave a ticket to whoever claims it next."""
+        with self._transaction() as execute:
+            execute(
+                "UPDATE tickets SET claimed_by = NULL, claimed_until = NULL"
+                " WHERE id = ? AND claimed_by = ?",
+                (ticket_id, self._owner),
+            )
+
+    def too_old(self, entry: Entry) -> bool:
+        """Whether an envelope must not be uploaded any more (R131)."""
+        return self._now() - entry.sealed_at > UPLOAD_SECONDS
+
+    def sweep(self) -> list[Entry]:
+        """Drop what is over its time, and return the tickets that were never delivered.
+
+        Receipts go a day after they were accepted, whole entries 7 days after they were sealed.
+        """
+        now = self._now()
+        with self._transaction() as execute:
+            # The clock went back: age from now on, rather than never.
+            execute("UPDATE tickets SET sealed_at = :now WHERE sealed_at > :now + 60", {"now": now})
+            execute(
+                "UPDATE receipts SET accepted_at = :now WHERE accepted_at > :now + 60", {"now": now}
+            )
+            rows = execute(f"{_ENTRY} WHERE sealed_at < ?", (now - UPLOAD_SECONDS,)).fetchall()
+            dropped = [self._entry(row) for row in rows]
+            execute("DELETE FROM tickets WHERE sealed_at < ?", (now - UPLOAD_SECONDS,))
+            old = execute(
+                "SELECT receipt_number FROM receipts WHERE receipt IS NOT NULL AND accepted_at < ?",
+                (now - RECEIPT_SECONDS,),
+            ).fetchall()
+            for row in old:
+                _let_go(execute, row["receipt_number"])
+            execute(
+                "DELETE FROM receipts WHERE receipt IS NULL AND NOT EXISTS"
+                " (SELECT 1 FROM tickets WHERE tickets.receipt_number = receipts.receipt_number)"
+            )
+        if dropped or old:
+            self._checkpoint()
+        return [entry for entry in dropped if entry.state == "sealed"]
+
+    def _entry(self, row: sqlite3.Row) -> Entry:
+        now = self._now()
+        until = row["claimed_until"]
+        claimed = (
+            row["claimed_by"] not in (None, self._owner)
+            and until is not None
+            and now < until <= now + CLAIM_SECONDS
+        )
+        return Entry(
+            id=row["id"],
+            receipt_number=row["receipt_number"],
+            till=row["till"],
+            state=row["state"],
+            sealed_at=row["sealed_at"],
+            keep_seconds=row["keep_seconds"],
+            tried=bool(row["tried"]),
+            revoke=bool(row["revoke"]),
+            claimed=claimed,
+            token=row["token"],
+        )
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
+        """Run statements as one: all of them durable at the end, or none."""
+        with self._lock, _translated():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection.execute
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):  # a full disk has rolled back by itself
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def _checkpoint(self) -> None:
+        """Bring the overwriting into the file and empty the log, where the bytes also were."""
+        with self._lock, contextlib.suppress(sqlite3.Error):  # another process reads: next time
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+_ENTRY: Final = (
+    "SELECT tickets.id, tickets.receipt_number, till, state, sealed_at, keep_seconds, tried,"
+    " revoke, claimed_by, claimed_until, token"
+    " FROM tickets JOIN receipts USING (receipt_number)"
+)
+
+
+def _let_go(execute: Callable[..., sqlite3.Cursor], number: int) -> None:
+    """Overwrite a receipt, and its envelopes that the relay has."""
+    execute("UPDATE receipts SET fields = NULL, receipt = NULL WHERE receipt_number = ?", (number,))
+    execute(
+        "UPDATE tickets SET envelope = NULL WHERE receipt_number = ? AND state <> 'sealed'",
+        (number,),
+    )
+
+
+def _execute_all(execute: Callable[..., sqlite3.Cursor], script: str) -> None:
+    """Execute a script inside the open transaction; `executescript` would commit it."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            execute(statement)
+            statement = ""
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        raise OutboxError(_SENTENCES.get(code, "the outbox cannot be used")) from error
+    except sqlite3.Error as error:
+        raise OutboxError("the outbox is damaged; move it away to begin a new one") from error
+    except OSError as error:
+        raise OutboxError("the outbox cannot be opened") from error
+
+
+_SENTENCES: Final = {
+    sqlite3.SQLITE_FULL: "this computer's disk is full",
+    sqlite3.SQLITE_READONLY: "the outbox cannot be written",
+    sqlite3.SQLITE_CANTOPEN: "the outbox cannot be opened",
+    sqlite3.SQLITE_BUSY: "another program holds the outbox",
+    sqlite3.SQLITE_IOERR: "the disk does not take the outbox",
+}

@@ -1,0 +1,438 @@
+"""The engine: one receipt from the till to the customer's phone.
+
+receipt → display → (preview) → seal → outbox → relay → opened → thanks. The link depends on the
+secret alone, so the code is shown before anything else; nothing that the customer waits for waits
+for the upload. `send` runs one `Delivery`, the agent many; neither has a way of its own.
+
+A receipt accepted here is in the outbox until the relay has it, and what happens to it is told to
+the observer: it ends opened, received, revoked, expired or failed, never in silence.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from e2ee_ticket.client import RelayClient, TicketState, retrying
+from e2ee_ticket.errors import (
+    AbsentError,
+    GoneError,
+    RefusedError,
+    RelayError,
+    TakenError,
+    TicketError,
+)
+from e2ee_ticket.protocol import content
+from e2ee_ticket.protocol.channel import UNSHOWN_SECONDS
+from e2ee_ticket.protocol.content import Content
+from e2ee_ticket.protocol.envelope import seal
+from e2ee_ticket.protocol.link import Link
+from e2ee_ticket.protocol.secret import Secret
+from e2ee_ticket.protocol.ticket import Ticket
+from e2ee_ticket.till.clock import Clock
+from e2ee_ticket.till.outbox import OVER, UPLOAD_SECONDS, Entry, Outbox, OutboxError
+from e2ee_ticket.till.screen import Screen
+
+PREVIEW_SECONDS: Final = 1.5
+WATCH_SECONDS: Final = 25
+PAUSE_SECONDS: Final = 1.0
+ATTEMPTS: Final = 3
+_ISSUED_TIME: Final = slice(11, 16)
+
+OPENED: Final = frozenset({"opened", "received"})
+
+Report = Callable[[TicketError, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What became of a ticket: sealed, stored, opened, received, revoked, expired or failed.
+
+    `shown` says whether the display confirmed it, and is None where there is none; `expires_in`
+    is the relay's word, in seconds.
+    """
+
+    id: str
+    state: str
+    shown: bool | None
+    expires_in: int | None
+
+
+class Observer(Protocol):
+    """Whoever tells the cashier."""
+
+    def progress(self, progress: Progress) -> None:
+        """A ticket has come a step further."""
+
+    def link(self, link: Link) -> None:
+        """Another link replaces the one before, which will never work: draw it anew."""
+
+    def away(self, error: TicketError, seconds: float) -> None:
+        """The relay did not do its part; the next try is in so many seconds."""
+
+    def trouble(self, error: TicketError) -> None:
+        """Something is wrong, and the sale goes on without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Till:
+    """What every delivery of one till uses."""
+
+    relay: RelayClient
+    outbox: Outbox | None
+    page: str
+    clock: Clock
+    name: str = "till"
+    ticket_seconds: int = 90
+    keep_seconds: int | None = None
+
+
+class Delivery:
+    """One receipt on its way. `upload`, then `watch`; or `abandon` when there is no more time."""
+
+    def __init__(
+        self,
+        till: Till,
+        ticket: Ticket,
+        observer: Observer,
+        *,
+        secret: Secret | None = None,
+        screen: Screen | None = None,
+        preview: Awaitable[bytes | None] | None = None,
+    ) -> None:
+        """Begin with what there is; `secret` is given where its code is on show already."""
+        self.state = "accepted"
+        self.expires_in: int | None = None
+        self.shown: bool | None = None if screen is None else False
+        self.kept = False
+        """Whether the outbox has the sealed ticket."""
+        self._till = till
+        self._ticket = ticket
+        self._observer = observer
+        self._secret: Secret | None
+        self._secret, self.id, self._token = _draw(secret)
+        self._screen = screen
+        self._preview = preview
+        self._number: int | None = None
+        self._envelope: bytes | None = None
+        self._sealed_at = 0.0
+        self._begun = False
+
+    def show(self) -> None:
+        """Show the ticket on the display; `upload` does so, unless it was done before."""
+        self._begun = True
+        if self._screen is None or self._secret is None:
+            return
+        ticket = self._ticket
+        self._screen.show(
+            Content.ticket(
+                self._secret,
+                self._till.ticket_seconds,
+                number=_short(ticket.number, content.LINE_LIMIT),
+                time=_short((ticket.issued or "")[_ISSUED_TIME], content.LINE_LIMIT),
+                total=_short(ticket.total, content.LINE_LIMIT),
+                name=_short(ticket.title, content.NAME_LIMIT),
+                lang=ticket.lang,
+            )
+        )
+
+    async def upload(self) -> str:
+        """Show, seal, keep and upload; return the state, which is then `stored` or later.
+
+        Raises:
+            ReceiptError: the ticket fits no envelope.
+            RelayError: the relay refuses it. It stays in the outbox unless that is for good.
+        """
+        if not self._begun:
+            self.show()
+        self._accept()
+        self._ticket = dataclasses.replace(self._ticket, preview=await self._wait_for_preview())
+        for attempt in range(1, ATTEMPTS + 1):
+            self._seal()
+            try:
+                await self._put()
+            except TakenError:
+                if attempt == ATTEMPTS:
+                    self._become("failed", None)
+                    raise
+                self._renew()
+            else:
+                break
+        return self.state
+
+    async def watch(self, until: Collection[str]) -> str:
+        """Follow the ticket until it is in one of these states, or over; return its state."""
+        lost = 0
+        while self.state not in until and self.state not in OVER:
+            began = self._till.clock.monotonic()
+            try:
+                found = await retrying(
+                    self._ask, report=self._observer.away, sleep=self._till.clock.sleep
+                )
+            except AbsentError:
+                # The relay took it and has lost it: the same bytes may bring it back (R131).
+                lost += 1
+                if lost == ATTEMPTS or self._envelope is None or self._is_old():
+                    self._become("failed", None)
+                    raise
+                await self._put()
+                continue
+            if found.state != self.state:
+                self._become(found.state, found.expires_in)
+            elif self._till.clock.monotonic() - began < PAUSE_SECONDS:
+                await self._till.clock.sleep(
+                    PAUSE_SECONDS
+                )  # it did not wait: do not run in circles
+            self.expires_in = found.expires_in
+        return self.state
+
+    async def confirm(self, seconds: float = UNSHOWN_SECONDS) -> bool:
+        """Wait until the display shows this ticket, at most so long; tell whether it does."""
+        screen = self._screen
+        if screen is None:
+            return False
+        await screen.until(lambda: screen.shown or not self._on_screen(), seconds)
+        return self.check_shown()
+
+    def check_shown(self) -> bool:
+        """Note whether the display has confirmed this ticket (C36), and tell."""
+        if self._screen is not None and self._on_screen() and self._screen.shown:
+            self._note_shown()
+        return bool(self.shown)
+
+    def abandon(self) -> bool:
+        """Leave it to the outbox, in a hurry; tell whether nothing is lost.
+
+        What was not sealed yet is sealed without its preview: a phone may hold the link.
+        """
+        if self._screen is not None and self._on_screen():
+            self._screen.clear()
+        if self.state == "accepted":
+            self._accept()
+            self._seal()
+        return self.kept or self.state != "sealed"
+
+    def forget(self) -> None:
+        """Forget the secret: ten minutes after the next sale at the latest (T3)."""
+        self._secret = None
+
+    # Steps
+
+    def _accept(self) -> None:
+        if self._till.outbox is not None and self._number is None:
+            with self._keeping():
+                self._number = self._till.outbox.accept(self._ticket, self._till.name)
+
+    async def _wait_for_preview(self) -> bytes | None:
+        """Return the picture if it is there in time; a ticket is whole without one."""
+        if self._preview is None:
+            return None
+        making = asyncio.ensure_future(self._preview)
+        ending = asyncio.ensure_future(self._till.clock.sleep(PREVIEW_SECONDS))
+        try:
+            await asyncio.wait({making, ending}, return_when=asyncio.FIRST_COMPLETED)
+            done = making.done() and not making.cancelled() and making.exception() is None
+            return making.result() if done else None
+        finally:
+            ending.cancel()
+            making.cancel()
+
+    def _seal(self) -> None:
+        if self._secret is None:
+            raise RefusedError("the ticket's secret was forgotten before it was sealed")
+        self._envelope = seal(self._ticket, self._secret)
+        self._sealed_at = self._till.clock.monotonic()
+        self.kept = False
+        if self._till.outbox is not None and self._number is not None:
+            with self._keeping():
+                self._till.outbox.keep(
+                    self._number, self._secret, self._envelope, self._till.keep_seconds
+                )
+                self.kept = True
+        self._become("sealed", None)
+
+    async def _put(self) -> None:
+        try:
+            found = await retrying(
+                self._put_once, report=self._observer.away, sleep=self._till.clock.sleep
+            )
+        except GoneError as error:
+            self._become(error.reason, 0)
+        except RefusedError:
+            self._become("failed", None)
+            raise
+        else:
+            self._become(found.state, found.expires_in)
+
+    async def _put_once(self) -> TicketState:
+        if self._is_old() or self._envelope is None:
+            raise RefusedError("the ticket was sealed more than 7 days ago")  # R131
+        if self.kept and self._till.outbox is not None:
+            with self._keeping():
+                self._till.outbox.claim(self.id)
+                self._till.outbox.tried(self.id)
+        return await self._till.relay.put(self.id, self._envelope, ttl=self._till.keep_seconds)
+
+    async def _ask(self) -> TicketState:
+        return await self._till.relay.state(
+            self.id, self._token, since=self.state, wait=WATCH_SECONDS
+        )
+
+    def _renew(self) -> None:
+        """T17: other bytes are stored under this id, so this ticket needs another secret."""
+        visible = self._on_screen()
+        self._note("failed")
+        self._secret, self.id, self._token = _draw()
+        self.shown = None if self._screen is None else False
+        self._observer.link(Link(self._till.page, self._secret))
+        if visible:
+            self.show()
+
+    def _is_old(self) -> bool:
+        return self._till.clock.monotonic() - self._sealed_at > UPLOAD_SECONDS
+
+    def _on_screen(self) -> bool:
+        return (
+            self._screen is not None
+            and self._secret is not None
+            and self._screen.present.secret == self._secret
+        )
+
+    def _note_shown(self) -> None:
+        if not self.shown:
+            self.shown = True
+            self._report()
+
+    def _become(self, state: str, expires_in: int | None) -> None:
+        on_screen = self._on_screen()
+        self.check_shown()
+        self.state, self.expires_in = state, expires_in
+        if state != "sealed":
+            self._note(state)
+        if on_screen and self._screen is not None:
+            if state in OPENED:
+                self._screen.thank()
+            elif state in OVER:
+                self._screen.clear()
+        if state in OPENED or state in OVER:
+            self._envelope = None
+            self.forget()
+        self._report()
+
+    def _note(self, state: str) -> None:
+        if self.kept and self._till.outbox is not None:
+            with self._keeping():
+                self._till.outbox.note(self.id, state)
+
+    def _report(self) -> None:
+        self._observer.progress(Progress(self.id, self.state, self.shown, self.expires_in))
+
+    @contextlib.contextmanager
+    def _keeping(self) -> Iterator[None]:
+        """A disk that does not keep the ticket is no reason not to give it to the customer."""
+        try:
+            yield
+        except OutboxError as error:
+            self._observer.trouble(error)
+
+
+def _draw(secret: Secret | None = None) -> tuple[Secret, str, bytes]:
+    """T1: a secret for this ticket, with what stays known when it is forgotten."""
+    secret = secret or Secret.generate()
+    return secret, secret.id, secret.token()
+
+
+def _short(text: str | None, limit: int) -> str | None:
+    """A display shows a text or none; it never cuts one (C16)."""
+    return text if text and len(text) <= limit else None
+
+
+async def finish(till: Till, outbox: Outbox, entry: Entry, away: Report) -> str:
+    """Upload or revoke what another process left behind; return the state it has come to.
+
+    Raises:
+        RelayError: the relay refuses it; it stays in the outbox unless that is for good.
+    """
+    state = entry.state
+    if state == "sealed":
+        try:
+            state = await _finish_upload(till, outbox, entry, away)
+        except RelayError:
+            if not entry.revoke:
+                raise
+            # R130: answered. It is not there by this upload, but may be by one before.
+    if entry.revoke and state not in OVER:
+        state = await _finish_revoke(till, outbox, entry, away)
+    return state
+
+
+async def revoke(till: Till, outbox: Outbox, entry: Entry, away: Report) -> str:
+    """Revoke a ticket, whatever the outcome of its upload (R130); return its last state.
+
+    Raises:
+        RelayError: the relay does not let us. It is tried again with the rest of the outbox.
+    """
+    outbox.want_revoked(entry.id)
+    return await finish(till, outbox, dataclasses.replace(entry, revoke=True), away)
+
+
+async def _finish_upload(till: Till, outbox: Outbox, entry: Entry, away: Report) -> str:
+    envelope = outbox.envelope(entry.id)
+    if entry.revoke and not entry.tried:  # it never left this computer
+        outbox.note(entry.id, "revoked")
+        return "revoked"
+    if envelope is None or outbox.too_old(entry):  # R131
+        outbox.note(entry.id, "failed")
+        return "failed"
+    outbox.tried(entry.id)
+
+    async def put() -> TicketState:
+        outbox.claim(entry.id)
+        return await till.relay.put(entry.id, envelope, ttl=entry.keep_seconds)
+
+    try:
+        state = (await retrying(put, report=away, sleep=till.clock.sleep)).state
+    except GoneError as error:
+        state = error.reason
+    except (TakenError, RefusedError):
+        outbox.note(entry.id, "failed")
+        raise
+    outbox.note(entry.id, state)
+    return state
+
+
+async def _finish_revoke(till: Till, outbox: Outbox, entry: Entry, away: Report) -> str:
+    async def mark() -> None:
+        outbox.claim(entry.id)
+        await till.relay.mark(entry.id, entry.token, "revoked")
+
+    try:
+        await retrying(mark, report=away, sleep=till.clock.sleep)
+    except GoneError as error:
+        state = error.reason
+    except AbsentError:
+        state = "revoked"  # it is not there, and no upload of it is under way
+    else:
+        state = "revoked"
+    outbox.note(entry.id, state)
+    return state
+
+
+async def flush(
+    till: Till,
+    outbox: Outbox,
+    away: Report,
+    done: Callable[[Entry, str | TicketError], None],
+) -> None:
+    """Finish everything in the outbox that no other process is at, oldest first."""
+    for entry in outbox.unfinished():
+        if not outbox.claim(entry.id):
+            continue
+        try:
+            done(entry, await finish(till, outbox, entry, away))
+        except RelayError as error:
+            done(entry, error)
+        finally:
+            outbox.release(entry.id)

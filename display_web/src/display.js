@@ -375,11 +375,14 @@ function arrangeTicket(width, height, rem, wide) {
     beside.left = side + margin + 'px';
     beside.right = 2.5 * rem + 'px';
     fit('total', 5.6);
+    $('scanText').style.display = '';
     beside.top = Math.max(rem, (height - $('beside').offsetHeight) / 2) + 'px';
   } else {
     beside.left = beside.right = 2 * rem + 'px';
     beside.top = 1.5 * rem + 'px';
     fit('total', 5.6);
+    $('scanText').style.display = '';
+    if (height - $('beside').offsetHeight - 1.5 * rem < width) $('scanText').style.display = 'none';
     text = $('beside').offsetHeight + 1.5 * rem;
     side = drawCode($('qr'), Math.min(width, height - text));
     code.left = snap((width - side) / 2);

@@ -13,7 +13,7 @@ function showResult(results) {
   for (var i = 0; i < results.length; i++) {
     var item = document.createElement('li');
     var outcome = document.createElement('b');
-    outcome.textContent = results[i].trouble ? '✗' : '✓';
+    outcome.textContent = results[i].trouble ? '✗ ' : '✓ ';
     item.appendChild(outcome);
     item.appendChild(document.createTextNode(
       results[i].rule + ' ' + results[i].name + (results[i].trouble ? ': ' + results[i].trouble : '')

@@ -195,6 +195,39 @@ function checkRead(read, vector) {
     differs('notice', found.notice, wanted.notice);
 }
 
+// accumulated.json
+
+function checkAccumulated(vector) {
+  var hashed = [];
+  var size = 0;
+  function take(bytes) {
+    hashed.push(bytes);
+    size += bytes.length;
+  }
+  for (var n = 0; n < vector.cases; n++) {
+    var number = new Uint8Array([n >>> 24, (n >>> 16) & 255, (n >>> 8) & 255, n & 255]);
+    var secret = cipher.sha256(concat(ascii('accumulated'), number));
+    var keys = deriveKeys(secret);
+    take(bytesOf(keys.id));
+    take(keys.key);
+    take(keys.nkey);
+    take(keys.th);
+    take(ascii(formatDigits(secret, 'tkt/v1 check')));
+    if (n % 100 === 0) {
+      var plaintext = new Uint8Array(16316);
+      for (var i = 0; i < plaintext.length; i++) plaintext[i] = secret[i % 32];
+      take(cipher.sha256(sealEnvelope(secret, plaintext)));
+    }
+  }
+  var all = new Uint8Array(size);
+  var at = 0;
+  for (var h = 0; h < hashed.length; h++) {
+    all.set(hashed[h], at);
+    at += hashed[h].length;
+  }
+  return differs('sha256', hex(cipher.sha256(all)), vector.sha256);
+}
+
 function runVectors(files) {
   var results = [];
   function run(vectors, check) {
@@ -213,5 +246,6 @@ function runVectors(files) {
   run(files.keys, KEYS);
   run(files.envelopes, checkEnvelope);
   run(files.channel, CHANNEL);
+  run(files.accumulated, checkAccumulated);
   return results;
 }

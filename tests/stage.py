@@ -246,7 +246,8 @@ class Sale:
     def end(self, seconds=20.0):
         code = self.process.wait(seconds)
         self.read()
-        return code, self.process.stderr.read()
+        with self.process.stdout, self.process.stderr as complaints:
+            return code, complaints.read()
 
 
 def read_qr(png):
@@ -323,7 +324,11 @@ class Counter:
 
     @property
     def shown(self):
+        """Whether the display has confirmed what is to be shown."""
         return self._screen.shown
+
+    def wait_until_shown(self):
+        wait_for(lambda: self._screen.shown, "the display's confirmation")
 
     def unpair(self):
         """End the channel at the relay, as `display remove` does."""

@@ -1,0 +1,196 @@
+"""A relay carries a whole sale, and learns nothing of it: what this project is for.
+
+Everything the relay stored, logged and had in its memory, and every byte between it and the three
+parties, is searched for every field of the ticket, the receipt, both secrets, and every key.
+"""
+
+import base64
+import gzip
+import hashlib
+
+import pytest
+from privacy import canaries, traces
+
+from e2ee_ticket.protocol import channel
+from e2ee_ticket.protocol.content import Content
+
+pytestmark = pytest.mark.browser
+
+
+def what_nobody_may_have(sale):
+    needles = traces.Needles()
+    for name, text in canaries.TEXTS.items():
+        needles.text(name, text)
+    for start in range(0, len(sale.ticket.receipt) - 48, len(sale.ticket.receipt) // 8):
+        needles.data("the receipt", sale.ticket.receipt[start : start + 48])
+    middle = len(sale.ticket.preview) // 2
+    needles.data("the preview", sale.ticket.preview[middle : middle + 48])
+    ticket, pairing = sale.link.secret, sale.pairing.secret
+    needles.data("S", ticket.reveal())
+    needles.data("the ticket's key", ticket.key())
+    needles.data("the ticket's nonce key", ticket.nonce_key())
+    needles.data("P", pairing.reveal())
+    needles.data("the channel's psk", pairing.psk())
+    needles.digits("the ticket's link", sale.link.digits())
+    needles.digits("the pairing link", channel.PairingLink(sale.link.page, pairing).digits())
+    return needles
+
+
+def what_only_travels(sale):
+    """Tokens and the permit, which the relay must see, and may keep as hashes only."""
+    needles = traces.Needles()
+    needles.data("the ticket's token", sale.link.secret.token())
+    needles.data("the display's token", sale.pairing.secret.read_token())
+    needles.data("the till's token", sale.pairing.token.reveal())
+    needles.text("the permit", sale.permit)
+    return needles
+
+
+def names(sale):
+    needles = traces.Needles()
+    needles.data("the ticket's id", bytes.fromhex(sale.link.secret.id))
+    needles.data("the channel's id", bytes.fromhex(sale.pairing.secret.cid))
+    return needles
+
+
+def hashes(sale):
+    needles = traces.Needles()
+    needles.data("the ticket's token hash", sale.link.secret.token_hash())
+    for name, token in (
+        ("the display's token hash", sale.pairing.secret.read_token()),
+        ("the till's token hash", sale.pairing.token.reveal()),
+        ("the permit's hash", sale.permit.encode()),
+    ):
+        needles.data(name, hashlib.sha256(token).digest())
+    return needles
+
+
+# The search
+
+
+def test_the_relays_files_hold_nothing(whole_sale):
+    assert {"relay.sqlite", "relay.sqlite-wal", "relay.log"} <= whole_sale.disk.keys()
+    assert traces.find_in(whole_sale.disk, what_nobody_may_have(whole_sale)) == {}
+
+
+def test_the_relays_memory_holds_nothing(whole_sale):
+    assert sum(map(len, whole_sale.memory.values())) > 3 * 2**24
+    assert traces.find_in(whole_sale.memory, what_nobody_may_have(whole_sale)) == {}
+
+
+def test_the_wires_carry_nothing(whole_sale):
+    assert all(whole_sale.wire.values())
+    assert traces.find_in(whole_sale.wire, what_nobody_may_have(whole_sale)) == {}
+
+
+@pytest.mark.rule("R6")
+def test_tokens_and_permits_are_kept_as_hashes_only(whole_sale):
+    assert traces.find_in(whole_sale.disk, what_only_travels(whole_sale)) == {}
+
+
+@pytest.mark.rule("R4")
+def test_the_log_names_nobody(whole_sale):
+    log = {"relay.log": whole_sale.disk["relay.log"]}
+    started, lines = log["relay.log"].split(b"listening on", 1)
+
+    for needles in (names, hashes, what_only_travels):
+        assert traces.find_in(log, needles(whole_sale)) == {}
+    assert b"127.0.0.1" not in started + lines.split(b"\n", 1)[1]
+    assert b"Mozilla" not in lines
+    assert lines.count(b"PUT /v1/t/{id} 201") == 1  # and yet it has been written
+
+
+@pytest.mark.rule("C5")
+def test_the_tills_own_token_goes_to_the_relay_and_nowhere_else(whole_sale):
+    needles = traces.Needles()
+    needles.data("the till's token", whole_sale.pairing.token.reveal())
+
+    assert traces.find_in(whole_sale.wire, needles).keys() == {"till to relay"}
+
+
+def test_the_customer_has_the_receipt_all_the_same(whole_sale):
+    assert whole_sale.saved == (canaries.receipt(), canaries.NAME)
+
+
+# The search can fail
+
+
+def test_the_search_finds_what_is_known_to_be_there(whole_sale):
+    in_database = "the ticket's id, as it is"
+    on_the_wire = {"the ticket's id, in hex", "the channel's id, in hex"}
+    token = "the ticket's token, as it is"
+
+    kept = names(whole_sale).find(whole_sale.disk["relay.sqlite-wal"])
+    carried = names(whole_sale).find(whole_sale.wire["till to relay"])
+    said = what_only_travels(whole_sale).find(whole_sale.wire["phone to relay"])
+    known = hashes(whole_sale).find(b"".join(whole_sale.disk.values()))
+    remembered = traces.find_in(whole_sale.memory, names(whole_sale))
+
+    assert in_database in kept
+    assert on_the_wire <= set(carried)
+    assert token in said
+    assert {name.split(",")[0] for name in known} == {
+        "the ticket's token hash",
+        "the display's token hash",
+        "the till's token hash",
+        "the permit's hash",
+    }
+    assert {moment.split(", ")[1] for moment in remembered} == {
+        "while the display shows the code",
+        "when the receipt is open",
+        "after the sale",
+    }
+
+
+def test_every_canary_was_in_the_sale(whole_sale):
+    """What was sealed for phone and display holds all of them, so the search was for the truth."""
+    needles = traces.Needles()
+    for name, text in canaries.TEXTS.items():
+        needles.text(name, text)
+    idle = Content.idle(name=canaries.SHOP, lang=canaries.LANG, notice=canaries.NOTICE)
+    shown = Content.ticket(whole_sale.link.secret, 90).to_payload()
+
+    found = needles.find(whole_sale.ticket.to_bytes() + idle.to_payload())
+
+    assert {name.split(",")[0] for name in found} == canaries.TEXTS.keys()
+    assert what_nobody_may_have(whole_sale).find(shown) == ["the ticket's link, as digits"]
+
+
+def test_a_careless_relay_would_be_found(whole_sale):
+    needles = what_nobody_may_have(whole_sale)
+    leaks = [text.encode() for text in canaries.TEXTS.values()] + [
+        whole_sale.link.secret.reveal(),
+        whole_sale.link.secret.key(),
+        whole_sale.link.secret.reveal()[3:28],
+        whole_sale.pairing.secret.reveal(),
+        whole_sale.pairing.secret.psk(),
+        whole_sale.link.reveal().encode(),
+        whole_sale.link.digits()[31:51].encode(),
+        " ".join(whole_sale.link.digits()[i : i + 5] for i in range(0, 85, 5)).encode(),
+        whole_sale.ticket.receipt[: len(whole_sale.ticket.receipt) // 4],
+    ]
+
+    missed = [
+        (leak, how)
+        for leak in leaks
+        for how, record in careless(leak).items()
+        if not needles.find(record)
+    ]
+
+    assert missed == []
+
+
+def careless(leak):
+    """How a relay that keeps what it should not might write it down."""
+    ways = {
+        "as it is": b"state=" + leak + b";",
+        "in hex": b"state=" + leak.hex().encode(),
+        "in base64": base64.b64encode(leak),
+        "in base64, one further": base64.b64encode(b"=" + leak + b"."),
+        "in base64, two further": base64.urlsafe_b64encode(b"==" + leak),
+        "as Python shows it": repr(leak).encode(),
+        "zipped": traces.inflated(b"\0\0" + gzip.compress(b"state=" + leak) + b"\0"),
+    }
+    if leak.isascii():
+        ways["in UTF-16"] = leak.decode("ascii").encode("utf-16-le")
+    return ways

@@ -1,0 +1,1 @@
+"""Receipts as PDF: what is inside, what they look like, drawing one."""

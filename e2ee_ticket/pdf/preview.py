@@ -1,0 +1,50 @@
+"""A picture of a receipt, for the phone to show before anything is saved (spec/ticket.md, T12).
+
+A receipt without a picture is still a receipt: nothing here raises for what is in a PDF.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from e2ee_ticket.pdf import sandbox
+
+MAX_SIZE: Final = 48 * 1024
+MAX_WIDTH: Final = 900
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+async def preview(
+    receipt: bytes,
+    *,
+    timeout: float = sandbox.TIMEOUT_SECONDS,  # noqa: ASYNC109 - it kills a process
+    max_size: int = MAX_SIZE,
+    max_width: int = MAX_WIDTH,
+    report: Callable[[str], None] | None = None,
+) -> bytes | None:
+    """Draw the first page as a PNG; None, after telling `report` why, where that fails."""
+    task = ("picture", str(max_size), str(max_width))
+    try:
+        picture = await sandbox.run(receipt, *task, max_size=max_size, timeout=timeout)
+        if not picture.startswith(_PNG):
+            raise sandbox.ChildError("what came is not a picture")
+    except sandbox.ChildError as error:
+        if report is not None:
+            report(f"no picture of the receipt: {error}")
+        return None
+    return picture
+
+
+def make_preview(
+    receipt: bytes,
+    *,
+    timeout: float = sandbox.TIMEOUT_SECONDS,
+    max_size: int = MAX_SIZE,
+    max_width: int = MAX_WIDTH,
+    report: Callable[[str], None] | None = None,
+) -> bytes | None:
+    """Do `preview` where no event loop runs."""
+    return asyncio.run(
+        preview(receipt, timeout=timeout, max_size=max_size, max_width=max_width, report=report)
+    )

@@ -1,0 +1,267 @@
+import io
+from pathlib import Path
+
+import hostile_pdf
+import pikepdf
+import pytest
+
+from e2ee_ticket.errors import ReceiptError
+from e2ee_ticket.pdf import child
+from e2ee_ticket.pdf.inspect import (
+    RECEIPT_MAX_SIZE,
+    Findings,
+    check_receipt,
+    examine,
+    inspect,
+    is_truncated,
+)
+from e2ee_ticket.protocol.envelope import MAX_SIZE, seal
+from e2ee_ticket.protocol.secret import Secret
+from e2ee_ticket.protocol.ticket import Ticket
+
+DATA = Path(__file__).parents[2] / "data"
+INVOICE = (DATA / "dolibarr_takepos_invoice.pdf").read_bytes()
+
+
+def found(receipt: bytes) -> Findings:
+    """Look in this process, where coverage sees it."""
+    told = child.findings(receipt)
+    hosts, files = (tuple(told.pop(name)) for name in ("external_hosts", "embedded_files"))
+    return Findings(external_hosts=hosts, embedded_files=files, **told)
+
+
+def saved(change, **options) -> bytes:
+    out = io.BytesIO()
+    with pikepdf.open(io.BytesIO(INVOICE)) as pdf:
+        change(pdf)
+        pdf.save(out, **options)
+    return out.getvalue()
+
+
+# The quick check
+
+
+@pytest.mark.parametrize("name", ["dolibarr_takepos_invoice.pdf", "dolibarr_sponge_invoice.pdf"])
+def test_a_real_invoice_may_be_sent(name: str):
+    check_receipt((DATA / name).read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("receipt", "message"),
+    [
+        (b"", "empty"),
+        (b"hello", "not a PDF: "),
+        (b"\xff\xd8\xff\xe0 JFIF", "a JPEG picture"),
+        (b"\x89PNG\r\n", "a PNG picture"),
+        (b"PK\x03\x04", "an office document"),
+        (b"<!doctype html>", "a web page"),
+        (b"\x1b@receipt", "a receipt printer"),
+        (bytes(1024) + b"%PDF-1.7", "not a PDF"),
+        (b"%PDF-1.7\n" + bytes(RECEIPT_MAX_SIZE - 8), r"too large \(3\.9 MiB, at most 3\.9\)"),
+        (b"%PDF-1.7\n" + bytes(9 * 1024 * 1024), r"too large \(9\.0 MiB"),
+    ],
+)
+def test_what_cannot_be_a_ticket_is_refused_in_one_line(receipt: bytes, message: str):
+    with pytest.raises(ReceiptError, match=message) as caught:
+        check_receipt(receipt)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pdf_may_begin_a_little_late():
+    check_receipt(b"\r\n" * 100 + INVOICE)
+
+
+@pytest.mark.rule("T15")
+def test_the_largest_receipt_fits_with_the_largest_header_and_preview():
+    receipt = b"%PDF-1.7\n".ljust(RECEIPT_MAX_SIZE, b" ")
+    check_receipt(receipt)
+    ticket = Ticket(
+        receipt=receipt,
+        name="\N{GRINNING FACE}" * 200,
+        title="\N{GRINNING FACE}" * 200,
+        total="\N{GRINNING FACE}" * 64,
+        preview=bytes(48 * 1024),
+    )
+
+    assert len(seal(ticket, Secret(bytes(32)))) == MAX_SIZE
+
+
+def test_a_missing_end_is_noticed():
+    assert not is_truncated(INVOICE)
+    assert not is_truncated(INVOICE + b"\n" * 500)
+    assert is_truncated(INVOICE[:-100])
+
+
+# What is inside
+
+
+async def test_a_real_invoice_holds_nothing_but_an_invisible_link_of_the_library_that_made_it():
+    findings = await examine(INVOICE)
+
+    assert findings == Findings(pages=1, external_hosts=("www.tcpdf.org",))
+    assert findings.remarks() == ("it links to www.tcpdf.org",)
+    assert not findings.active
+
+
+def test_it_works_where_no_loop_runs():
+    assert inspect(INVOICE) == found(INVOICE)
+
+
+def test_an_open_action_with_a_script_is_found():
+    receipt = hostile_pdf.one_page(catalog=b"/OpenAction<</S/JavaScript/JS(app.alert\\(1\\))>>")
+
+    findings = found(receipt)
+
+    assert (findings.scripts, findings.active) == (1, True)
+    assert findings.remarks() == ("it holds scripts",)
+
+
+def test_actions_in_direct_objects_are_found():
+    annotations = (
+        b"/Annots[<</Subtype/Link/A<</S/Launch/F(calc.exe)>>>>"
+        b"<</Subtype/Link/A<</S/SubmitForm/F<</FS/URL/F(https://forms.example/x?me)>>>>>>"
+        b"<</Subtype/Link/A<</S/GoToR/F(other.pdf)>>>>]"
+    )
+
+    findings = found(hostile_pdf.one_page(page=annotations))
+
+    assert (findings.launch_actions, findings.other_actions) == (1, 2)
+    assert findings.external_resources == 1
+    assert findings.external_hosts == ("forms.example",)
+    assert findings.active
+
+
+@pytest.mark.parametrize(
+    ("address", "hosts"),
+    [
+        (b"https://shop.example/r?customer=42", ("shop.example",)),
+        (b"HTTPS://user:pass@Shop.Example:8443/", ("shop.example",)),
+        (b"mailto:jane@shop.example", ("mailto:",)),
+        (b"no address", ()),
+        (b"https://[broken", ()),
+        (b"\xfe\xff\xd8\x00", ()),
+    ],
+)
+def test_links_are_told_by_their_hosts_alone(address: bytes, hosts: tuple[str, ...]):
+    annotation = b"/Annots[<</Subtype/Link/A<</S/URI/URI<%b>>>>>]" % address.hex().encode()
+
+    findings = found(hostile_pdf.one_page(page=annotation))
+
+    assert findings.external_hosts == hosts
+    assert not findings.active
+
+
+def test_a_picture_loaded_from_elsewhere_is_found():
+    receipt = hostile_pdf.build(
+        {
+            1: b"<</Type/Catalog/Pages 2 0 R>>",
+            2: b"<</Type/Pages/Kids[]/Count 0>>",
+            3: hostile_pdf.stream(b"", b"/F(http://tracker.example/x.png)"),
+        }
+    )
+
+    assert found(receipt).external_resources == 1
+
+
+def test_a_signature_is_found():
+    receipt = hostile_pdf.one_page(
+        catalog=b"/AcroForm<</SigFlags 3/Fields[<</FT/Sig/T(s)/V<</Type/Sig"
+        b"/ByteRange[0 1 2 3]/Contents<00>>>>>]>>"
+    )
+
+    findings = found(receipt)
+
+    assert findings.signed
+    assert "it is signed; it is delivered unchanged" in findings.remarks()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "level"),
+    [
+        (b"<rdf:Description pdfaid:part='3' pdfaid:conformance='B'/>", "3B"),
+        (b"<pdfaid:part>2</pdfaid:part><pdfaid:conformance>u</pdfaid:conformance>", "2U"),
+        (b"<pdfaid:part>4</pdfaid:part>", "4"),
+        (b"<nothing/>", None),
+        (b"<pdfaid:part>3</pdfaid:part>" + bytes(70_000), None),
+    ],
+)
+def test_a_pdfa_says_its_level(metadata: bytes, level: str | None):
+    receipt = hostile_pdf.build(
+        {
+            1: b"<</Type/Catalog/Pages 2 0 R/Metadata 3 0 R>>",
+            2: b"<</Type/Pages/Kids[]/Count 0>>",
+            3: hostile_pdf.stream(metadata, b"/Type/Metadata"),
+        }
+    )
+
+    assert found(receipt).pdfa == level
+
+
+def test_an_electronic_invoice_inside_is_found():
+    def change(pdf: pikepdf.Pdf) -> None:
+        pdf.attachments["factur-x.xml"] = b"<invoice/>"
+        pdf.attachments["photo.jpg"] = b"..."
+
+    findings = found(saved(change))
+
+    assert findings.embedded_files == ("factur-x.xml", "photo.jpg")
+    assert findings.facturx
+
+
+async def test_a_receipt_with_a_password_is_told_and_delivered():
+    receipt = saved(lambda _: None, encryption=pikepdf.Encryption(user="x", owner="x"))
+
+    check_receipt(receipt)
+    findings = await examine(receipt)
+
+    assert findings.encrypted
+    assert findings.remarks() == ("it is encrypted: the customer needs its password",)
+
+
+def test_a_receipt_protected_against_changes_is_read_all_the_same():
+    receipt = saved(lambda _: None, encryption=pikepdf.Encryption(user="", owner="x"))
+
+    findings = found(receipt)
+
+    assert findings.encrypted
+    assert findings.pages == 1
+    assert "it is protected against changes" in findings.remarks()
+
+
+async def test_half_a_receipt_is_told():
+    findings = await examine(INVOICE[:-200])
+
+    assert findings.truncated
+    assert "its end seems to be missing: some readers may refuse it" in findings.remarks()
+
+
+@pytest.mark.parametrize("make", hostile_pdf.ALL, ids=lambda make: make.__name__)
+async def test_a_hostile_pdf_has_findings_or_a_failure_and_never_an_error(make):
+    findings = await examine(make())
+
+    assert findings.failure or findings.pages
+    assert all("\n" not in remark for remark in findings.remarks())
+
+
+def test_a_password_has_its_code():
+    receipt = saved(lambda _: None, encryption=pikepdf.Encryption(user="x", owner="x"))
+
+    code = child.work(child.load_inspect(), io.BytesIO(receipt), io.BytesIO())
+
+    assert code == child.ENCRYPTED
+
+
+def test_garbage_has_its_code():
+    code = child.work(child.load_inspect(), io.BytesIO(hostile_pdf.garbage()), io.BytesIO())
+
+    assert code == child.UNREADABLE
+
+
+def test_more_objects_than_any_receipt_has_are_not_looked_at(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(child, "OBJECTS_MAX", 10)
+
+    with pytest.raises(child.Failure) as caught:
+        child.findings(INVOICE)
+
+    assert caught.value.code == child.EXHAUSTED

@@ -1,0 +1,134 @@
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import hostile_pdf
+import psutil
+import pytest
+
+from e2ee_ticket.errors import TicketError
+from e2ee_ticket.pdf import child, sandbox
+from e2ee_ticket.pdf.inspect import examine
+from e2ee_ticket.pdf.preview import preview
+
+TOLD = json.dumps(child.findings(hostile_pdf.one_page()))
+RECEIPT = b"%PDF-1.7 canary receipt\n%%EOF\n"
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Put a child of the test's own in the place of the real one."""
+
+    def put(program: str) -> None:
+        path = tmp_path / "child.py"
+        path.write_text("import os, sys, time\n" + program)
+        monkeypatch.setattr(sandbox, "CHILD", path)
+
+    return put
+
+
+async def test_the_receipt_goes_in_by_a_pipe_and_the_result_comes_out(play):
+    play("sys.stdout.buffer.write(sys.stdin.buffer.read() + sys.argv[1].encode())")
+
+    assert await sandbox.run(RECEIPT, "task", max_size=1000) == RECEIPT + b"task"
+
+
+async def test_nothing_of_the_shops_environment_goes_in(play, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("E2EE_TICKET_PERMIT", "canary-permit")
+    play("sys.stdout.write(repr(dict(os.environ)))")
+
+    assert b"canary" not in await sandbox.run(RECEIPT, max_size=10_000)
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("sys.exit(3)", "it is encrypted"),
+        ("sys.exit(4)", "it cannot be read"),
+        ("sys.exit(5)", "no legible picture of it is small enough"),
+        ("sys.exit(6)", "it takes too much memory or time"),
+        ("sys.exit(1)", "it broke what reads it"),
+        ("os.kill(os.getpid(), 9)", "it broke what reads it"),
+        ("raise MemoryError", "it broke what reads it"),
+        ("sys.stdout.write('x' * 1001)", "its result is too large"),
+        ("\nwhile True: sys.stdout.write('x' * 100_000)", "its result is too large"),
+    ],
+)
+async def test_a_failure_says_why(play, program: str, reason: str):
+    play(program)
+
+    with pytest.raises(sandbox.ChildError) as caught:
+        await sandbox.run(RECEIPT, max_size=1000)
+
+    assert str(caught.value) == reason
+    assert isinstance(caught.value, TicketError)
+    assert isinstance(caught.value, sandbox.EncryptedError) == (reason == "it is encrypted")
+
+
+@pytest.mark.parametrize("size", [10, 4 * 1024 * 1024])
+async def test_a_child_that_hangs_is_killed(play, size: int):
+    play("time.sleep(3600)")
+
+    with pytest.raises(sandbox.ChildError, match="too long"):
+        await sandbox.run(bytes(size), max_size=1000, timeout=0.3)
+
+    assert not [process for process in psutil.Process().children() if process.is_running()]
+
+
+async def test_a_child_that_is_not_waited_for_any_more_is_killed(play):
+    play("time.sleep(3600)")
+    running = asyncio.ensure_future(sandbox.run(RECEIPT, max_size=1000))
+    while not psutil.Process().children():  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(0)
+
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    assert not psutil.Process().children()
+
+
+async def test_a_system_without_room_for_a_process_is_told(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+
+    with pytest.raises(sandbox.ChildError, match="no process"):
+        await sandbox.run(RECEIPT, max_size=1000)
+
+
+async def test_a_child_that_a_pdf_has_taken_over_shows_no_picture_of_its_own(play):
+    reasons: list[str] = []
+    play("sys.stdout.write('<script>')")
+
+    assert await preview(RECEIPT, report=reasons.append) is None
+    assert await preview(RECEIPT) is None
+    assert reasons == ["no picture of the receipt: what came is not a picture"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "<script>",
+        "[]",
+        "{}",
+        TOLD.replace('"pages": 1', '"pages": "one"'),
+        TOLD.replace('"signed": false', '"signed": 0'),
+        TOLD.replace('"embedded_files": []', '"embedded_files": [1]'),
+        TOLD.replace('"embedded_files": []', '"embedded_files": 1'),
+        TOLD.replace('"pdfa": null', '"pdfa": 3'),
+    ],
+)
+async def test_a_child_that_a_pdf_has_taken_over_finds_nothing_of_its_own(play, told: str):
+    play(f"sys.stdout.write({told!r})")
+
+    findings = await examine(RECEIPT)
+
+    assert findings.failure == "what came is not a finding"
+
+
+async def test_what_a_child_tells_does_nothing_to_a_terminal(play):
+    play(f"sys.stdout.write({TOLD.replace('[]', json.dumps(['a' + chr(27) + '[2J' + chr(10)]))!r})")
+
+    findings = await examine(RECEIPT)
+
+    assert findings.external_hosts == findings.embedded_files == ("a[2J",)

@@ -60,7 +60,7 @@ class App:
         self._access_log = access_log
         self._clock = clock
         self._dates = Dates(clock)
-        self._sweeper = Sweeper(store=store, clock=clock, sweep_seconds=config.sweep_seconds)
+        self.sweeper = Sweeper(store=store, clock=clock, sweep_seconds=config.sweep_seconds)
         self._busy = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -79,7 +79,7 @@ class App:
         try:
             site = web.TCPSite(runner, host, port, backlog=BACKLOG)
             await site.start()
-            self._sweeper.start()
+            self.sweeper.start()
             try:
                 yield runner.addresses[0][:2]
             finally:
@@ -87,7 +87,7 @@ class App:
                 await self._stop()
         finally:
             await runner.cleanup()
-            await self._sweeper.stop()
+            await self.sweeper.stop()
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""

@@ -18,6 +18,7 @@ class Sweeper:
         self._store = store
         self._clock = clock
         self._sweep_seconds = sweep_seconds
+        self.passes = 0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -37,6 +38,7 @@ class Sweeper:
             timer = self._clock.call_later(self._sweep_seconds, due.set)
             try:
                 await self._store.sweep(now=int(self._clock.wall()))
+                self.passes += 1
             except RefusalError as error:
                 # No room or no time now; what is over is not served in any case (R21).
                 logger.warning("the sweep was put off: %s", error.code)

@@ -1,4 +1,4 @@
-"""Relays for tests: one in this process on the real HTTP server, and one as a program of its own."""
+"""Relays for tests: one in this process on the real HTTP server, and one as a program."""
 
 import asyncio
 import hashlib
@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
+import fakes
+from yarl import URL
 
 from relay_server import permits
 from relay_server.app import create_app
@@ -83,7 +85,7 @@ class Caller:
         if isinstance(body, bytes) and len(body) > 1024 * KIB:
             body = io.BytesIO(body)  # aiohttp's client wants large bodies so
         async with self._session.request(
-            method, self.origin + path, data=body, headers=headers, **more
+            method, URL(self.origin + path, encoded=True), data=body, headers=headers, **more
         ) as response:
             return Answer(response.status, response.headers, await response.read())
 
@@ -159,11 +161,15 @@ async def serve(config, store, clock, **more):
         permit = permits.generate()
         await store.add_permit("the tests", permits.digest(permit), today=0)
     app = create_app(config, store, clock, **more)
-    async with app.serve("127.0.0.1", 0) as address:
-        # No limit on connections: a limit would let tests wait for themselves.
-        connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector) as session:
-            yield Relay(app, store, clock, Caller(session, address, permit))
+    # No limit on connections: a limit would let tests wait for themselves.
+    connector = aiohttp.TCPConnector(limit=0)
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        app.serve("127.0.0.1", 0) as address,
+    ):
+        # The first sweep is over, so that no test moves the clock in its middle.
+        await fakes.until(lambda: app.sweeper.passes)
+        yield Relay(app, store, clock, Caller(session, address, permit))
 
 
 class RelayProgram:

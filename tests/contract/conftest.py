@@ -16,7 +16,7 @@ def clock():
 
 @pytest.fixture
 def config():
-    """As delivered, but for the sweeper: a test sweeps when it wants to, or shows that it need not."""
+    """As delivered, but for the sweeper: a test sweeps when it wants to."""
     return Config(sweep_seconds=10**9)
 
 

@@ -17,7 +17,7 @@ SIZES += [MIB, 3 * MIB // 2, 2 * MIB, 3 * MIB, 4 * MIB]
 PATH = f"/v1/t/{TICKET_ID}"
 
 
-# PUT /v1/t/{id}
+# Uploading
 
 
 @pytest.mark.rule("R10", "R30")
@@ -358,7 +358,7 @@ async def test_a_refused_caller_that_asked_for_leave_gets_none_and_the_connectio
     assert b"\r\nConnection: close\r\n" in answer
 
 
-# GET /v1/t/{id}
+# Fetching
 
 
 @pytest.mark.rule("R50")
@@ -408,7 +408,7 @@ async def test_fetching_any_number_of_times_changes_nothing(call):
     assert state.json == {"state": "stored", "expires_in": 259_200}
 
 
-# POST /v1/t/{id}/state
+# Changing the state
 
 
 @pytest.mark.rule("R60")
@@ -604,7 +604,7 @@ async def test_an_upload_after_the_end_of_a_tombstone_needs_no_sweeper(call, clo
     assert (await call.get()).body == make_envelope(fill=b"n")
 
 
-# GET /v1/t/{id}/state
+# Asking for the state
 
 
 @pytest.mark.rule("R70")
@@ -658,12 +658,12 @@ async def test_the_state_comes_at_once_without_a_since_or_a_wait_or_when_it_diff
 async def test_a_waiting_till_hears_of_a_change_and_of_the_end_of_its_wait(relay, call, clock):
     await call.put()
     waiting = call.start("GET", PATH + "/state?since=stored&wait=25", headers=bearer(TOKEN))
-    await fakes.until(lambda: relay.waiting.requests == 1)
+    await watching(relay, 1)
 
     await call.post("opened")
     changed = await waiting
     waiting = call.start("GET", PATH + "/state?since=opened&wait=25", headers=bearer(TOKEN))
-    await fakes.until(lambda: relay.waiting.requests == 1)
+    await watching(relay, 1)
     clock.advance(24.9)
     await call("GET", "/v1/info")
     still = not waiting.done()
@@ -684,7 +684,7 @@ async def test_a_waiting_till_hears_of_a_revocation_and_of_the_expiry(relay, cal
     revoked = call.start("GET", PATH + "/state?since=stored&wait=25", headers=bearer(TOKEN))
     path = f"/v1/t/{'1' * 32}/state?since=stored&wait=25"
     expired = call.start("GET", path, headers=bearer(TOKEN))
-    await fakes.until(lambda: relay.waiting.requests == 2)
+    await watching(relay, 2)
 
     await call.post("revoked")
     clock.advance(10)
@@ -713,7 +713,7 @@ async def test_a_change_between_looking_and_waiting_is_not_lost(sqlite_store, cl
 async def test_a_till_that_leaves_while_it_waits_leaves_nothing_behind(relay, call):
     await call.put()
     waiting = call.start("GET", PATH + "/state?since=stored&wait=25", headers=bearer(TOKEN))
-    await fakes.until(lambda: relay.waiting.requests == 1)
+    await watching(relay, 1)
 
     waiting.cancel()
     await fakes.until(lambda: relay.waiting.requests == 0)
@@ -739,7 +739,7 @@ async def test_a_clock_that_was_a_year_ahead_does_not_prolong_any_life(relay, ca
 async def test_a_clock_that_is_set_does_not_end_a_wait(relay, call, clock):
     await call.put()
     waiting = call.start("GET", PATH + "/state?since=stored&wait=25", headers=bearer(TOKEN))
-    await fakes.until(lambda: relay.waiting.requests == 1)
+    await watching(relay, 1)
 
     clock.set_wall(clock.wall() - 365 * DAY)
     clock.advance(24)
@@ -769,6 +769,20 @@ def open_config(**limits):
 
 def relays_open(config, tmp_path, clock):
     return open_store(config, tmp_path / "relay.sqlite", clock)
+
+
+async def watching(relay, count):
+    """Wait until so many tills have looked and now wait."""
+    await fakes.until(
+        lambda: (
+            count
+            == sum(
+                watch._future is not None
+                for watches in relay.waiting._watches.values()
+                for watch in watches
+            )
+        )
+    )
 
 
 class BusyWriter:

@@ -295,6 +295,7 @@ function paint(content) {
   shown = content;
   accepted = now();
   speak(content.lang || idle.lang);
+  blank();
   if (content.kind === 'idle') paintIdle();
   if (content.kind === 'live') paintLive();
   if (content.kind === 'ticket') paintTicket();
@@ -305,12 +306,10 @@ function paint(content) {
 function paintIdle() {
   write('idleName', shown.name || say.idle);
   write('notice', Object.prototype.hasOwnProperty.call(say.notices, shown.notice) ? say.notices[shown.notice] : '');
-  blank();
 }
 
 function paintLive() {
   var list = $('lines');
-  while (list.firstChild) list.removeChild(list.firstChild);
   for (var i = 0; i < shown.live.length; i++) {
     var line = document.createElement('p');
     var split = /^(.+?)\s+(\S*\d\S*(?:\s[^\s\d]{1,3})?)$/.exec(shown.live[i]);
@@ -328,7 +327,6 @@ function paintLive() {
 function paintTicket() {
   write('ticketName', shown.name || idle.name);
   write('total', shown.total);
-  write('facts', '');
   if (shown.time) addFact(shown.time);
   if (shown.no) addFact(fill(say.number, 'n', shown.no));
 }

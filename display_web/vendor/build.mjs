@@ -10,7 +10,7 @@
 import { transformSync } from "@babel/core";
 import resolve from "@rollup/plugin-node-resolve";
 import { readFileSync, writeFileSync } from "node:fs";
-import { rollup } from "rollup";
+import { rollup } from "@rollup/wasm-node";
 import { minify } from "terser";
 
 // Methods that nothing calls. Rollup drops unused functions by itself, but never methods.

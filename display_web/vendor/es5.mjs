@@ -1,9 +1,20 @@
-// The ES5 gate: every script of the given pages, as served, parses as ECMAScript 5.
+// The ES5 gate: every script of the given pages, as served, parses as ECMAScript 5, and no two of
+// the files that share its scope declare the same name.
 //
 //     node es5.mjs ../dist/ticket.html …
 
 import { parse } from "acorn";
 import { readFileSync } from "node:fs";
+
+function declared(body) {
+  return body.flatMap((statement) => {
+    if (statement.type === "FunctionDeclaration") return [statement.id.name];
+    if (statement.type === "VariableDeclaration") {
+      return statement.declarations.map((declaration) => declaration.id.name);
+    }
+    return [];
+  });
+}
 
 let failed = false;
 for (const page of process.argv.slice(2)) {
@@ -11,10 +22,14 @@ for (const page of process.argv.slice(2)) {
   if (scripts.length === 0) throw new Error(`${page} has no script`);
   for (const script of scripts) {
     try {
-      parse(script, { ecmaVersion: 5 });
+      const tree = parse(script, { ecmaVersion: 5 });
+      const [statement] = tree.body;
+      const names = declared(statement.expression?.callee?.body?.body ?? tree.body);
+      const twice = names.filter((name, index) => names.indexOf(name) !== index);
+      if (twice.length) throw new Error(`declared twice: ${twice.join(", ")}`);
     } catch (error) {
       failed = true;
-      console.error(`${page}: not ES5: ${error.message}`);
+      console.error(`${page}: ${error.message}`);
     }
   }
 }

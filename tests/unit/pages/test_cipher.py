@@ -176,7 +176,7 @@ def test_handshake_is_the_published_one(call_pages):
 
     assert answer["message"]["hex"] == messages[0]["ciphertext"]
     assert answer["payload"]["hex"] == messages[1]["payload"]
-    # The published vector goes on with transport messages: they show that the chaining key is right.
+    # The transport messages that follow show that the chaining key is right.
     for index, message in enumerate(messages[2:]):
         key = bytes.fromhex(answer["keys"][str(index % 2)]["hex"])
         nonce = bytes(4) + (index // 2).to_bytes(8, "little")

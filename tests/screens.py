@@ -14,8 +14,19 @@ PHONE = {
 }
 TABLET = {"viewport": {"width": 1024, "height": 768}, "has_touch": True, "locale": "en-GB"}
 
-# What a page did that it must not do is kept where a test can read it, over reloads too.
+# What a page shows and what it did that it must not do is told on the console, which a test
+# hears over reloads too.
 WATCH = """
+(function () {
+  function tell() {
+    if (document.documentElement) {
+      console.debug('STATE ' + document.documentElement.getAttribute('data-state'));
+    }
+  }
+  new MutationObserver(tell).observe(
+    document, {subtree: true, attributes: true, attributeFilter: ['data-state']});
+  addEventListener('DOMContentLoaded', tell);
+})();
 addEventListener('securitypolicyviolation', function (event) {
   console.error('CSP ' + event.violatedDirective + ' ' + event.blockedURI);
 });
@@ -29,8 +40,9 @@ class Screen:
         self.context = browser.new_context(**options)
         self.context.set_default_timeout(20_000)
         self.context.add_init_script(WATCH)
-        self.requests = []
+        self._requests = []
         self.complaints = []
+        self._states = []
         self.page = None
         self.new_page()
 
@@ -42,12 +54,30 @@ class Screen:
         return self.page
 
     def _record(self, request):
-        self.requests.append(request)
+        self._requests.append(request)
 
     def _listen(self, message):
+        if message.text.startswith("STATE "):
+            self._states.append(message.text[6:])
         # An answer of 404 or no connection is news to the browser, but not to us.
         if message.type in ("error", "warning") and "Failed to load resource" not in message.text:
             self.complaints.append(message.text)
+
+    @property
+    def requests(self):
+        """The requests so far."""
+        self._listen_up()
+        return self._requests
+
+    @property
+    def states(self):
+        """The states that the page has been in, one after the other."""
+        self._listen_up()
+        return self._states
+
+    def _listen_up(self):
+        # What the browser has told is heard only while something is asked.
+        self.context.cookies()
 
     @property
     def state(self):
@@ -64,6 +94,9 @@ class Screen:
 
     def visible(self, selector):
         return self.page.locator(selector).is_visible()
+
+    def close_page(self):
+        self.page.close()
 
     def close(self):
         self.context.close()
@@ -148,6 +181,12 @@ class Tablet(Screen):
             }""",
             hidden,
         )
+
+    def leave(self):
+        self.page.goto("about:blank")
+
+    def come_back(self):
+        self.page.go_back()
 
     def canvas_is_blank(self):
         """Whether the code's canvas holds nothing but one colour."""

@@ -330,6 +330,11 @@ class Counter:
     def wait_until_shown(self):
         wait_for(lambda: self._screen.shown, "the display's confirmation")
 
+    def settle(self):
+        """Wait until every hello was judged by what is to be shown now."""
+        judging = asyncio.run_coroutine_threadsafe(self._screen.settle(20), self._loop)
+        return judging.result(30)
+
     def unpair(self):
         """End the channel at the relay, as `display remove` does."""
         from e2ee_ticket.client import RelayClient

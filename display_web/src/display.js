@@ -19,7 +19,7 @@ var failures = 0;
 var idle = { kind: 'idle' }; // the last idle content
 var shown = idle;
 var accepted = null; // when `shown` was accepted
-var ticked = null;
+var ticked; // when the clocks were read last
 var hidden = false;
 var say;
 
@@ -451,7 +451,7 @@ function drawTick(canvas, side) {
 function tick() {
   var time = now();
   // The clock stood still or jumped: the tablet slept, or somebody set its clock (C21, C22).
-  if (ticked && (time.wall < ticked.wall || elapsed(ticked, time) > 20 * TICK)) {
+  if (time.wall < ticked.wall || elapsed(ticked, time) > 20 * TICK) {
     hide();
     ticked = time;
     return show();
@@ -533,6 +533,7 @@ function start() {
     if (location.hash.length > 1 && location.hash.slice(0, 86) !== paired) location.reload();
   };
   $('stage').onclick = fillScreen;
+  ticked = now();
   setInterval(tick, TICK);
   stayAwake();
   arrange();

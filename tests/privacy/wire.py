@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass, field
 
 CHUNK_SIZE = 64 * 1024
+NOTHING = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
 
 @dataclass
@@ -22,14 +23,18 @@ class Connection:
 
 
 class Wire(socketserver.ThreadingTCPServer):
-    """Listens on a port of its own and passes everything on to the relay's."""
+    """Listens on a port of its own and passes everything on to the relay's.
+
+    Without a relay it is somebody else's host: it listens, and says the same to everybody.
+    """
 
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, port):
-        super().__init__(("127.0.0.1", 0), _Tap)
+    def __init__(self, port=None, *, answer=NOTHING):
+        super().__init__(("127.0.0.1", 0), _Deaf if port is None else _Tap)
         self.relay_port = port
+        self.answer = answer
         self.connections = []
         self.origin = f"http://127.0.0.1:{self.server_address[1]}"
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
@@ -53,9 +58,7 @@ class Wire(socketserver.ThreadingTCPServer):
 
     def requests(self):
         """Return the first line of every request."""
-        return re.findall(
-            rb"(?m)^((?:GET|HEAD|PUT|POST|DELETE|OPTIONS) [^\r]*) HTTP/1.1\r", self.sent
-        )
+        return re.findall(rb"((?:GET|HEAD|PUT|POST|DELETE|OPTIONS) [^\r]*) HTTP/1.1\r", self.sent)
 
     def headers(self, name):
         """Return every value of a header that the party sent."""
@@ -76,6 +79,15 @@ class _Tap(socketserver.BaseRequestHandler):
             back.start()
             _copy(self.request, relay, connection.sent)
             back.join()
+
+
+class _Deaf(socketserver.BaseRequestHandler):
+    def handle(self):
+        connection = Connection()
+        self.server.connections.append(connection)
+        with contextlib.suppress(OSError):
+            connection.sent += self.request.recv(CHUNK_SIZE)
+            self.request.sendall(self.server.answer)
 
 
 def _copy(source, sink, record):

@@ -450,6 +450,10 @@ function drawTick(canvas, side) {
 
 function tick() {
   var time = now();
+  if (hidden) {
+    ticked = time; // a hidden page is ticked seldom
+    return;
+  }
   // The clock stood still or jumped: the tablet slept, or somebody set its clock (C21, C22).
   if (time.wall < ticked.wall || elapsed(ticked, time) > 20 * TICK) {
     hide();
@@ -457,7 +461,7 @@ function tick() {
     return show();
   }
   ticked = time;
-  if (hidden || !keys) return;
+  if (!keys) return;
   if (hello && isStale(hello.made, time)) failed(); // C20
   var life = shown.seconds || LIFE[shown.kind];
   if (life) {

@@ -1,0 +1,251 @@
+// A tablet of 2012 on the counter, without a screen: runs dist/display.html's script as served, with
+// clocks, storage and network in the hands of a test. One JSON line is a command, one line its answer.
+
+'use strict';
+
+const fs = require('fs');
+const readline = require('readline');
+const { makeEngine } = require('../../vectors/engine_of_2012.js');
+
+const options = JSON.parse(process.argv[3]);
+const page = fs.readFileSync(process.argv[2], 'utf8');
+const script = page.match(/<script>([^]*?)<\/script>/)[1];
+
+let wall = 1e12;
+let mono = 5000;
+const timers = [];
+const requests = [];
+const store = new Map(Object.entries(options.storage || {}));
+const drawn = { modules: 0, texts: {} };
+let engine;
+
+function makeElement(id) {
+  const element = {
+    id,
+    style: {},
+    attributes: {},
+    children: [],
+    className: '',
+    value: '',
+    offsetHeight: 100,
+    clientWidth: 100,
+    scrollWidth: 100,
+    get textContent() {
+      return this.own + this.children.map((child) => child.textContent).join('');
+    },
+    set textContent(text) {
+      this.own = text;
+      this.children = [];
+    },
+    own: '',
+    get firstChild() {
+      return this.children[0];
+    },
+    appendChild(child) {
+      this.children.push(child);
+    },
+    removeChild(child) {
+      this.children = this.children.filter((other) => other !== child);
+    },
+    setAttribute(name, value) {
+      this.attributes[name] = String(value);
+    },
+    getAttribute(name) {
+      return this.attributes[name];
+    },
+    focus() {},
+    getContext: () => ({
+      fillRect() {
+        drawn.modules += 1;
+      },
+      beginPath() {},
+      arc() {},
+      stroke() {},
+      moveTo() {},
+      lineTo() {}
+    })
+  };
+  return element;
+}
+
+const elements = new Map();
+const byId = (id) => elements.get(id) || elements.set(id, makeElement(id)).get(id);
+const listeners = {};
+const listen = (name, callback) => (listeners[name] = listeners[name] || []).push(callback);
+const fire = (name) => (listeners[name] || []).forEach((callback) => callback({}));
+
+const document = {
+  hidden: false,
+  documentElement: makeElement('root'),
+  getElementById: byId,
+  getElementsByTagName: () => [
+    { name: 'relay', content: options.relay || '' },
+    { name: 'page', content: options.page || '' }
+  ],
+  createElement: () => makeElement(),
+  createTextNode: (text) => ({ textContent: text }),
+  addEventListener: listen
+};
+
+const location = {
+  protocol: 'https:',
+  host: 'receipts.example',
+  pathname: '/d',
+  hash: options.hash || '',
+  replace(hash) {
+    this.hash = hash;
+  },
+  reload() {
+    say({ reloaded: true });
+  }
+};
+
+class FakeRequest {
+  open(method, url) {
+    this.method = method;
+    this.url = url;
+  }
+  send(body) {
+    this.body = Buffer.from(new (engine.run('Uint8Array'))(body)).toString('hex');
+    requests.push(this);
+  }
+  abort() {
+    this.aborted = true;
+  }
+  getResponseHeader(name) {
+    return (this.headers || {})[name] || null;
+  }
+}
+
+const globals = {
+  document,
+  location,
+  navigator: { language: options.language || 'en' },
+  history: { replaceState: () => (location.hash = '') },
+  innerWidth: 1024,
+  innerHeight: 768,
+  devicePixelRatio: 1,
+  addEventListener: listen,
+  localStorage: {
+    getItem: (name) => (store.has(name) ? store.get(name) : null),
+    setItem(name, value) {
+      if (!options.noStorage) store.set(name, String(value));
+    },
+    removeItem: (name) => store.delete(name)
+  },
+  crypto: {
+    getRandomValues: (bytes) => require('crypto').randomFillSync(Buffer.from(bytes.buffer))
+  },
+  XMLHttpRequest: FakeRequest,
+  setTimeout: (callback, delay) => timers.push({ at: mono + (delay || 0), callback }),
+  clearTimeout(id) {
+    if (id && timers[id - 1]) timers[id - 1].callback = null;
+  },
+  setInterval: (callback, every) => timers.push({ at: mono + every, callback, every })
+};
+if (!options.noMonotonicClock) globals.performance = { now: () => mono };
+
+engine = makeEngine(globals);
+engine.context.window = engine.run('this');
+engine.run(`Date = (function (Real) {
+  function Fake() { return new Real(readWall()); }
+  Fake.now = function () { return readWall(); };
+  return Fake;
+})(Date)`);
+engine.context.readWall = () => wall;
+
+// Time passes timer by timer, on both clocks.
+function advance(milliseconds) {
+  const end = mono + milliseconds;
+  for (;;) {
+    const due = timers.filter((timer) => timer.callback && timer.at <= end);
+    if (!due.length) break;
+    const next = due.reduce((a, b) => (b.at < a.at ? b : a));
+    wall += Math.max(0, next.at - mono);
+    mono = Math.max(mono, next.at);
+    const callback = next.callback;
+    if (next.every) next.at += next.every;
+    else next.callback = null;
+    callback();
+  }
+  wall += end - mono;
+  mono = end;
+}
+
+function live() {
+  return requests.filter((request) => !request.aborted && !request.done);
+}
+
+const COMMANDS = {
+  look() {},
+  advance: ({ milliseconds }) => advance(milliseconds),
+  // The machine sleeps: the clocks move on and no timer runs.
+  sleep({ milliseconds, monotonic }) {
+    wall += milliseconds;
+    if (monotonic) mono += milliseconds;
+    for (const timer of timers) if (timer.every && timer.at < mono) timer.at = mono;
+  },
+  setClock: ({ by }) => (wall += by),
+  hide() {
+    document.hidden = true;
+    fire('visibilitychange');
+  },
+  show() {
+    document.hidden = false;
+    fire('visibilitychange');
+  },
+  answer({ status, body, headers }) {
+    const request = live()[0];
+    request.done = true;
+    request.status = status;
+    request.headers = headers;
+    const Bytes = engine.run('Uint8Array');
+    request.response = new Bytes(Buffer.from(body || '', 'hex')).buffer;
+    request.onload();
+  },
+  cut() {
+    const request = live()[0];
+    request.done = true;
+    request.onerror();
+  },
+  type({ group, text }) {
+    const input = byId('groups').children[group];
+    input.value = text;
+    input.oninput();
+  },
+  submit() {
+    byId('pairing').onsubmit({ preventDefault() {} });
+  }
+};
+
+function say(answer) {
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}
+
+function look() {
+  const text = (id) => byId(id).textContent;
+  return {
+    state: document.documentElement.attributes['data-state'],
+    marks: document.documentElement.className.split(' '),
+    hellos: live().map((request) => ({ url: request.url, method: request.method, body: request.body })),
+    sent: requests.length,
+    hash: location.hash,
+    storage: Object.fromEntries(store),
+    code: byId('qr').width > 1,
+    modules: drawn.modules,
+    texts: Object.fromEntries(
+      ['idleName', 'notice', 'total', 'facts', 'lines', 'ticketName', 'pairingHeading', 'pairingError',
+        'thanksHeading'].map((id) => [id, text(id)])
+    ),
+    groups: byId('groups').children.map((input) => ({ value: input.value, wrong: input.className === 'wrong' })),
+    left: byId('left').style.width
+  };
+}
+
+engine.run(script, 'display.html');
+say(look());
+readline.createInterface({ input: process.stdin }).on('line', (line) => {
+  const command = JSON.parse(line);
+  COMMANDS[command.op](command);
+  say(look());
+});

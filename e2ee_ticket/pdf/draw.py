@@ -1,0 +1,522 @@
+"""Drawing an 80 mm receipt from its data.
+
+The drawing adds nothing up: sums and taxes are the till's, written as the receipt's language writes
+them. The page is as long as the receipt. The same data give the same bytes.
+"""
+
+# Typographic characters are what a drawing is made of.
+# ruff: noqa: RUF001
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Final
+
+from fpdf import FPDF
+
+PAGE_WIDTH: Final = 80.0
+PAGE_MAX_HEIGHT: Final = 5000.0  # readers allow 5080 mm
+MARGIN: Final = 6.0
+TOP, BOTTOM = 8.0, 9.0
+
+_FONTS: Final = Path(__file__).parent / "fonts"
+_FAMILY: Final = "Roboto Condensed"
+_INK, _QUIET, _RULE = 0, 90, 170
+_CODE_WIDTH: Final = 4.5
+_MINUS, _NARROW, _HARD = "\u2212", "\u202f", "\u00a0"
+_CENT: Final = Decimal("0.01")
+_SYMBOLS: Final = {"EUR": "€", "GBP": "£", "USD": "$"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """Who sold it. `details` are the lines that the law wants, such as a SIRET."""
+
+    name: str
+    address: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing sold; a discount or a return has an amount below zero."""
+
+    text: str
+    amount: Decimal
+    quantity: Decimal = Decimal(1)
+    unit: str = ""
+    unit_price: Decimal | None = None
+    vat_rate: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vat:
+    """What one rate of tax comes to."""
+
+    rate: Decimal
+    net: Decimal
+    vat: Decimal
+    gross: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """One way in which it was paid, or the change."""
+
+    text: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A whole receipt. `issued` has a time zone; `currency` is ISO 4217; `lang` is BCP 47."""
+
+    shop: Shop
+    number: str
+    issued: datetime
+    lines: tuple[Line, ...]
+    total: Decimal
+    vat: tuple[Vat, ...] = ()
+    payments: tuple[Payment, ...] = ()
+    notes: tuple[str, ...] = ()
+    thanks: str = ""
+    currency: str = "EUR"
+    lang: str = "fr"
+    refund: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The words of one language and how it writes numbers and dates."""
+
+    number: str
+    total: str
+    refund: str
+    vat: str
+    rate: str
+    net: str
+    gross: str
+    comma: str
+    thousands: str
+    date: str
+    symbol_first: bool = False
+
+
+LABELS: Final = {
+    "fr": Labels(
+        number=f"Ticket n°{_HARD}", total="Total TTC", refund="Avoir", vat="TVA", rate="Taux",
+        net="HT", gross="TTC", comma=",", thousands=_NARROW,
+        date="{0:%d}/{0:%m}/{0:%Y} {0:%H}:{0:%M}",
+    ),
+    "en": Labels(
+        number=f"Receipt no.{_HARD}", total="Total", refund="Refund", vat="VAT", rate="Rate",
+        net="Net", gross="Gross", comma=".", thousands=",",
+        date="{0.day} {1} {0:%Y}, {0:%H}:{0:%M}", symbol_first=True,
+    ),
+    "de": Labels(
+        number=f"Bon-Nr.{_HARD}", total="Summe", refund="Gutschrift", vat="MwSt.", rate="Satz",
+        net="Netto", gross="Brutto", comma=",", thousands=".",
+        date="{0:%d}.{0:%m}.{0:%Y} {0:%H}:{0:%M}",
+    ),
+    "it": Labels(
+        number=f"Documento n.{_HARD}", total="Totale", refund="Reso", vat="IVA", rate="Aliquota",
+        net="Imponibile", gross="Totale", comma=",", thousands=".",
+        date="{0:%d}/{0:%m}/{0:%Y} {0:%H}:{0:%M}",
+    ),
+    "es": Labels(
+        number=f"Ticket n.º{_HARD}", total="Total", refund="Devolución", vat="IVA", rate="Tipo",
+        net="Base", gross="Total", comma=",", thousands=".",
+        date="{0:%d}/{0:%m}/{0:%Y} {0:%H}:{0:%M}",
+    ),
+}  # fmt: skip
+_MONTHS: Final = (
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+)  # fmt: skip
+
+
+def labels_of(lang: str) -> Labels:
+    """Choose the words for a language; English where there are none."""
+    return LABELS.get(lang.partition("-")[0].lower(), LABELS["en"])
+
+
+def format_number(value: Decimal, lang: str, *, places: int = 2, places_min: int = 2) -> str:
+    """Write a number with a real minus and the language's separators."""
+    labels = labels_of(lang)
+    rounded = abs(value).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    whole, _, part = f"{rounded:,.{places}f}".partition(".")
+    part = part[:places_min] + part[places_min:].rstrip("0")
+    sign = _MINUS if value < 0 and rounded else ""
+    text = whole.replace(",", labels.thousands)
+    return sign + text + (labels.comma + part if part else "")
+
+
+def format_money(value: Decimal, currency: str, lang: str) -> str:
+    """Write an amount with its currency."""
+    number = format_number(value, lang)
+    symbol = _SYMBOLS.get(currency, currency)
+    if labels_of(lang).symbol_first and symbol != currency:
+        sign = _MINUS if number.startswith(_MINUS) else ""
+        return sign + symbol + number.removeprefix(_MINUS)
+    return f"{number}{_HARD}{symbol}"
+
+
+def format_time(when: datetime, lang: str) -> str:
+    """Write a date and a time to the minute."""
+    return labels_of(lang).date.format(when, _MONTHS[when.month - 1])
+
+
+def sum_vat(lines: tuple[Line, ...]) -> tuple[Vat, ...]:
+    """Add up lines with tax included, rate by rate; for samples, not in the place of a till."""
+    rates = sorted({line.vat_rate for line in lines if line.vat_rate is not None})
+    rows = []
+    for rate in rates:
+        gross = sum((line.amount for line in lines if line.vat_rate == rate), Decimal(0))
+        net = (gross / (1 + rate / 100)).quantize(_CENT, ROUND_HALF_UP)
+        rows.append(Vat(rate, net, gross - net, gross))
+    return tuple(rows)
+
+
+def draw_receipt(receipt: Receipt) -> bytes:
+    """Draw a receipt as a tagged PDF with its language, its title and its fonts inside.
+
+    Raises:
+        ValueError: the time has no zone.
+    """
+    if receipt.issued.tzinfo is None:
+        message = "a receipt's time has a zone"
+        raise ValueError(message)
+    sheet = _Sheet(receipt)
+    rows = _lay_out(receipt, sheet)
+    page: list[_Row] = []
+    height = TOP + BOTTOM
+    for row in rows:
+        if page and height + row.height > PAGE_MAX_HEIGHT:
+            sheet.draw(page, height)
+            page, height = [], TOP + BOTTOM
+        page.append(row)
+        height += row.height
+    sheet.draw(page, height)
+    return bytes(sheet.output())
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Something as wide as the page; `tag` is its role for those who listen, None is decoration."""
+
+    height: float
+    draw: Callable[[float], None]
+    tag: str | None = None
+
+
+class _Sheet(FPDF):
+    """The page, the fonts, and the three ways to set a text."""
+
+    def __init__(self, receipt: Receipt) -> None:
+        super().__init__(unit="mm", format=(PAGE_WIDTH, 100.0))
+        self.set_auto_page_break(auto=False)
+        self.set_margin(0)
+        self.add_font(_FAMILY, "", _FONTS / "RobotoCondensed-Regular.ttf")
+        self.add_font(_FAMILY, "B", _FONTS / "RobotoCondensed-Bold.ttf")
+        self.set_title(f"{receipt.shop.name} – {receipt.number}")
+        self.set_lang(receipt.lang)
+        self.set_creator("e2ee-ticket")
+        self.set_producer("fpdf2")
+        self.set_creation_date(receipt.issued.astimezone(UTC))
+        self.set_display_mode("fullwidth")
+
+    def draw(self, rows: list[_Row], height: float) -> None:
+        """Draw one page of rows."""
+        self.add_page(format=(PAGE_WIDTH, height))
+        y = TOP
+        for row in rows:
+            with self._tagged(row.tag):
+                row.draw(y)
+            y += row.height
+
+    @contextlib.contextmanager
+    def _tagged(self, tag: str | None) -> Iterator[None]:
+        # fpdf2 makes tags for pictures only; its builder takes any.
+        if tag is None:
+            self._out("/Artifact BMC")
+        else:
+            mcid = self.struct_builder.next_mcid_for_page(self.page)
+            self._add_marked_content(struct_type=f"/{tag}", mcid=mcid)
+            self._out(f"/{tag} <</MCID {mcid}>> BDC")
+        yield
+        self._out("EMC")
+
+    def put(
+        self, x: float, y: float, text: str, size: float, *, style: str = "", ink: int = _INK
+    ) -> None:
+        """Set a text with its baseline at y and its left at x."""
+        self.set_font(_FAMILY, style, size)
+        self.set_text_color(ink)
+        self.text(x, y, text)
+
+    def put_right(
+        self, x: float, y: float, text: str, size: float, *, style: str = "", ink: int = _INK
+    ) -> None:
+        """Set a text with its right at x."""
+        self.put(x - self.measure(text, size, style), y, text, size, style=style, ink=ink)
+
+    def put_centred(
+        self, y: float, text: str, size: float, *, style: str = "", ink: int = _INK
+    ) -> None:
+        """Set a text in the middle of the page."""
+        x = (PAGE_WIDTH - self.measure(text, size, style)) / 2
+        self.put(x, y, text, size, style=style, ink=ink)
+
+    def rule(self, y: float, *, width: float = 0.2, ink: int = _RULE) -> None:
+        """Draw a line from margin to margin."""
+        self.set_draw_color(ink)
+        self.set_line_width(width)
+        self.line(MARGIN, y, PAGE_WIDTH - MARGIN, y)
+
+    def measure(self, text: str, size: float, style: str = "") -> float:
+        """Tell how wide a text is."""
+        self.set_font(_FAMILY, style, size)
+        return float(self.get_string_width(text))
+
+    def wrap(self, text: str, width: float, size: float, style: str = "") -> list[str]:
+        """Cut a text into lines, between words where there are any."""
+        lines = [""]
+        for word in "".join(c if c.isprintable() else " " for c in text).split(" "):
+            rest = word
+            while rest:
+                longer = f"{lines[-1]} {rest}".strip()
+                if self.measure(longer, size, style) <= width:
+                    lines[-1], rest = longer, ""
+                elif lines[-1]:
+                    lines.append("")
+                else:
+                    lines[-1], rest = self._cut(rest, width, size, style)
+                    lines.append("")
+        return [line for line in lines if line]
+
+    def _cut(self, word: str, width: float, size: float, style: str) -> tuple[str, str]:
+        widths = (self.measure(word[:count], size, style) for count in range(2, len(word) + 1))
+        count = 1 + sum(1 for _ in itertools.takewhile(lambda wide: wide <= width, widths))
+        return word[:count], word[count:]
+
+
+def _lay_out(receipt: Receipt, sheet: _Sheet) -> list[_Row]:
+    rows: list[_Row] = []
+    _lay_out_head(receipt, sheet, rows)
+    _lay_out_lines(receipt, sheet, rows)
+    _lay_out_total(receipt, sheet, rows)
+    _lay_out_vat(receipt, sheet, rows)
+    _lay_out_foot(receipt, sheet, rows)
+    return rows
+
+
+def _space(height: float) -> _Row:
+    return _Row(height, lambda _: None)
+
+
+def _rule(sheet: _Sheet, *, before: float, after: float, strong: bool = False) -> _Row:
+    width, ink = (0.35, _INK) if strong else (0.2, _RULE)
+    return _Row(before + after, lambda y: sheet.rule(y + before, width=width, ink=ink))
+
+
+def _centred(
+    sheet: _Sheet,
+    texts: tuple[str, ...],
+    size: float,
+    leading: float,
+    *,
+    style: str = "",
+    ink: int = _INK,
+    tag: str = "P",
+) -> Iterator[_Row]:
+    for text in texts:
+        for line in sheet.wrap(text, PAGE_WIDTH - 2 * MARGIN, size, style):
+            yield _Row(
+                leading,
+                lambda y, line=line: sheet.put_centred(  # type: ignore[misc]
+                    y + 0.75 * leading, line, size, style=style, ink=ink
+                ),
+                tag,
+            )
+
+
+def _pair(
+    sheet: _Sheet,
+    left: str,
+    right: str,
+    size: float,
+    leading: float,
+    *,
+    style: str = "",
+    ink: int = _INK,
+    right_edge: float = PAGE_WIDTH - MARGIN,
+) -> Iterator[_Row]:
+    """A text on the left, cut into as many lines as it takes, and one beside its last."""
+    room = right_edge - MARGIN - sheet.measure(right, size, style) - 2.5
+    lines = sheet.wrap(left, room, size, style) or [""]
+    for index, line in enumerate(lines):
+
+        def draw(y: float, line: str = line, *, last: bool = index == len(lines) - 1) -> None:
+            baseline = y + 0.75 * leading
+            sheet.put(MARGIN, baseline, line, size, style=style, ink=ink)
+            if last:
+                sheet.put_right(right_edge, baseline, right, size, style=style, ink=ink)
+
+        yield _Row(leading, draw, "P")
+
+
+def _lay_out_head(receipt: Receipt, sheet: _Sheet, rows: list[_Row]) -> None:
+    labels = labels_of(receipt.lang)
+    rows += _centred(sheet, (receipt.shop.name,), 17, 7.2, style="B", tag="H1")
+    rows.append(_space(0.6))
+    rows += _centred(sheet, receipt.shop.address, 9, 4.1, ink=_QUIET)
+    rows.append(_rule(sheet, before=3.6, after=2.2))
+    if receipt.refund:
+        rows += _centred(sheet, (labels.refund,), 12, 6.0, style="B", tag="H2")
+    number, when = labels.number + receipt.number, format_time(receipt.issued, receipt.lang)
+    rows += _pair(sheet, number, when, 8.5, 4.0, ink=_QUIET)
+    rows.append(_space(2.6))
+
+
+def _lay_out_lines(receipt: Receipt, sheet: _Sheet, rows: list[_Row]) -> None:
+    lang = receipt.lang
+    codes = _codes(receipt)
+    edge = PAGE_WIDTH - MARGIN - (_CODE_WIDTH if codes else 0)
+    for line in receipt.lines:
+        amount = format_number(line.amount, lang)
+        code = codes.get(line.vat_rate, "") if line.vat_rate is not None else ""
+        item = list(_pair(sheet, line.text, amount, 10, 4.7, right_edge=edge))
+        rows += item[:-1]
+        rows.append(_coded(sheet, item[-1], code))
+        if line.quantity != 1 or line.unit:
+            rows.append(_quantity(sheet, line, lang))
+        rows.append(_space(0.7))
+
+
+def _coded(sheet: _Sheet, row: _Row, code: str) -> _Row:
+    def draw(y: float) -> None:
+        row.draw(y)
+        sheet.put_right(PAGE_WIDTH - MARGIN, y + 0.75 * row.height, code, 8, ink=_QUIET)
+
+    return _Row(row.height, draw, row.tag)
+
+
+def _quantity(sheet: _Sheet, line: Line, lang: str) -> _Row:
+    text = format_number(line.quantity, lang, places=3, places_min=3 if line.unit else 0)
+    text += _HARD + line.unit if line.unit else ""
+    if line.unit_price is not None:
+        text += f" × {format_number(line.unit_price, lang, places=4)}"
+    return _Row(3.9, lambda y: sheet.put(MARGIN + 3, y + 2.8, text, 8.5, ink=_QUIET), "P")
+
+
+def _codes(receipt: Receipt) -> dict[Decimal, str]:
+    """Letters for the rates of tax; none where there is only one, and none beyond Z."""
+    rates = [row.rate for row in receipt.vat]
+    return dict(zip(rates, "ABCDEFGHIJKLMNOPQRSTUVWXYZ", strict=False)) if len(rates) > 1 else {}
+
+
+def _lay_out_total(receipt: Receipt, sheet: _Sheet, rows: list[_Row]) -> None:
+    labels = labels_of(receipt.lang)
+    total = format_money(receipt.total, receipt.currency, receipt.lang)
+    rows.append(_rule(sheet, before=1.6, after=1.8, strong=True))
+    rows += _pair(sheet, labels.total, total, 16, 7.4, style="B")
+    rows.append(_space(0.8))
+    for payment in receipt.payments:
+        amount = format_money(payment.amount, receipt.currency, receipt.lang)
+        rows += _pair(sheet, payment.text, amount, 9.5, 4.5)
+
+
+def _lay_out_vat(receipt: Receipt, sheet: _Sheet, rows: list[_Row]) -> None:
+    if not receipt.vat:
+        return
+    labels = labels_of(receipt.lang)
+    codes = _codes(receipt)
+    heads = (labels.rate, labels.net, labels.vat, labels.gross)
+    table = [("", *heads)] + [
+        (
+            codes.get(row.rate, ""),
+            format_number(row.rate, receipt.lang, places=2, places_min=0) + _HARD + "%",
+            *(format_number(value, receipt.lang) for value in (row.net, row.vat, row.gross)),
+        )
+        for row in receipt.vat
+    ]
+    rows.append(_rule(sheet, before=2.8, after=1.6))
+    edges = (MARGIN + 17, MARGIN + 34, MARGIN + 50, PAGE_WIDTH - MARGIN)
+    for cells in table:
+
+        def draw(y: float, cells: tuple[str, ...] = cells) -> None:
+            ink = _INK if cells[0] or cells[1] != labels.rate else _QUIET
+            sheet.put(MARGIN, y + 2.9, cells[0], 8, ink=_QUIET)
+            for edge, cell in zip(edges, cells[1:], strict=True):
+                sheet.put_right(edge, y + 2.9, cell, 8.5, ink=ink)
+
+        rows.append(_Row(4.0, draw, "P"))
+
+
+def _lay_out_foot(receipt: Receipt, sheet: _Sheet, rows: list[_Row]) -> None:
+    if receipt.notes or receipt.shop.details:
+        rows.append(_rule(sheet, before=2.4, after=2.2))
+    rows += _centred(sheet, receipt.notes, 9, 4.2)
+    rows += _centred(sheet, receipt.shop.details, 8, 3.7, ink=_QUIET)
+    if receipt.thanks:
+        rows.append(_space(3.0))
+        rows += _centred(sheet, (receipt.thanks,), 10.5, 5.0, style="B")
+
+
+_SAMPLES: Final = {
+    "fr": (
+        ("Baguette de tradition", "Comté 18 mois", "Tomates anciennes", "Œufs plein air × 6",
+         "Café d’Éthiopie moulu, 250 g", "Crozes-Hermitage 2023, 75 cl",
+         "Savon de Marseille, 300 g", "Quiche lorraine, part chaude", "Remise fidélité"),
+        "Carte bancaire", f"Merci et à bientôt{_NARROW}!",
+    ),
+    "en": (
+        ("Traditional baguette", "Comté cheese, 18 months", "Heirloom tomatoes",
+         "Free-range eggs × 6", "Ethiopian ground coffee, 250 g", "Crozes-Hermitage 2023, 75 cl",
+         "Marseille soap, 300 g", "Quiche lorraine, hot slice", "Loyalty discount"),
+        "Bank card", "Thank you, see you soon!",
+    ),
+}  # fmt: skip
+
+
+def sample_receipt(lang: str = "fr") -> Receipt:
+    """Make up a sale in a French grocery round the corner, to show and to test with."""
+    texts, payment, thanks = _SAMPLES.get(lang.partition("-")[0], _SAMPLES["fr"])
+    reduced, middle, full = Decimal("5.5"), Decimal(10), Decimal(20)
+    kilo = "kg"
+    facts = (
+        ("2.60", "2", "", "1.30", reduced),
+        ("5.88", "0.236", kilo, "24.90", reduced),
+        ("4.04", "0.842", kilo, "4.80", reduced),
+        ("2.95", "1", "", None, reduced),
+        ("5.90", "1", "", None, reduced),
+        ("13.50", "1", "", None, full),
+        ("4.20", "1", "", None, full),
+        ("3.80", "1", "", None, middle),
+        ("-1.50", "1", "", None, reduced),
+    )
+    lines = tuple(
+        Line(
+            text, Decimal(amount), Decimal(quantity), unit, Decimal(price) if price else None, rate
+        )
+        for text, (amount, quantity, unit, price, rate) in zip(texts, facts, strict=True)
+    )
+    total = sum((line.amount for line in lines), Decimal(0))
+    return Receipt(
+        shop=Shop(
+            name="Au Petit Marché",
+            address=("12 rue des Tanneurs", "26000 Valence"),
+            details=("SIRET 000 000 000 00018", "TVA FR00 000000000"),
+        ),
+        number="2026-004217",
+        issued=datetime.fromisoformat("2026-11-21T17:42:00+01:00"),
+        lines=lines,
+        total=total,
+        vat=sum_vat(lines),
+        payments=(Payment(payment, total),),
+        thanks=thanks,
+        lang=lang,
+    )

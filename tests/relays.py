@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
-import fakes
+import relay_fakes
 from yarl import URL
 
 from relay_server import permits
@@ -168,7 +168,7 @@ async def serve(config, store, clock, **more):
         app.serve("127.0.0.1", 0) as address,
     ):
         # The first sweep is over, so that no test moves the clock in its middle.
-        await fakes.until(lambda: app.sweeper.passes)
+        await relay_fakes.until(lambda: app.sweeper.passes)
         yield Relay(app, store, clock, Caller(session, address, permit))
 
 

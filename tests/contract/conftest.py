@@ -1,7 +1,7 @@
 """A clock, the stores, and relays of both kinds on the real HTTP server."""
 
-import fakes
 import pytest
+import relay_fakes
 import relays
 from memory_store import MemoryStore
 
@@ -11,7 +11,7 @@ from relay_server.config import Config
 
 @pytest.fixture
 def clock():
-    return fakes.Clock()
+    return relay_fakes.Clock()
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import gzip
 import logging
 from pathlib import Path
 
-import fakes
 import pytest
+import relay_fakes
 import relays
 from relays import (
     CID,
@@ -233,7 +233,7 @@ async def test_a_body_is_taken_as_it_is_whatever_coding_it_claims(call):
 async def test_a_fault_of_the_relay_itself_is_refused_like_everything_else_and_tells_nothing(
     sqlite_store, clock, config, caplog
 ):
-    class BrokenStore(fakes.StallingStore):
+    class BrokenStore(relay_fakes.StallingStore):
         async def fetch(self, ticket_id, *, now):
             raise ZeroDivisionError(f"{ticket_id.hex()} at {now}")
 
@@ -253,7 +253,7 @@ async def test_only_hashes_of_tokens_and_permits_are_in_the_files(relay, channel
     await channel.state()
     hello = make_hello(7)
     waiting = asyncio.ensure_future(channel.hello(hello))
-    await fakes.until(lambda: relay.waiting.requests == 1)
+    await relay_fakes.until(lambda: relay.waiting.requests == 1)
     await channel.seal(hello, sealed=b"SEALED--" * 64)
     await waiting
 
@@ -324,7 +324,7 @@ async def test_a_caller_that_reads_too_slowly_is_cut_off(sqlite_store, clock, co
         await relay.call.put(make_envelope(size=4096 * KIB))
         reader, writer = await asyncio.open_connection(relay.call.host, relay.call.port, limit=1024)
         writer.write(f"GET {TICKET} HTTP/1.1\r\nHost: r\r\n\r\n".encode())
-        await fakes.until(lambda: relay.app.busy == 0)
+        await relay_fakes.until(lambda: relay.app.busy == 0)
         received = len(await reader.read())
         writer.close()
         await writer.wait_closed()
@@ -342,11 +342,11 @@ async def test_a_relay_that_stops_answers_everybody_who_waits(sqlite_store, cloc
         await call.put()
         await call.register()
         hello = asyncio.ensure_future(call.hello())
-        await fakes.until(lambda: relay.waiting.requests == 1)
+        await relay_fakes.until(lambda: relay.waiting.requests == 1)
         etag = (await call.poll()).headers["ETag"]
         poll = asyncio.ensure_future(call.poll(etag=etag))
         state = asyncio.ensure_future(call.state(since="stored", wait=25))
-        await fakes.until(lambda: relay.waiting.requests == 3)
+        await relay_fakes.until(lambda: relay.waiting.requests == 3)
 
         relay.app.services.stopping = True
         relay.store.stop_waiting()
@@ -366,7 +366,7 @@ async def test_a_relay_that_stops_answers_everybody_who_waits(sqlite_store, cloc
 async def test_a_relay_that_stops_finishes_what_it_has_begun_and_begins_nothing(
     sqlite_store, clock, config
 ):
-    store = fakes.StallingStore(sqlite_store, "keep")
+    store = relay_fakes.StallingStore(sqlite_store, "keep")
     serving = relays.serve(config, store, clock)
     relay = await serving.__aenter__()
     call = relay.call
@@ -378,7 +378,7 @@ async def test_a_relay_that_stops_finishes_what_it_has_begun_and_begins_nothing(
         f"PUT /v1/t/{'1' * 32} HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer {call.permit}\r\n"
         f"Content-Length: 16384\r\n\r\ntkt".encode()
     )
-    await fakes.until(lambda: relay.app.services.arriving)
+    await relay_fakes.until(lambda: relay.app.services.arriving)
     _, idle = await asyncio.open_connection(call.host, call.port)
 
     relay.app.services.stopping = True
@@ -414,7 +414,7 @@ async def test_the_log_has_templates_and_nothing_that_points_to_anybody(
         call = relay.call
         await call.register()
         hello = asyncio.ensure_future(call.hello())
-        await fakes.until(lambda: relay.waiting.requests == 1)
+        await relay_fakes.until(lambda: relay.waiting.requests == 1)
         await call.poll()
         await call.seal()
         await hello

@@ -3,8 +3,8 @@
 import asyncio
 import dataclasses
 
-import fakes
 import pytest
+import relay_fakes
 import relays
 from relays import (
     CID,
@@ -24,7 +24,7 @@ SEALED = bytes(range(256)) * 2
 
 async def live(relay, count):
     """Wait until so many hellos and polls wait."""
-    await fakes.until(lambda: relay.waiting.requests == count)
+    await relay_fakes.until(lambda: relay.waiting.requests == count)
 
 
 # Registration
@@ -71,7 +71,7 @@ async def test_a_channel_is_registered_once_and_its_hashes_stay(call):
 
 @pytest.mark.rule("R83")
 async def test_of_two_registrations_at_once_exactly_one_is_made(sqlite_store, clock, config):
-    store = fakes.StallingStore(sqlite_store, "register")
+    store = relay_fakes.StallingStore(sqlite_store, "register")
     async with relays.serve(config, store, clock) as relay:
         registrations = [make_registration(read_token=bytes([n]) * 32) for n in range(4)]
         calls = [asyncio.ensure_future(relay.call.register(item)) for item in registrations]
@@ -160,7 +160,7 @@ async def test_everybody_who_waits_is_told_that_the_channel_was_unpaired(relay, 
 async def test_who_was_let_in_just_before_the_unpairing_is_told_too(
     sqlite_store, clock, config, name
 ):
-    store = fakes.StallingStore(sqlite_store, name)
+    store = relay_fakes.StallingStore(sqlite_store, name)
     async with relays.serve(config, store, clock) as relay:
         await relay.call.register()
         act = relay.call.hello if name == "offer" else relay.call.poll
@@ -270,7 +270,9 @@ async def test_a_fifth_hello_evicts_the_oldest(relay, channel):
     waiting = []
     for number in range(5):
         waiting.append(asyncio.ensure_future(channel.hello(make_hello(number))))
-        await fakes.until(lambda number=number: hid(make_hello(number)) in live_names(relay, CID))
+        await relay_fakes.until(
+            lambda number=number: hid(make_hello(number)) in live_names(relay, CID)
+        )
 
     evicted = await waiting[0]
     polled = await channel.poll(wait=0)

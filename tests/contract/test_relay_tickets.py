@@ -4,8 +4,8 @@ import asyncio
 import dataclasses
 import threading
 
-import fakes
 import pytest
+import relay_fakes
 import relays
 from relays import KIB, TICKET_ID, TOKEN, bearer, make_envelope
 
@@ -233,7 +233,7 @@ async def test_a_disk_that_is_full_refuses_uploads_and_serves_downloads(relay, c
 
 @pytest.mark.rule("R42")
 async def test_of_two_uploads_at_once_exactly_one_is_stored(sqlite_store, clock, config):
-    store = fakes.StallingStore(sqlite_store, "keep")
+    store = relay_fakes.StallingStore(sqlite_store, "keep")
     async with relays.serve(config, store, clock) as relay:
         envelopes = [make_envelope(fill=bytes([n])) for n in range(8)]
         uploads = [asyncio.ensure_future(relay.call.put(envelope)) for envelope in envelopes]
@@ -251,7 +251,7 @@ async def test_of_two_uploads_at_once_exactly_one_is_stored(sqlite_store, clock,
 async def test_of_two_equal_uploads_at_once_one_is_stored_and_the_other_welcome(
     sqlite_store, clock, config
 ):
-    store = fakes.StallingStore(sqlite_store, "keep")
+    store = relay_fakes.StallingStore(sqlite_store, "keep")
     async with relays.serve(config, store, clock) as relay:
         uploads = [asyncio.ensure_future(relay.call.put()) for _ in range(4)]
         for _ in uploads:
@@ -267,11 +267,11 @@ async def test_an_upload_that_is_cut_off_is_not_stored(relay, call):
     head = f"PUT {PATH} HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer {call.permit}\r\n"
     _, writer = await asyncio.open_connection(call.host, call.port)
     writer.write(f"{head}Content-Length: {16 * KIB}\r\n\r\n".encode() + make_envelope()[:-1])
-    await fakes.until(lambda: relay.app.services.arriving)
+    await relay_fakes.until(lambda: relay.app.services.arriving)
 
     writer.close()
     await writer.wait_closed()
-    await fakes.until(lambda: not relay.app.busy)
+    await relay_fakes.until(lambda: not relay.app.busy)
 
     assert not relay.app.services.arriving
     assert (await call.get()).status == 404
@@ -282,7 +282,7 @@ async def test_an_upload_that_takes_too_long_is_refused(relay, call, clock, conf
     head = f"PUT {PATH} HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer {call.permit}\r\n"
     reader, writer = await asyncio.open_connection(call.host, call.port)
     writer.write(f"{head}Content-Length: {16 * KIB}\r\n\r\ntkt".encode())
-    await fakes.until(lambda: relay.app.services.arriving)
+    await relay_fakes.until(lambda: relay.app.services.arriving)
 
     clock.advance(config.body_seconds)
     line = await reader.readline()
@@ -296,7 +296,7 @@ async def test_an_upload_that_takes_too_long_is_refused(relay, call, clock, conf
 @pytest.mark.rule("R14")
 async def test_a_relay_with_too_much_to_do_says_when_to_come_back(sqlite_store, clock, config):
     config = dataclasses.replace(config, reading_max_bytes=40 * KIB)
-    store = fakes.StallingStore(sqlite_store, "keep")
+    store = relay_fakes.StallingStore(sqlite_store, "keep")
     async with relays.serve(config, store, clock) as relay:
         first = asyncio.ensure_future(relay.call.put(make_envelope(size=32 * KIB)))
         await store.stalled.acquire()
@@ -313,16 +313,16 @@ async def test_a_relay_with_too_much_to_do_says_when_to_come_back(sqlite_store, 
 async def test_an_upload_whose_caller_has_left_is_stored_all_the_same(relay, call):
     store = relay.store
     busy = BusyWriter(store)
-    await fakes.until(busy.begun.is_set)
+    await relay_fakes.until(busy.begun.is_set)
     upload = asyncio.ensure_future(call.put())
-    await fakes.until(lambda: store._queued_bytes)
+    await relay_fakes.until(lambda: store._queued_bytes)
 
     upload.cancel()
     await asyncio.gather(upload, return_exceptions=True)
-    await fakes.until(lambda: not relay.app.busy)
+    await relay_fakes.until(lambda: not relay.app.busy)
     busy.end.set()
     await busy.done
-    await fakes.until(lambda: not store._queued_bytes)
+    await relay_fakes.until(lambda: not store._queued_bytes)
 
     assert (await call.get()).body == make_envelope()
 
@@ -538,7 +538,7 @@ async def test_an_expired_envelope_leaves_the_files_within_a_minute(tmp_path, cl
     canary = b"CANARY-OF-THE-ENVELOPE"
     store = relays_open(config, tmp_path, clock)
     async with relays.serve(config, store, clock) as relay:
-        await fakes.until(lambda: clock.planned)
+        await relay_fakes.until(lambda: clock.planned)
         await relay.call.put(make_envelope(fill=canary), ttl=60)
         assert any(canary in path.read_bytes() for path in tmp_path.iterdir())
         clock.advance(60)
@@ -546,7 +546,7 @@ async def test_an_expired_envelope_leaves_the_files_within_a_minute(tmp_path, cl
             clock.advance(config.sweep_seconds)
             await relay.call.get()
 
-        await fakes.until(
+        await relay_fakes.until(
             lambda: not any(canary in path.read_bytes() for path in tmp_path.iterdir())
         )
     await store.close()
@@ -694,7 +694,7 @@ async def test_a_waiting_till_hears_of_a_revocation_and_of_the_expiry(relay, cal
 
 
 async def test_a_change_between_looking_and_waiting_is_not_lost(sqlite_store, clock, config):
-    store = fakes.StallingStore(sqlite_store, "find")
+    store = relay_fakes.StallingStore(sqlite_store, "find")
     async with relays.serve(config, store, clock) as relay:
         await relay.call.put()
         waiting = relay.call.start(
@@ -716,7 +716,7 @@ async def test_a_till_that_leaves_while_it_waits_leaves_nothing_behind(relay, ca
     await watching(relay, 1)
 
     waiting.cancel()
-    await fakes.until(lambda: relay.waiting.requests == 0)
+    await relay_fakes.until(lambda: relay.waiting.requests == 0)
 
     assert relay.waiting._watches == {}
 
@@ -773,7 +773,7 @@ def relays_open(config, tmp_path, clock):
 
 async def watching(relay, count):
     """Wait until so many tills have looked and now wait."""
-    await fakes.until(
+    await relay_fakes.until(
         lambda: (
             count
             == sum(

@@ -45,7 +45,6 @@ class Face:
         self._events = events
         self._display = display
         self._files = (svg, png)
-        self._state = ""
         self._current: Link | None = None
 
     def begin(self, link: Link, *, in_terminal: bool) -> None:
@@ -83,24 +82,25 @@ class Face:
 
     def progress(self, progress: "Progress") -> None:
         """Tell a step."""
-        shown_now = progress.state == self._state and progress.shown
         if self._events:
-            state = "shown" if shown_now else progress.state
-            self._tell(progress.id, state, progress.shown, progress.expires_in)
-        elif shown_now:
-            voice.say(f"{self._display} shows it")
+            _tell(progress, progress.state)
         elif progress.state == "stored":
             voice.say(f"uploaded; the relay keeps it for {_span(progress.expires_in or 0)}")
         elif progress.state in _LINES:
             voice.say(_LINES[progress.state])
-        self._state = progress.state
+
+    def shown(self, progress: "Progress") -> None:
+        """Tell that the customer can see it."""
+        if self._events:
+            _tell(progress, "shown")
+        else:
+            voice.say(f"{self._display} shows it")
 
     def link(self, link: Link) -> None:
         """Draw a code that replaces the one before."""
         voice.say("other bytes are stored under this ticket's id: a new ticket is made")
         voice.hint("the code shown before opens nothing; only the new one counts")
         self._current = link
-        self._state = ""
         if self._link:
             voice.result(link.reveal())
         if self.drawn:
@@ -125,10 +125,6 @@ class Face:
             voice.say(f"{self._display}: {notice.value}")
             voice.hint(hint(notice))
 
-    def _tell(self, ticket_id: str, state: str, shown: bool | None, expires_in: int | None) -> None:  # noqa: FBT001 - a value among values
-        event = {"id": ticket_id, "state": state, "shown": shown, "expires_in": expires_in}
-        voice.result(json.dumps(event))
-
     def _write_files(self, link: Link) -> None:
         svg, png = self._files
         if svg is None and png is None:
@@ -140,6 +136,16 @@ class Face:
             _write(svg, qr.to_svg(code).encode("utf-8"))
         if png is not None:
             _write(png, qr.to_png(code))
+
+
+def _tell(progress: "Progress", state: str) -> None:
+    event = {
+        "id": progress.id,
+        "state": state,
+        "shown": progress.shown,
+        "expires_in": progress.expires_in,
+    }
+    voice.result(json.dumps(event))
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -66,6 +66,9 @@ class Observer(Protocol):
     def progress(self, progress: Progress) -> None:
         """A ticket has come a step further."""
 
+    def shown(self, progress: Progress) -> None:
+        """The display has confirmed that it shows the ticket (C36)."""
+
     def link(self, link: Link) -> None:
         """Another link replaces the one before, which will never work: draw it anew."""
 
@@ -303,7 +306,7 @@ class Delivery:
     def _note_shown(self) -> None:
         if not self.shown:
             self.shown = True
-            self._report()
+            self._observer.shown(self._progress())
 
     def _become(self, state: str, expires_in: int | None) -> None:
         on_screen = self._on_screen()
@@ -319,15 +322,15 @@ class Delivery:
         if state in OPENED or state in OVER:
             self._envelope = None
             self.forget()
-        self._report()
+        self._observer.progress(self._progress())
 
     def _note(self, state: str) -> None:
         if self.kept and self._till.outbox is not None:
             with self._keeping():
                 self._till.outbox.note(self.id, state)
 
-    def _report(self) -> None:
-        self._observer.progress(Progress(self.id, self.state, self.shown, self.expires_in))
+    def _progress(self) -> Progress:
+        return Progress(self.id, self.state, self.shown, self.expires_in)
 
     @contextlib.contextmanager
     def _keeping(self) -> Iterator[None]:

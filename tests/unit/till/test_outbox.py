@@ -1,0 +1,346 @@
+import contextlib
+import re
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+from fakes import Clock
+
+from e2ee_ticket.protocol.envelope import seal
+from e2ee_ticket.protocol.secret import Secret
+from e2ee_ticket.protocol.ticket import Ticket
+from e2ee_ticket.till import outbox as module
+from e2ee_ticket.till.outbox import CLAIM_SECONDS, Outbox, OutboxError
+
+CANARY = b"canary-in-a-receipt"
+TICKET = Ticket(receipt=b"%PDF-" + CANARY, title="Canary Shop", total="54,64 €", number="TC1")
+DAY = 24 * 3600.0
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state" / "outbox.sqlite"
+
+
+@pytest.fixture
+def outbox(path, clock):
+    with Outbox(path, clock.now) as opened:
+        yield opened
+
+
+def keep(outbox, ticket=TICKET):
+    secret = Secret.generate()
+    number = outbox.accept(ticket, "till")
+    outbox.keep(number, secret, seal(ticket, secret), None)
+    return secret
+
+
+def on_disk(path):
+    return b"".join(file.read_bytes() for file in sorted(path.parent.iterdir()))
+
+
+def entry_of(outbox, secret):
+    (entry,) = outbox.find(secret.id)
+    return entry
+
+
+def test_a_receipt_comes_back_as_it_was_accepted(outbox):
+    assert outbox.receipt(outbox.accept(TICKET, "till")) == TICKET
+
+
+def test_an_envelope_comes_back_after_the_process_has_ended(path, clock):
+    with Outbox(path, clock.now) as outbox:
+        secret = keep(outbox)
+    with Outbox(path, clock.now) as outbox:
+        assert outbox.envelope(secret.id) == seal(TICKET, secret)
+        assert [entry.id for entry in outbox.unfinished()] == [secret.id]
+
+
+@pytest.mark.rule("T3")
+def test_no_secret_link_or_key_is_ever_written(outbox, path):
+    secret = keep(outbox)
+
+    disk = on_disk(path)
+
+    for forbidden in (secret.reveal(), secret.key(), secret.nonce_key()):
+        assert forbidden not in disk
+        assert forbidden.hex().encode() not in disk
+    assert secret.token() in disk  # it opens nothing
+
+
+def test_the_file_and_what_lies_beside_it_are_for_their_owner_alone(outbox, path):
+    if sys.platform == "win32":
+        pytest.skip("modes are POSIX's")
+    keep(outbox)
+
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    for file in path.parent.iterdir():
+        assert file.stat().st_mode & 0o077 == 0, file.name
+
+
+@pytest.mark.parametrize("state", ["opened", "received", "revoked", "expired"])
+def test_a_receipt_that_is_done_with_is_overwritten(outbox, path, state):
+    secret = keep(outbox)
+    envelope = seal(TICKET, secret)
+    assert CANARY in on_disk(path)
+
+    outbox.note(secret.id, state)
+
+    disk = on_disk(path)
+    assert CANARY not in disk
+    assert b"Canary Shop" not in disk
+    assert envelope[100:200] not in disk
+
+
+def test_a_receipt_that_the_cashier_lets_go_is_overwritten_and_its_upload_goes_on(outbox, path):
+    secret = keep(outbox)
+
+    outbox.let_go(entry_of(outbox, secret).receipt_number)
+
+    assert CANARY not in on_disk(path)
+    assert outbox.envelope(secret.id) == seal(TICKET, secret)
+
+
+def test_a_stored_receipt_is_kept_so_that_it_can_be_shown_again(outbox):
+    secret = keep(outbox)
+    outbox.note(secret.id, "stored")
+
+    assert outbox.receipt(entry_of(outbox, secret).receipt_number) == TICKET
+    assert outbox.unfinished() == []
+
+
+def test_a_receipt_is_overwritten_a_day_after_it_was_accepted(outbox, path, clock):
+    secret = keep(outbox)
+    clock.jump(DAY - 1)
+    outbox.sweep()
+    assert CANARY in on_disk(path)
+
+    clock.jump(2)
+    outbox.sweep()
+
+    assert CANARY not in on_disk(path)
+    assert outbox.envelope(secret.id) is not None
+
+
+@pytest.mark.rule("R131")
+def test_an_envelope_is_not_uploaded_more_than_seven_days_after_sealing(outbox, clock):
+    secret = keep(outbox)
+
+    clock.jump(7 * DAY)
+    assert not outbox.too_old(entry_of(outbox, secret))
+    clock.jump(1)
+    assert outbox.too_old(entry_of(outbox, secret))
+
+
+@pytest.mark.rule("R131")
+def test_an_entry_is_dropped_after_seven_days_and_told_if_it_was_never_uploaded(outbox, clock):
+    never, stored = keep(outbox), keep(outbox)
+    outbox.note(stored.id, "stored")
+    clock.jump(7 * DAY + 1)
+
+    dropped = outbox.sweep()
+
+    assert [entry.id for entry in dropped] == [never.id]
+    assert outbox.entries() == []
+
+
+def test_a_clock_that_was_ahead_keeps_nothing_for_ever(outbox, path, clock):
+    clock.jump(365 * DAY)
+    secret = keep(outbox)
+    clock.jump(-365 * DAY)
+    outbox.sweep()
+
+    assert not outbox.too_old(entry_of(outbox, secret))
+    clock.jump(DAY + 1)
+    outbox.sweep()
+    assert CANARY not in on_disk(path)
+    clock.jump(6 * DAY + 1)
+    assert len(outbox.sweep()) == 1
+
+
+def test_a_clock_that_was_behind_loses_nothing_in_silence(outbox, clock):
+    clock.jump(-3 * 365 * DAY)
+    secret = keep(outbox)
+    clock.jump(3 * 365 * DAY)
+
+    assert [entry.id for entry in outbox.sweep()] == [secret.id]
+
+
+def test_states_do_not_come_back_from_the_end(outbox):
+    secret = keep(outbox)
+    outbox.note(secret.id, "revoked")
+    outbox.note(secret.id, "stored")
+
+    assert entry_of(outbox, secret).state == "revoked"
+
+
+def test_a_ticket_to_be_revoked_is_unfinished_until_it_is(outbox):
+    secret = keep(outbox)
+    outbox.note(secret.id, "stored")
+    outbox.want_revoked(secret.id)
+    assert entry_of(outbox, secret).revoke
+    assert len(outbox.unfinished()) == 1
+
+    outbox.note(secret.id, "revoked")
+
+    assert outbox.unfinished() == []
+
+
+@pytest.mark.rule("R130")
+def test_whether_an_upload_was_ever_begun_is_written_before_it_begins(outbox):
+    secret = keep(outbox)
+    assert not entry_of(outbox, secret).tried
+
+    outbox.tried(secret.id)
+
+    assert entry_of(outbox, secret).tried
+
+
+def test_a_receipt_without_a_ticket_is_named(outbox):
+    number = outbox.accept(TICKET, "till")
+    keep(outbox)
+
+    assert outbox.unsealed() == [number]
+
+
+def test_a_ticket_belongs_to_the_process_that_sealed_it(outbox, path, clock):
+    secret = keep(outbox)
+
+    with Outbox(path, clock.now) as other:
+        assert not other.claim(secret.id)
+        assert entry_of(other, secret).claimed
+        assert outbox.claim(secret.id)
+        assert not entry_of(outbox, secret).claimed
+
+
+def test_of_two_processes_one_gets_the_ticket(outbox, path, clock):
+    secret = keep(outbox)
+    outbox.release(secret.id)
+
+    with Outbox(path, clock.now) as other, Outbox(path, clock.now) as third:
+        assert [each.claim(secret.id) for each in (other, third)] == [True, False]
+
+
+def test_a_claim_of_a_process_that_died_ends_after_a_minute(outbox, path, clock):
+    secret = keep(outbox)
+
+    with Outbox(path, clock.now) as other:
+        clock.jump(CLAIM_SECONDS)
+        assert other.claim(secret.id)
+
+
+def test_a_claim_from_a_clock_that_was_ahead_is_none(outbox, path, clock):
+    clock.jump(365 * DAY)
+    secret = keep(outbox)
+    clock.jump(-365 * DAY)
+
+    with Outbox(path, clock.now) as other:
+        assert not entry_of(other, secret).claimed
+        assert other.claim(secret.id)
+
+
+def test_a_process_that_ends_gives_back_what_it_claimed(path, clock):
+    with Outbox(path, clock.now) as outbox:
+        secret = keep(outbox)
+    with Outbox(path, clock.now) as other:
+        assert other.claim(secret.id)
+
+
+def test_a_full_disk_is_told_and_what_was_kept_stays(outbox):
+    secret = keep(outbox)
+    outbox._connection.execute("PRAGMA max_page_count = 1")
+
+    with pytest.raises(OutboxError, match="disk is full"):
+        keep(outbox, Ticket(receipt=b"%PDF-" + bytes(1_000_000)))
+
+    assert outbox.envelope(secret.id) == seal(TICKET, secret)
+    outbox._connection.execute("PRAGMA max_page_count = 100000")
+    keep(outbox)
+
+
+def test_a_damaged_file_is_told(path, clock):
+    path.parent.mkdir()
+    path.write_bytes(b"no database" * 1000)
+
+    with pytest.raises(OutboxError, match="damaged"):
+        Outbox(path, clock.now)
+
+
+def test_a_directory_in_place_of_the_file_is_told(path, clock):
+    path.mkdir(parents=True)
+
+    with pytest.raises(OutboxError, match="cannot be opened"):
+        Outbox(path, clock.now)
+
+
+def test_a_file_of_a_newer_program_is_left_alone(path, clock):
+    Outbox(path, clock.now).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    before = path.read_bytes()
+
+    with pytest.raises(OutboxError, match="newer"):
+        Outbox(path, clock.now)
+    assert path.read_bytes() == before
+
+
+def test_an_older_file_is_migrated_and_keeps_its_tickets(path, clock):
+    with Outbox(path, clock.now) as outbox:
+        secret = keep(outbox)
+    scripts = ["ALTER TABLE tickets ADD COLUMN colour TEXT;\nUPDATE tickets SET colour = 'red';\n"]
+
+    with Outbox(path, clock.now, migrations=scripts) as outbox:
+        assert outbox.envelope(secret.id) == seal(TICKET, secret)
+        (row,) = outbox._connection.execute("SELECT colour FROM tickets").fetchall()
+        assert row["colour"] == "red"
+    with Outbox(path, clock.now, migrations=scripts) as outbox:
+        assert len(outbox.entries()) == 1
+
+
+def test_a_migration_that_fails_changes_nothing(path, clock):
+    with Outbox(path, clock.now) as outbox:
+        keep(outbox)
+    scripts = ["ALTER TABLE tickets ADD COLUMN colour TEXT;\nNONSENSE;\n"]
+
+    with pytest.raises(OutboxError):
+        Outbox(path, clock.now, migrations=scripts)
+
+    with Outbox(path, clock.now) as outbox:
+        assert len(outbox.entries()) == 1
+
+
+def test_a_power_cut_loses_nothing_that_was_kept(outbox):
+    pragmas = {
+        name: outbox._connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous", "secure_delete", "foreign_keys")
+    }
+
+    assert pragmas == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "secure_delete": 1,
+        "foreign_keys": 1,
+    }
+
+
+def test_the_schema_says_of_every_column_what_it_is_for():
+    schema = Path(module.__file__).with_name("outbox_schema.sql").read_text(encoding="utf-8")
+    columns = re.findall(
+        r"^    (?!CHECK|--)\w+ +(?:TEXT|INTEGER|REAL|BLOB).*$", schema, re.MULTILINE
+    )
+
+    assert len(columns) == 16
+    assert all("--" in column or "ON DELETE" in column for column in columns)
+
+
+def test_an_entry_does_not_show_its_token(outbox):
+    secret = keep(outbox)
+
+    assert secret.token().hex() not in repr(entry_of(outbox, secret))
+    assert repr(secret.token()) not in repr(entry_of(outbox, secret))

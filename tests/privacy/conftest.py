@@ -24,6 +24,7 @@ class WholeSale:
     """What is known after a sale, and everything that the relay had and the wires carried."""
 
     relay: stage.Relay
+    till: stage.Till
     permit: str
     wires: dict[str, Wire]
     phone: screens.Phone
@@ -79,6 +80,7 @@ def whole_sale(chromium, tmp_path_factory):
         sale.wait_for_state("stored")
         made = WholeSale(
             relay=relay,
+            till=till,
             permit=permit,
             wires=wires,
             phone=phone,

@@ -365,6 +365,7 @@ function arrangeTicket(width, height, rem, wide) {
   var side;
   var text;
   beside.top = '0';
+  $('scan').style.fontSize = '';
   if (wide) {
     side = drawCode($('qr'), Math.min(height, width - 21 * rem));
     var margin = Math.min(rem, Math.max(0, (height - side) / 2));
@@ -379,6 +380,7 @@ function arrangeTicket(width, height, rem, wide) {
     beside.left = beside.right = 2 * rem + 'px';
     beside.top = 1.5 * rem + 'px';
     fit('total', 5.6);
+    fit('scan', 2.6);
     $('scanText').style.display = '';
     if (height - $('beside').offsetHeight - 1.5 * rem < width) $('scanText').style.display = 'none';
     text = $('beside').offsetHeight + 1.5 * rem;

@@ -7,6 +7,7 @@ page of a proxy) is told as such and never taken for the relay's word about a ti
 """
 
 import asyncio
+import io
 import json
 import random
 import re
@@ -52,6 +53,7 @@ SECRET_ATTEMPTS = 3
 
 _TYPE_PREFIX = "urn:e2ee-ticket:"
 _ANSWER_MAX_SIZE = 64 * 1024
+_AT_ONCE_SIZE = 512 * 1024
 _SLOWEST_BYTES_PER_SECOND = 16 * 1024
 _HELLOS_MAX = 4
 _PERMIT = re.compile(r"[!-~]+")
@@ -377,7 +379,7 @@ class RelayClient:
                 method,
                 self.relay + path,
                 allow_redirects=False,
-                data=body,
+                data=_payload(body),
                 headers=headers,
                 timeout=timeout,
             ) as response:
@@ -403,6 +405,11 @@ class _Upload:
 
 def _bearer(token: bytes) -> dict[str, str]:
     return {"Authorization": f"Bearer {token.hex()}"}
+
+
+def _payload(body: bytes | None) -> io.BytesIO | bytes | None:
+    """Let aiohttp send a large body piece by piece; it warns of one that it would send at once."""
+    return io.BytesIO(body) if body is not None and len(body) > _AT_ONCE_SIZE else body
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> _Answer:

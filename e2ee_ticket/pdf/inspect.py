@@ -1,62 +1,20 @@
-"""What is inside a receipt, before it is sealed; it is delivered byte for byte whatever is found.
+"""What is inside a receipt: what a cashier or an owner might want to know.
 
-`check_receipt` is quick, opens nothing, and refuses what cannot be a ticket. `inspect` opens the
-PDF, in a process of its own, and tells what a cashier or an owner might want to know.
+The PDF is opened in a process of its own, and delivered byte for byte whatever is found.
 """
 
 import asyncio
 import json
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import Any
 
-from e2ee_ticket.errors import ReceiptError
 from e2ee_ticket.pdf import sandbox
-from e2ee_ticket.protocol.envelope import MAX_SIZE, OVERHEAD_SIZE
-from e2ee_ticket.protocol.ticket import HEADER_MAX_SIZE, PREFIX_SIZE
+from e2ee_ticket.pdf.check import check_receipt, is_truncated
 
-PREVIEW_ROOM_SIZE: Final = 48 * 1024
-RECEIPT_MAX_SIZE: Final = (
-    MAX_SIZE - OVERHEAD_SIZE - PREFIX_SIZE - HEADER_MAX_SIZE - PREVIEW_ROOM_SIZE
-)
-MARK_WITHIN_SIZE: Final = 1024
+__all__ = ["Findings", "check_receipt", "examine", "inspect", "is_truncated"]
 
 _RESULT_MAX_SIZE = 64 * 1024
 _FACTURX = frozenset({"factur-x.xml", "zugferd-invoice.xml", "xrechnung.xml", "order-x.xml"})
-_KINDS = {
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"\x89PNG": "a PNG picture",
-    b"PK\x03\x04": "a ZIP file or an office document",
-    b"\xd0\xcf\x11\xe0": "an office document",
-    b"%!PS": "PostScript",
-    b"{\\rtf": "a text document",
-    b"<": "a web page or XML",
-    b"\x1b@": "the bytes of a receipt printer",
-}
-
-
-def check_receipt(receipt: bytes) -> None:
-    """Refuse what cannot be delivered as a receipt, whatever is inside.
-
-    Raises:
-        ReceiptError: empty, no PDF, or too large to be sealed with its header and preview.
-    """
-    if not receipt:
-        raise ReceiptError("the file is empty: was it still being written?")
-    if b"%PDF-" not in receipt[:MARK_WITHIN_SIZE]:
-        kind = next((kind for start, kind in _KINDS.items() if receipt.startswith(start)), None)
-        instead = f", but {kind}" if kind else ""
-        raise ReceiptError(f"this is not a PDF{instead}: save or print it as a PDF first")
-    if len(receipt) > RECEIPT_MAX_SIZE:
-        size = len(receipt) / (1024 * 1024)
-        raise ReceiptError(
-            f"the receipt is too large ({size:.1f} MiB, at most 3.9):"
-            " smaller pictures in it would help"
-        )
-
-
-def is_truncated(receipt: bytes) -> bool:
-    """Tell whether the end of the PDF seems to be missing; most readers show it all the same."""
-    return b"%%EOF" not in receipt[-MARK_WITHIN_SIZE:]
 
 
 @dataclass(frozen=True, slots=True)

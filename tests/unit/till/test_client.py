@@ -148,6 +148,18 @@ async def test_an_upload_names_its_ticket_its_life_and_its_permit(relay: PlayedR
     assert request.headers["Authorization"] == f"Bearer {PERMIT}"
 
 
+@pytest.mark.parametrize("size", [SIZES[0], SIZES[-1]])
+async def test_an_envelope_is_uploaded_as_it_is(relay: PlayedRelay, size: int):
+    envelope = bytes(range(256)) * (size // 256)
+    relay.answers = [STORED]
+
+    async with RelayClient(relay.origin) as client:
+        await client.put(ID, envelope)
+
+    assert relay.requests[0].body == envelope
+    assert relay.requests[0].headers["Content-Length"] == str(size)
+
+
 async def test_an_upload_without_ttl_or_permit_sends_neither(relay: PlayedRelay):
     relay.answers = [STORED]
 

@@ -1,23 +1,18 @@
 import io
+import json
 from pathlib import Path
 
 import hostile_pdf
 import pikepdf
 import pytest
 
-from e2ee_ticket.errors import ReceiptError
-from e2ee_ticket.pdf import child
+from e2ee_ticket.pdf import child, sandbox
 from e2ee_ticket.pdf.inspect import (
-    RECEIPT_MAX_SIZE,
     Findings,
     check_receipt,
     examine,
     inspect,
-    is_truncated,
 )
-from e2ee_ticket.protocol.envelope import MAX_SIZE, seal
-from e2ee_ticket.protocol.secret import Secret
-from e2ee_ticket.protocol.ticket import Ticket
 
 DATA = Path(__file__).parents[2] / "data"
 INVOICE = (DATA / "dolibarr_takepos_invoice.pdf").read_bytes()
@@ -36,61 +31,6 @@ def saved(change, **options) -> bytes:
         change(pdf)
         pdf.save(out, **options)
     return out.getvalue()
-
-
-# The quick check
-
-
-@pytest.mark.parametrize("name", ["dolibarr_takepos_invoice.pdf", "dolibarr_sponge_invoice.pdf"])
-def test_a_real_invoice_may_be_sent(name: str):
-    check_receipt((DATA / name).read_bytes())
-
-
-@pytest.mark.parametrize(
-    ("receipt", "message"),
-    [
-        (b"", "empty"),
-        (b"hello", "not a PDF: "),
-        (b"\xff\xd8\xff\xe0 JFIF", "a JPEG picture"),
-        (b"\x89PNG\r\n", "a PNG picture"),
-        (b"PK\x03\x04", "an office document"),
-        (b"<!doctype html>", "a web page"),
-        (b"\x1b@receipt", "a receipt printer"),
-        (bytes(1024) + b"%PDF-1.7", "not a PDF"),
-        (b"%PDF-1.7\n" + bytes(RECEIPT_MAX_SIZE - 8), r"too large \(3\.9 MiB, at most 3\.9\)"),
-        (b"%PDF-1.7\n" + bytes(9 * 1024 * 1024), r"too large \(9\.0 MiB"),
-    ],
-)
-def test_what_cannot_be_a_ticket_is_refused_in_one_line(receipt: bytes, message: str):
-    with pytest.raises(ReceiptError, match=message) as caught:
-        check_receipt(receipt)
-
-    assert "\n" not in str(caught.value)
-
-
-def test_a_pdf_may_begin_a_little_late():
-    check_receipt(b"\r\n" * 100 + INVOICE)
-
-
-@pytest.mark.rule("T15")
-def test_the_largest_receipt_fits_with_the_largest_header_and_preview():
-    receipt = b"%PDF-1.7\n".ljust(RECEIPT_MAX_SIZE, b" ")
-    check_receipt(receipt)
-    ticket = Ticket(
-        receipt=receipt,
-        name="\N{GRINNING FACE}" * 200,
-        title="\N{GRINNING FACE}" * 200,
-        total="\N{GRINNING FACE}" * 64,
-        preview=bytes(48 * 1024),
-    )
-
-    assert len(seal(ticket, Secret(bytes(32)))) == MAX_SIZE
-
-
-def test_a_missing_end_is_noticed():
-    assert not is_truncated(INVOICE)
-    assert not is_truncated(INVOICE + b"\n" * 500)
-    assert is_truncated(INVOICE[:-100])
 
 
 # What is inside
@@ -158,6 +98,7 @@ def test_a_picture_loaded_from_elsewhere_is_found():
             1: b"<</Type/Catalog/Pages 2 0 R>>",
             2: b"<</Type/Pages/Kids[]/Count 0>>",
             3: hostile_pdf.stream(b"", b"/F(http://tracker.example/x.png)"),
+            4: b"42",
         }
     )
 
@@ -265,3 +206,49 @@ def test_more_objects_than_any_receipt_has_are_not_looked_at(monkeypatch: pytest
         child.findings(INVOICE)
 
     assert caught.value.code == child.EXHAUSTED
+
+
+# A child that a PDF has taken over
+
+TOLD = json.dumps(child.findings(hostile_pdf.one_page()))
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Put a child that runs this program in the place of the real one."""
+
+    def put(program: str) -> None:
+        path = tmp_path / "child.py"
+        path.write_text("import sys\n" + program)
+        monkeypatch.setattr(sandbox, "CHILD", path)
+
+    return put
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "<script>",
+        "[]",
+        "{}",
+        TOLD.replace('"pages": 1', '"pages": "one"'),
+        TOLD.replace('"signed": false', '"signed": 0'),
+        TOLD.replace('"embedded_files": []', '"embedded_files": [1]'),
+        TOLD.replace('"embedded_files": []', '"embedded_files": 1'),
+        TOLD.replace('"pdfa": null', '"pdfa": 3'),
+    ],
+)
+async def test_a_child_that_a_pdf_has_taken_over_finds_nothing_of_its_own(play, told: str):
+    play(f"sys.stdout.write({told!r})")
+
+    findings = await examine(INVOICE)
+
+    assert findings.failure == "what came is not a finding"
+
+
+async def test_what_a_child_tells_does_nothing_to_a_terminal(play):
+    play(f"sys.stdout.write({TOLD.replace('[]', json.dumps(['a' + chr(27) + '[2J' + chr(10)]))!r})")
+
+    findings = await examine(INVOICE)
+
+    assert findings.external_hosts == findings.embedded_files == ("a[2J",)

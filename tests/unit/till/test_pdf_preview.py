@@ -7,7 +7,7 @@ import pikepdf
 import pytest
 from PIL import Image
 
-from e2ee_ticket.pdf import child
+from e2ee_ticket.pdf import child, sandbox
 from e2ee_ticket.pdf.preview import MAX_SIZE, make_preview, preview
 
 DATA = Path(__file__).parents[2] / "data"
@@ -105,6 +105,19 @@ async def test_a_roll_is_shown_whole():
     assert picture.height / picture.width == pytest.approx(3000 / 227, rel=0.02)
     assert picture.height <= child.HEIGHT_MAX
     assert picture.width * picture.height <= child.PIXELS_MAX * 1.01
+
+
+async def test_a_child_that_a_pdf_has_taken_over_shows_no_picture_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    taken = tmp_path / "child.py"
+    taken.write_text("print('<script>')")
+    monkeypatch.setattr(sandbox, "CHILD", taken)
+    reasons: list[str] = []
+
+    assert await preview(INVOICE, report=reasons.append) is None
+    assert await preview(INVOICE) is None
+    assert reasons == ["no picture of the receipt: what came is not a picture"]
 
 
 # What the child does, seen from inside

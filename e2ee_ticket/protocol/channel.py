@@ -200,8 +200,9 @@ class TillChannel:
         """Judge the live hellos and return an answer for each that is to have one now.
 
         A hello that breaks the specification is not ours and gets none. An answer whose fate is
-        unknown is returned again with the same bytes (C8), unless what it carries is over by now:
-        then its hello gets none, because a later customer must not see an earlier one's ticket.
+        unknown is returned again with the same bytes (C8), unless what it carries is over by now
+        (C41): then its hello gets none, because a later customer must not see an earlier one's
+        ticket.
         """
         self.tick(now)
         opened = [(hello, responder) for hello in hellos if (responder := self._open(hello))]

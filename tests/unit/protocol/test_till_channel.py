@@ -308,7 +308,7 @@ def test_an_answer_whose_fate_is_unknown_is_repeated_with_the_same_bytes():
     assert first == second
 
 
-@pytest.mark.rule("C8")
+@pytest.mark.rule("C41")
 def test_an_answer_of_unknown_fate_is_not_repeated_to_the_next_customer():
     scene = Scene()
     scene.settle()
@@ -319,7 +319,7 @@ def test_an_answer_of_unknown_fate_is_not_repeated_to_the_next_customer():
     assert scene.answers() == []
 
 
-@pytest.mark.rule("C8")
+@pytest.mark.rule("C41")
 def test_an_idle_of_unknown_fate_is_repeated_whatever_is_to_be_shown_by_now():
     scene = Scene()
     first = scene.answers()

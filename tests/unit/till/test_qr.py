@@ -159,6 +159,15 @@ print(saxutils.urllib.request.urlopen.__name__, urllib.request.getproxies.__name
     assert run_python(code).split()[0] == "urlopen"
 
 
+def test_a_stand_in_is_gone_when_segno_is_there(monkeypatch: pytest.MonkeyPatch):
+    for name in [*sys.modules]:
+        if name.partition(".")[0] == "segno" or name in ("urllib.request", "xml.sax.saxutils"):
+            monkeypatch.delitem(sys.modules, name)
+
+    assert qr._import_segno().make("x").version == "M2"
+    assert not {"urllib.request", "xml.sax.saxutils"} & set(sys.modules)
+
+
 def test_modules_that_are_loaded_already_are_left_alone():
     loaded = importlib.import_module("urllib.request")
 

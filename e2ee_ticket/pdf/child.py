@@ -123,7 +123,7 @@ def _png(image: Any) -> bytes:
         step = 255 // (COLOURS - 1)
         few.putpalette([step * shade for shade in range(COLOURS) for _ in "RGB"])
     out = io.BytesIO()
-    few.save(out, "PNG", bits=4, compress_level=9)
+    few.save(out, "PNG", bits=4)
     return out.getvalue()
 
 

@@ -164,7 +164,7 @@ def test_a_stand_in_is_gone_when_segno_is_there(monkeypatch: pytest.MonkeyPatch)
         if name.partition(".")[0] == "segno" or name in ("urllib.request", "xml.sax.saxutils"):
             monkeypatch.delitem(sys.modules, name)
 
-    assert qr._import_segno().make("x").version == "M2"
+    assert qr._import_segno().make("x", micro=False).version == 1
     assert not {"urllib.request", "xml.sax.saxutils"} & set(sys.modules)
 
 

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from relay_vectors import relay
+
 from e2ee_ticket.errors import ProtocolError
 from e2ee_ticket.protocol import channel, envelope, link, noise, primitives
 from e2ee_ticket.protocol.content import Content
@@ -1224,6 +1226,7 @@ FILES = {
     "envelopes": envelopes,
     "channel": channel_vectors,
     "accumulated": accumulated,
+    "relay": relay,
 }
 
 

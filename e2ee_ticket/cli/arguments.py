@@ -71,7 +71,7 @@ def _build(first: Sequence[str]) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=_Version())
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=_Parser
@@ -89,15 +89,14 @@ def _build(first: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-class _Version(str):
+class _Version(argparse.Action):
     """The version, looked up only where it is printed."""
 
-    __slots__ = ()
-
-    def __mod__(self, _: object) -> str:
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from e2ee_ticket import __version__  # noqa: PLC0415 - only here
 
-        return f"{voice.PROGRAM} {__version__}"
+        voice.result(f"{voice.PROGRAM} {__version__}")
+        parser.exit()
 
 
 def _add(

@@ -27,6 +27,8 @@ def run(parsed: argparse.Namespace) -> int:
         return code
     width = max(map(len, seen)) + 2
     for name, value in seen.items():
+        if value is None:
+            continue
         voice.result(f"{name.replace('_', ' '):<{width}}{_words(value)}")
     return code
 
@@ -54,13 +56,13 @@ def _see_envelope(data: bytes) -> tuple[int, dict[str, Any]]:
 def _see_receipt(data: bytes) -> tuple[int, dict[str, Any]]:
     from e2ee_ticket.pdf.inspect import inspect  # noqa: PLC0415 - an envelope needs none of it
 
-    seen = dataclasses.asdict(inspect(data))
-    return voice.DONE, {"kind": "receipt", "length": len(data), **seen}
+    findings = inspect(data)
+    for remark in findings.remarks():
+        voice.say(remark)
+    return voice.DONE, {"kind": "receipt", "length": len(data), **dataclasses.asdict(findings)}
 
 
 def _words(value: Any) -> str:  # noqa: ANN401 - whatever was found
-    if value is None:
-        return "unknown"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple | set | frozenset):

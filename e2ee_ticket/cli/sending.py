@@ -9,6 +9,7 @@ from e2ee_ticket.cli import session, voice
 from e2ee_ticket.cli.face import Face
 from e2ee_ticket.client import RelayClient
 from e2ee_ticket.errors import RelayError, TicketError
+from e2ee_ticket.pdf.inspect import examine, is_truncated
 from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.ticket import Ticket
@@ -80,6 +81,7 @@ async def _deliver(
 ) -> int:
     delivery.show()
     confirming = asyncio.create_task(_confirm(delivery, face, screen))
+    examining = asyncio.create_task(_remark(delivery.receipt))
     finishing: asyncio.Task[None] | None = None
     try:
         await delivery.upload()
@@ -90,9 +92,9 @@ async def _deliver(
             await confirming
         if screen is not None and delivery.state in {"opened", "received", *OVER}:
             await screen.settle()
-        await asyncio.wait({finishing}, timeout=FLUSH_SECONDS)
+        await asyncio.wait({finishing, examining}, timeout=FLUSH_SECONDS)
     finally:
-        for task in (confirming, finishing):
+        for task in (confirming, finishing, examining):
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
@@ -111,6 +113,14 @@ async def _confirm(delivery: Delivery, face: Face, screen: Screen | None) -> Non
     if screen.stopped is None:
         voice.hint("is the tablet awake, online and on its display page?")
     face.draw()
+
+
+async def _remark(receipt: bytes) -> None:
+    """Say what the cashier should know; looking inside is left out where there is no sign of it."""
+    if b"/Encrypt" not in receipt and not is_truncated(receipt):
+        return
+    for remark in (await examine(receipt)).remarks():
+        voice.say(f"the receipt is sent as it is: {remark}")
 
 
 async def _finish_the_rest(till: Till) -> None:

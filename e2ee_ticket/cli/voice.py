@@ -66,8 +66,12 @@ def note(text: str) -> None:
 
 def complain(error: TicketError) -> int:
     """Tell an error, and what to do about it; return the exit code that says whose turn it is."""
-    say(str(error))
-    hint(hint_for(error))
+    message, advice = str(error), hint_for(error)
+    if isinstance(error, ConfigError) and advice is None:
+        message, _, rest = message.partition("; ")  # what can be done about it stands there
+        advice = rest or None
+    say(message)
+    hint(advice)
     return code_for(error)
 
 

@@ -112,6 +112,7 @@ class Delivery:
         self.kept = False
         """Whether the outbox has the sealed ticket."""
         self._till = till
+        self.receipt = ticket.receipt
         self._ticket = ticket
         self._observer = observer
         self._secret: Secret | None

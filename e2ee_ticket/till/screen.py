@@ -274,6 +274,8 @@ class Screen:
             if self._channel.tick(now):
                 self._report(Notice.ENDED)
                 self._changed.set()
+            if self._channel.must_judge(now):
+                self._changed.set()
             if self._thanked_at is not None and now - self._thanked_at >= THANKS_SECONDS:
                 self.clear()
             await self._notify()

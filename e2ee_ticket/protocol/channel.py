@@ -33,6 +33,7 @@ THANKS_SECONDS = 10
 LIVE_SECONDS = 120
 UNSHOWN_SECONDS = 3.0
 LISTENING_SECONDS = 30.0
+ABSENCE_SECONDS = 5.0
 DISPLAY_COUNT_MAX = 4
 _REMEMBERED = 10_000
 
@@ -152,6 +153,11 @@ class TillChannel:
         self._answers: OrderedDict[str, Answer] = OrderedDict()
         self._done: OrderedDict[str, None] = OrderedDict()
         self._crowded_since: float | None = None
+        # C34: which display a session went to, and when a hello of each display was last live.
+        self._holders: OrderedDict[bytes, str] = OrderedDict()
+        self._last_live: dict[str, float] = {}
+        self._live: set[str] = set()
+        self._judge_at = math.inf
         self.display_seen = False
 
     @property
@@ -196,6 +202,10 @@ class TillChannel:
         """Whether another screen has been listening for 30 s (C35)."""
         return self._crowded_since is not None and now - self._crowded_since >= LISTENING_SECONDS
 
+    def must_judge(self, now: float) -> bool:
+        """Whether hellos are to be judged again though none came or went (C34)."""
+        return now >= self._judge_at
+
     def answer(self, hellos: Sequence[bytes], now: float) -> list[Answer]:
         """Judge the live hellos and return an answer for each that is to have one now.
 
@@ -211,7 +221,7 @@ class TillChannel:
             named = self._sessions.get(responder.payload)
             if named is not None:
                 named.shown = True  # C36
-        crowded = self._count(opened) > self._display_count
+        crowded = self._count(opened, now) > self._display_count
         if not crowded:
             self._crowded_since = None
         elif self._crowded_since is None:
@@ -247,6 +257,8 @@ class TillChannel:
     def lost(self, answer: Answer) -> None:
         """The hello had gone before the answer came: 404 `hello-gone`."""
         self._finish(answer)
+        if self._holders.pop(answer.session, None) == answer.hid:  # it never got a session
+            self._last_live.pop(answer.hid, None)
 
     def _finish(self, answer: Answer) -> None:
         self._answers.pop(answer.hid, None)
@@ -259,11 +271,23 @@ class TillChannel:
         except (AuthenticationError, LengthError):
             return None
 
-    def _count(self, opened: list[tuple[bytes, noise.Responder]]) -> int:
-        """C34: hellos that name the same session of this process are one display."""
-        named = {responder.payload for _, responder in opened}
-        ours = {session for session in named if session in self._sessions}
-        return len(ours) + sum(responder.payload not in ours for _, responder in opened)
+    def _count(self, opened: list[tuple[bytes, noise.Responder]], now: float) -> int:
+        """C34: the displays that have a hello, and those that had one a moment ago."""
+        live = {self._holder(hello, responder) for hello, responder in opened}
+        answered = set(self._holders.values())
+        for holder in (live | self._live) & answered:
+            self._last_live[holder] = now
+        self._live = live
+        self._last_live = {
+            holder: at for holder, at in self._last_live.items() if now - at < ABSENCE_SECONDS
+        }
+        absent = [at for holder, at in self._last_live.items() if holder not in live]
+        self._judge_at = min(absent, default=math.inf) + ABSENCE_SECONDS
+        return len(live) + len(absent)
+
+    def _holder(self, hello: bytes, responder: noise.Responder) -> str:
+        """C34: whoever names a session of this process is whom it went to; others are new."""
+        return self._holders.get(responder.payload) or hello_id(hello)
 
     def _seal(self, hid: str, responder: noise.Responder, due: _Shown, now: float) -> Answer | None:
         private = primitives.random_bytes(noise.EPHEMERAL_SIZE)
@@ -273,6 +297,8 @@ class TillChannel:
             return None
         self._sessions[session] = due
         _trim(self._sessions)
+        self._holders[session] = self._holders.get(responder.payload, hid)
+        _trim(self._holders)
         answer = self._answers[hid] = Answer(hid, sealed, session)
         _trim(self._answers)
         return answer

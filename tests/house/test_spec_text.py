@@ -169,6 +169,7 @@ def test_the_sizes_of_the_channel_are_those_of_the_code():
     assert number(CHANNEL, r"live after (\d+) s in the same") == channel.LIVE_SECONDS
     assert number(CHANNEL, r"is not shown (\d+) s later") == channel.UNSHOWN_SECONDS
     assert number(CHANNEL, r"C34 has held for (\d+) s") == channel.LISTENING_SECONDS
+    assert number(CHANNEL, r"until (\d+) s after its last hello") == channel.ABSENCE_SECONDS
     assert number(CHANNEL, r"1 unless set, at most (\d+)") == channel.DISPLAY_COUNT_MAX
     assert noise.PROTOCOL_NAME.decode() in CHANNEL
 

@@ -183,6 +183,50 @@ def test_a_display_that_joins_takes_the_ticket_off_the_first_one():
 
 
 @pytest.mark.rule("C34")
+def test_two_displays_do_not_take_turns_at_being_the_only_one():
+    scene = Scene(displays=2)
+    scene.till.show(a_ticket(), scene.now)
+    seen = []
+    for _ in range(6):  # each in its turn is answered while the other is between two hellos
+        for i in (0, 1):
+            answers = scene.till.answer([scene.hellos[i]], scene.now)
+            seen += [scene.deliver(answer).kind for answer in answers]
+            scene.now += 0.1
+
+    assert seen == ["idle", "idle"]
+
+
+@pytest.mark.rule("C34")
+def test_a_display_that_is_between_two_hellos_counts_and_one_that_left_does_not():
+    scene = Scene(displays=2)
+    scene.settle()
+    scene.till.show(a_ticket(), scene.now)
+    stays = scene.hellos[:1]
+    assert scene.till.answer(stays, scene.now) == []
+
+    scene.now += channel.ABSENCE_SECONDS - 0.1
+    assert not scene.till.must_judge(scene.now)
+    assert scene.till.answer(stays, scene.now) == []
+
+    scene.now += 0.1
+    assert scene.till.must_judge(scene.now)
+    (answer,) = scene.till.answer(stays, scene.now)
+    assert scene.deliver(answer).kind == "ticket"
+    assert not scene.till.must_judge(scene.now + 60)
+
+
+@pytest.mark.rule("C34")
+def test_a_display_that_never_got_its_answer_is_not_missed():
+    scene = Scene()
+    scene.till.show(a_ticket(), scene.now)
+    (answer,) = scene.answers()
+    scene.till.lost(answer)
+    scene.hellos[0] = scene.display.hello(scene.reading)
+
+    assert scene.settle() == ["idle", "ticket"]
+
+
+@pytest.mark.rule("C34")
 def test_as_many_displays_as_are_allowed_all_see_the_ticket():
     scene = Scene(displays=4, display_count=4)
     scene.till.show(a_ticket(), scene.now)
@@ -240,6 +284,8 @@ def test_thirty_seconds_begin_anew_when_the_other_screen_was_away():
     scene = Scene(displays=2)
     scene.settle()
     scene.now += 20
+    scene.till.answer(scene.hellos[:1], scene.now)
+    scene.now += channel.ABSENCE_SECONDS
     scene.till.answer(scene.hellos[:1], scene.now)
     scene.answers()
     scene.now += 20

@@ -1,0 +1,114 @@
+"""From the link opened to the receipt on the phone: shown, its PDF ready to be saved.
+
+Beside it, in the same run: a bare page that fetches the same envelope from the same kind of relay
+and does nothing with it, the least that any page with one fetch takes. Each opening is a new
+browser context, so nothing is cached; the two take turns.
+"""
+
+import argparse
+import statistics
+import tempfile
+from pathlib import Path
+
+import bench
+import screens
+import stage
+
+BARE = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>Bare</title><p>
+<script>
+fetch('/v1/t/' + location.hash.slice(1)).then(answer => answer.arrayBuffer()).then(body => {
+  document.querySelector('p').textContent = body.byteLength;
+  document.documentElement.setAttribute('data-state', 'ready');
+});
+</script>
+"""
+WATCH = """
+new MutationObserver(() => {
+    if (document.documentElement.getAttribute('data-state') !== 'ready') return;
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+        if (!window.readyAt) window.readyAt = performance.now();
+    }));
+}).observe(document, {subtree: true, attributes: true, attributeFilter: ['data-state']});
+"""
+CONDITIONS = {
+    "loopback": None,
+    "150 ms, 1.6 Mbit/s, a quarter of the CPU": {
+        "latency": 150,
+        "down": 1_600_000 / 8,
+        "up": 750_000 / 8,
+        "cpu": 4,
+    },
+}
+
+
+def main():
+    from playwright.sync_api import sync_playwright
+
+    from e2ee_ticket import Ticket
+    from e2ee_ticket.pdf.preview import make_preview
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-n", type=int, default=25, help="how many openings of each kind")
+    count = parser.parse_args().n
+    print(bench.machine(), end="\n\n")
+    receipt = (bench.DATA / "dolibarr_takepos_invoice.pdf").read_bytes()
+    ticket = Ticket(receipt=receipt, title="Épicerie", total="54,64 €", number="TC1-1",
+                    preview=make_preview(receipt))  # fmt: skip
+    rows = []
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        bare_pages = Path(folder) / "bare"
+        bare_pages.mkdir()
+        for name in ("ticket.html", "display.html", "selftest.html"):
+            (bare_pages / name).write_text(BARE)
+        with bench.on_core(0):
+            ours = start(Path(folder) / "ours", "--pages")
+            bare = start(Path(folder) / "plain", "--pages", str(bare_pages))
+        link = ours.keep(ticket, permit=ours.leave)
+        assert bare.upload(link, ticket, permit=bare.leave) == 201
+        browser = playwright.chromium.launch(
+            executable_path=stage.find_chromium(), args=stage.CHROMIUM_ARGUMENTS
+        )
+        for condition, slow in CONDITIONS.items():
+            bare_times, our_times = [], []
+            for _ in range(count):
+                bare_times.append(opening(browser, f"{bare.origin}/#{link.secret.id}", slow))
+                our_times.append(opening(browser, link.reveal(), slow))
+            ratio = statistics.median(our_times) / statistics.median(bare_times)
+            rows.append([condition, "bare page, one fetch", *bench.summary(bare_times), ""])
+            rows.append([condition, "ticket page", *bench.summary(our_times), f"{ratio:.2f}"])
+        size = len(bare.request("GET", f"/v1/t/{link.secret.id}")[1])
+        browser.close()
+        ours.stop()
+        bare.stop()
+    print(f"envelope {size // 1024} KiB, receipt {len(receipt):,} bytes", end="\n\n")
+    bench.table(["network", f"of {count}, ms", "p50", "p99", "max", "p50 ratio"], rows)
+
+
+def start(folder, *arguments):
+    relay = stage.Relay(folder, *arguments, pages=False)
+    relay.leave = relay.permit()
+    return relay.start()
+
+
+def opening(browser, address, slow):
+    """Open an address as a phone that was never here; return milliseconds until it is ready."""
+    context = browser.new_context(**screens.PHONE)
+    page = context.new_page()
+    page.add_init_script(WATCH)
+    if slow is not None:
+        session = context.new_cdp_session(page)
+        session.send("Network.enable")
+        session.send("Network.emulateNetworkConditions", {
+            "offline": False, "latency": slow["latency"],
+            "downloadThroughput": slow["down"], "uploadThroughput": slow["up"],
+        })  # fmt: skip
+        session.send("Emulation.setCPUThrottlingRate", {"rate": slow["cpu"]})
+    page.goto(address, wait_until="commit")
+    page.wait_for_function("() => window.readyAt", polling=50)
+    took = page.evaluate("window.readyAt")
+    assert page.evaluate("!window.save || save.href.indexOf('blob:') === 0")
+    context.close()
+    return took
+
+
+main()

@@ -2,8 +2,8 @@
 
     python benchmarks/relay_load.py [--seconds 5] [--waiting 32] [--size 49152]
 
-The relay runs as its own program on core 0, the load on core 1; the raw rate of fdatasync is measured on
-the same disk in the same run, before and after, because absolute figures drift with the machine.
+The relay runs as its own program on core 0, the load on core 1; the raw rate of fdatasync is
+measured on the same disk in the same run, before and after: absolute figures drift.
 """
 
 import argparse
@@ -125,8 +125,9 @@ def main():
             [sys.executable, "-c", code, *arguments],
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=(lambda: os.sched_setaffinity(0, {0})) if several else None,
         )
+        if several:
+            os.sched_setaffinity(process.pid, {0})
         try:
             for line in process.stderr:
                 if found := re.search(r"http://\S+", line):

@@ -4,6 +4,7 @@ The code on the screen comes first: a command imports what it needs when it need
 that is not needed to draw a QR code is imported before it is drawn (tests measure it).
 """
 
+import gc
 import re
 import sys
 from collections.abc import Sequence
@@ -19,13 +20,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         voice.say("a link on the command line can be read by everybody on this computer")
         voice.hint("give it on stdin: e2ee-ticket open asks for it")
         return voice.MISUSED
+    gc.disable()  # until the code is drawn: a cashier waits, and what is imported is no garbage
     from e2ee_ticket.cli import arguments as grammar  # noqa: PLC0415 - not for a refusal
 
     debug = False
     try:
         parsed = grammar.parse(given)
         debug = parsed.debug
-        return grammar.command(parsed)(parsed)
+        run = grammar.command(parsed)
+        if parsed.module != "send":
+            gc.enable()
+        return run(parsed)
     except KeyboardInterrupt:
         voice.say("stopped")
         return voice.STOPPED

@@ -2,13 +2,16 @@
 
 import argparse
 import importlib
+import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from e2ee_ticket.cli import voice
 
+_WIDTH: Final = 98
 Command = Callable[[argparse.Namespace], int]
 
 _ABOUT = """\
@@ -41,6 +44,21 @@ example:
 """
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal; argparse's own way to find that out imports archive formats."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_width())
+
+
+def _width() -> int:
+    try:
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        return _WIDTH
+    return max(40, min(columns - 2, _WIDTH))
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         voice.say(message)
@@ -68,7 +86,7 @@ def _build(first: Sequence[str]) -> argparse.ArgumentParser:
         prog=voice.PROGRAM,
         description=_ABOUT,
         epilog=_ENVIRONMENT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
@@ -116,7 +134,7 @@ def _add(
         help=first[0].lower() + first[1:],
         description=about,
         epilog=f"example:\n{lines}\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     if module is not None:

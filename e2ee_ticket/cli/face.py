@@ -121,7 +121,8 @@ class Face:
         """Tell what the screen has to say, where it is not told otherwise."""
         from e2ee_ticket.till.screen import Notice, hint  # noqa: PLC0415 - loaded now
 
-        if notice not in (Notice.SHOWN, Notice.CONNECTED, Notice.AWAY, Notice.BACK):
+        told = (Notice.CONNECTED, Notice.SHOWN, Notice.UNSHOWN, Notice.AWAY, Notice.BACK)
+        if notice not in told:
             voice.say(f"{self._display}: {notice.value}")
             voice.hint(hint(notice))
 

@@ -37,7 +37,10 @@ def run(parsed: argparse.Namespace) -> int:
 
 def _read_link() -> str:
     if sys.stdin.isatty():
-        return getpass.getpass("link (not shown): ", sys.stderr)
+        try:
+            return getpass.getpass("link (not shown): ", sys.stderr)
+        except EOFError:
+            return ""
     text = sys.stdin.buffer.read(_LINK_MAX_SIZE).decode("utf-8", "replace").lstrip("\ufeff")
     return next((line for line in text.splitlines() if line.strip()), "")
 

@@ -1,6 +1,7 @@
 """`e2ee-ticket send`: a receipt's code on the screen at once, the rest behind it."""
 
 import argparse
+import gc
 import importlib
 import sys
 from collections.abc import Collection
@@ -45,6 +46,7 @@ def run(parsed: argparse.Namespace) -> int:
     pairing = _find_display(parsed.display, config)
     face.begin(link, in_terminal=pairing is None)
     # The code is on the screen now: all that is slow begins here.
+    gc.enable()
     import asyncio  # noqa: PLC0415 - idem
 
     from e2ee_ticket.cli import loop  # noqa: PLC0415 - idem

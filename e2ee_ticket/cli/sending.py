@@ -14,7 +14,7 @@ from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till.clock import SystemClock
-from e2ee_ticket.till.config import Config
+from e2ee_ticket.till.config import TTL_MAX_SECONDS, Config
 from e2ee_ticket.till.displays import Pairing
 from e2ee_ticket.till.outbox import OVER, Entry, Outbox, OutboxError
 from e2ee_ticket.till.pipeline import Delivery, Till, flush
@@ -80,7 +80,8 @@ async def _deliver(
     till: Till, delivery: Delivery, face: Face, screen: Screen | None, until: Collection[str]
 ) -> int:
     delivery.show()
-    confirming = asyncio.create_task(_confirm(delivery, face, screen))
+    patient = "stored" not in until
+    confirming = asyncio.create_task(_confirm(delivery, face, screen, patient=patient))
     examining = asyncio.create_task(_remark(delivery.receipt))
     finishing: asyncio.Task[None] | None = None
     try:
@@ -105,14 +106,16 @@ async def _deliver(
     return voice.DONE
 
 
-async def _confirm(delivery: Delivery, face: Face, screen: Screen | None) -> None:
-    """C37: what is not on the display in 3 s is shown here."""
+async def _confirm(delivery: Delivery, face: Face, screen: Screen | None, *, patient: bool) -> None:
+    """C37: what is not on the display in 3 s is shown here; it may still come there later."""
     if screen is None or await delivery.confirm():
         return
     voice.say(f"{screen.name} does not show it: the code is shown here instead")
     if screen.stopped is None:
         voice.hint("is the tablet awake, online and on its display page?")
     face.draw()
+    if patient:
+        await delivery.confirm(TTL_MAX_SECONDS)
 
 
 async def _remark(receipt: bytes) -> None:

@@ -651,3 +651,58 @@ def test_inspect_looks_into_a_pdf(till):
 
     assert seen["kind"] == "receipt"
     assert seen["pages"] >= 1
+
+
+# At a terminal
+
+
+def at_a_terminal(till, *arguments, typed=""):
+    """Run the command on a terminal of its own; return what stands there, and the exit code."""
+    pty = pytest.importorskip("pty")
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(till.folder)
+        command = stage.BIN / "e2ee-ticket"
+        os.execve(command, [command, *arguments], till.environment)  # noqa: S606 - our own
+    seen = b""
+    if typed:
+        while b"link" not in seen:
+            seen += os.read(terminal, 4096)
+        os.write(terminal, typed.encode() + b"\n")
+    with contextlib.suppress(OSError):  # a terminal whose program has ended
+        while data := os.read(terminal, 4096):
+            seen += data
+    _, status = os.waitpid(process, 0)
+    os.close(terminal)
+    return seen.decode(), os.waitstatus_to_exitcode(status)
+
+
+def test_a_terminal_asks_for_the_link_and_does_not_show_it(till):
+    link = till.run("send", "--link", "receipt.pdf").stdout.strip()
+
+    seen, code = at_a_terminal(till, "open", "-o", "out.pdf", typed=link)
+
+    assert code == 0, seen
+    assert link[-20:] not in seen
+    assert (till.folder / "out.pdf").read_bytes() == PDF
+
+
+def test_a_pdf_is_not_written_to_a_terminal(till):
+    seen, code = at_a_terminal(till, "open", "-o", "-")
+
+    assert code == 2
+    assert "a PDF is not written to a terminal" in seen
+
+
+def test_a_terminal_is_no_file_to_send(till):
+    seen, code = at_a_terminal(till, "send", "-")
+
+    assert code == 1
+    assert "stdin is this terminal" in seen
+
+
+def test_with_link_the_code_is_drawn_where_somebody_looks(till):
+    seen, code = at_a_terminal(till, "send", "--json", "receipt.pdf")
+
+    assert code == 0
+    assert "▀" in seen

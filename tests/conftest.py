@@ -1,13 +1,9 @@
 """What tests of several folders share: a browser, a relay, a till, a phone."""
 
-from pathlib import Path
-
 import pytest
 import screens
 import stage
 from cable import Cable
-
-DATA = Path(__file__).parent / "data"
 
 
 @pytest.fixture(scope="module")
@@ -77,5 +73,4 @@ def tablet(screen):
 
 @pytest.fixture(scope="session")
 def invoice():
-    """The A4 invoice that a stock Dolibarr made for a TakePOS sale."""
-    return DATA / "dolibarr_takepos_invoice.pdf"
+    return stage.INVOICE

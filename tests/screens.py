@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 
 import stage
 
@@ -74,6 +75,11 @@ class Screen:
         """The states that the page has been in, one after the other."""
         self._listen_up()
         return self._states
+
+    def story(self):
+        """The states that were painted, without repetitions; a page begins as `pairing`."""
+        told = [state for state, _ in itertools.groupby(self.states)]
+        return told[1:] if told[0] == "pairing" else told
 
     def _listen_up(self):
         # What the browser has told is heard only while something is asked.

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -27,6 +28,8 @@ from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.till.displays import Pairing
 
 BIN = Path(sys.executable).parent
+INVOICE = Path(__file__).parent / "data/dolibarr_takepos_invoice.pdf"
+"""The A4 invoice that a stock Dolibarr made for a TakePOS sale."""
 IN_CI = os.environ.get("CI") == "true"
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -221,33 +224,73 @@ class Till:
 
 
 class Sale:
-    """A `send --json` that runs, and the events it has told so far."""
+    """A `send --json` that runs, the events it has told so far and what it said beside them."""
 
     def __init__(self, till, *arguments):
         self.process = till.popen("send", "--json", *arguments)
-        os.set_blocking(self.process.stdout.fileno(), False)
         self.events = []
+        self.said = ""
         self._text = ""
+        for stream in (self.process.stdout, self.process.stderr):
+            os.set_blocking(stream.fileno(), False)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
 
     def read(self):
-        with contextlib.suppress(TypeError, BlockingIOError):
-            self._text += self.process.stdout.read() or ""
+        """Return the events so far."""
+        self.said += _read_now(self.process.stderr)
+        self._text += _read_now(self.process.stdout)
         *lines, self._text = self._text.split("\n")
         self.events += [json.loads(line) for line in lines if line]
         return self.events
 
+    @property
+    def states(self):
+        return [event["state"] for event in self.read()]
+
     def wait_for_state(self, state, seconds=20.0):
         return wait_for(
             lambda: next((event for event in self.read() if event["state"] == state), None),
-            f"the till's event {state!r} (told so far: {self.events})",
+            f"the till's event {state!r} (told so far: {self.events}, {self.said!r})",
             seconds,
         )
 
+    def wait_for_word(self, text, seconds=20.0):
+        """Wait until it has said something on stderr."""
+
+        def heard():
+            self.read()
+            return text in self.said
+
+        wait_for(heard, f"the till's word {text!r} (told so far: {self.said!r})", seconds)
+
+    def stop(self):
+        """As Ctrl-C does."""
+        self.process.send_signal(signal.SIGINT)
+        return self.end()
+
     def end(self, seconds=20.0):
+        """Wait for its end; return its exit code and all it said on stderr."""
         code = self.process.wait(seconds)
-        self.read()
-        with self.process.stdout, self.process.stderr as complaints:
-            return code, complaints.read()
+        with self:
+            self.read()
+        return code, self.said
+
+
+def _read_now(stream):
+    if stream.closed:
+        return ""
+    with contextlib.suppress(TypeError, BlockingIOError):
+        return stream.read() or ""
+    return ""
 
 
 def read_qr(png):

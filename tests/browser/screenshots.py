@@ -1,0 +1,221 @@
+"""Draw every state of both pages into build/screenshots/, for people to look at.
+
+.venv/bin/python tests/browser/screenshots.py [FOLDER]
+"""
+
+import asyncio
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import stage  # noqa: E402 - found by the line above
+from cable import Cable  # noqa: E402 - idem
+from playwright.sync_api import sync_playwright  # noqa: E402 - idem
+from screens import Phone, Tablet  # noqa: E402 - idem
+
+from e2ee_ticket import Link, Secret, Ticket  # noqa: E402 - idem
+from e2ee_ticket.pdf.preview import preview  # noqa: E402 - idem
+from e2ee_ticket.protocol.content import Content  # noqa: E402 - idem
+
+GET = "GET /v1/t/"
+HELLO = "POST /v1/c/"
+PORTAL = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nhello"
+NO_STORAGE = "Object.defineProperty(window, 'localStorage', {get: function () { throw 1; }});"
+LINES = ("Café de spécialité 6,90 €", "Pain complet 3,20 €", "Comté 18 mois 44,54 €",
+         "Total 54,64 €")  # fmt: skip
+SIZES = {
+    "1024x768": {"viewport": {"width": 1024, "height": 768}},
+    "768x1024": {"viewport": {"width": 768, "height": 1024}},
+    "320x568": {"viewport": {"width": 320, "height": 568}, "device_scale_factor": 2},
+    "1920x1080": {"viewport": {"width": 1920, "height": 1080}},
+}
+
+
+class Studio:
+    """A relay, a browser, and where the pictures go."""
+
+    def __init__(self, stack, folder):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.relay = stage.Relay(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        self.leave = self.relay.permit()
+        self.relay.start()
+        stack.callback(self.relay.stop)
+        self.cable = stack.enter_context(Cable(self.relay.port))
+        running = stack.enter_context(sync_playwright())
+        self.browser = running.chromium.launch(
+            executable_path=stage.find_chromium(), args=stage.CHROMIUM_ARGUMENTS
+        )
+        stack.callback(self.browser.close)
+
+    def shoot(self, screen, name):
+        screen.page.screenshot(path=self.folder / f"{name}.png", animations="disabled")
+        print(f"{name}.png")  # noqa: T201 - a script's result
+
+    def keep(self, ticket):
+        return self.relay.keep(ticket, permit=self.leave)
+
+    def phone(self, link, state, name, *, clock=False, prepare=None, **options):
+        """Open a link on a phone and draw the state it comes to."""
+        phone = Phone(self.browser, **options)
+        if clock:
+            phone.page.clock.install()
+        phone.open(link)
+        if prepare:
+            prepare(phone)
+        phone.wait(state)
+        if state == "ready" and phone.page.locator("#preview").get_attribute("src"):
+            phone.page.wait_for_selector("#preview", state="visible")
+        self.shoot(phone, f"ticket-{name}")
+        phone.close()
+
+
+def draw_tickets(studio, ticket):
+    """Draw the phone's page."""
+    cable, relay = studio.cable, studio.relay
+    link = studio.keep(ticket)
+    near = f"{cable.origin}/#{link.digits()}"
+    studio.phone(relay.origin + "/", "about", "about")
+    studio.phone(link.reveal()[:-1], "damaged", "damaged")
+    studio.phone(link.reveal(), "ready", "ready")
+    studio.phone(link.reveal(), "ready", "ready-dark", color_scheme="dark")
+    studio.phone(link.reveal(), "ready", "ready-fr", locale="fr-FR")
+    studio.phone(link.reveal(), "ready", "ready-saved", prepare=save)
+    studio.phone(studio.keep(Ticket(ticket.receipt)).reveal(), "ready", "ready-bare")
+    held = cable.hold(GET)
+    studio.phone(near, "opening", "opening")
+    held.release()
+    empty = Link(relay.origin, Secret.generate())
+    studio.phone(empty.reveal(), "waiting", "waiting")
+    studio.phone(empty.reveal(), "absent", "absent", clock=True, prepare=run_out)
+    for name, answer in (("offline", b""), ("portal", PORTAL)):
+        fault = cable.answer(GET, answer, times=10**6)
+        studio.phone(near, "offline", name)
+        fault.release()
+    for state in ("expired", "received", "revoked"):
+        link = studio.keep(ticket)
+        if state != "expired":
+            relay.mark(link, state)
+        if state != "revoked":
+            change(relay, "expiry = expiry - 259200", link)
+        studio.phone(link.reveal(), state, state)
+    link = studio.keep(ticket)
+    change(relay, "envelope = zeroblob(length(envelope))", link)
+    studio.phone(link.reveal(), "tampered", "tampered")
+
+
+def change(relay, what, link):
+    relay.stop()
+    relay.edit(f"UPDATE tickets SET {what} WHERE id = ?", bytes.fromhex(link.secret.id))  # noqa: S608 - ours
+    relay.start()
+
+
+def save(phone):
+    phone.wait("ready")
+    phone.save()
+    phone.page.wait_for_selector("#delete", state="visible")
+
+
+def run_out(phone):
+    phone.wait("waiting")
+    while phone.state == "waiting":
+        phone.page.clock.run_for(1000)
+
+
+def draw_displays(studio):
+    """Draw the display's page."""
+    for size, options in SIZES.items():
+        idle = Content.idle(name="Épicerie du Test", lang="fr", notice="FR")
+        with stage.Counter(studio.relay.origin, permit=studio.leave, idle=idle) as counter:
+            draw_display(studio, counter, size, options)
+    idle = Content.idle(name="Épicerie du Test")
+    with stage.Counter(studio.relay.origin, permit=studio.leave, idle=idle) as counter:
+        draw_unhappy_displays(studio, counter)
+
+
+def draw_display(studio, counter, size, options):
+    tablet = Tablet(studio.browser, **options)
+    tablet.page.goto(studio.relay.origin + "/d")
+    studio.shoot(tablet, f"display-pairing-{size}")
+    tablet.pair(counter.link(studio.relay.origin))
+    tablet.page.wait_for_selector("#notice:not(:empty)")
+    studio.shoot(tablet, f"display-idle-{size}")
+    counter.show(Content.live(LINES, lang="fr"))
+    tablet.wait("live")
+    studio.shoot(tablet, f"display-live-{size}")
+    counter.show(
+        Content.ticket(
+            Secret.generate(),
+            90,
+            number="TC7-2607-0042",
+            time="14:05",
+            total="54,64 €",
+            name="Épicerie du Test",
+            lang="fr",
+        )
+    )
+    tablet.wait_for_qr()
+    studio.shoot(tablet, f"display-ticket-{size}")
+    counter.thank()
+    tablet.wait("thanks")
+    studio.shoot(tablet, f"display-thanks-{size}")
+    counter.unpair()
+    tablet.wait("unpaired")
+    studio.shoot(tablet, f"display-unpaired-{size}")
+    tablet.close()
+
+
+def draw_unhappy_displays(studio, counter):
+    tablet = Tablet(studio.browser)
+    tablet.page.goto(studio.relay.origin + "/d")
+    tablet.page.locator("#groups input").first.press_sequentially("7000065535")
+    studio.shoot(tablet, "display-pairing-wrong-group")
+    tablet.page.locator("#groups input").first.focus()
+    tablet.page.keyboard.insert_text("0" * 85)
+    tablet.page.wait_for_selector("#pairingError:not(:empty)")
+    studio.shoot(tablet, "display-pairing-wrong-check")
+    tablet.close()
+
+    tablet = Tablet(studio.browser)
+    tablet.context.add_init_script(NO_STORAGE)
+    tablet.pair(counter.link(studio.relay.origin))
+    tablet.page.wait_for_selector("#idleName:has-text('Épicerie du Test')")
+    studio.shoot(tablet, "display-idle-unkept")
+    tablet.close()
+
+    tablet = Tablet(studio.browser)
+    tablet.pair(counter.link(studio.cable.origin))
+    tablet.page.wait_for_selector("#idleName:has-text('Épicerie du Test')")
+    studio.cable.answer(HELLO, b"", times=10**6)
+    studio.cable.cut()
+    tablet.wait("offline")
+    studio.shoot(tablet, "display-offline")
+    tablet.close()
+
+
+def main():
+    """Draw everything."""
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build/screenshots"
+    receipt = stage.INVOICE.read_bytes()
+    ticket = Ticket(
+        receipt,
+        name="TC7-2607-0042.pdf",
+        title="Épicerie du Test",
+        total="54,64 €",
+        number="TC7-2607-0042",
+        issued="2026-07-30T14:05:00+02:00",
+        lang="fr",
+        preview=asyncio.run(preview(receipt)),
+    )
+    with ExitStack() as stack:
+        studio = Studio(stack, folder)
+        draw_tickets(studio, ticket)
+        draw_displays(studio)
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,7 @@ from typing import Final
 
 from e2ee_ticket.cli import loop, session, voice
 from e2ee_ticket.cli.sending import finished, sweep
-from e2ee_ticket.errors import ConfigError, RelayError, TicketError
+from e2ee_ticket.errors import ConfigError, RelayError, TakenError, TicketError
 from e2ee_ticket.till.config import load
 from e2ee_ticket.till.outbox import OVER, Entry
 from e2ee_ticket.till.pipeline import flush as flush_all
@@ -105,6 +105,9 @@ def revoke(parsed: argparse.Namespace) -> int:
                         state = await revoke_one(till, outbox, found[0], session.away)
                 except TimeoutError:
                     return _not_yet("the relay is away")
+                except TakenError:
+                    voice.say("other bytes are stored under this id: its link opens nothing")
+                    return voice.DONE
                 except RelayError as error:
                     voice.hint(voice.hint_for(error))
                     return _not_yet(str(error))

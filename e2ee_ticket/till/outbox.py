@@ -32,6 +32,7 @@ from e2ee_ticket.till.config import make_private_dir
 FILE_NAME: Final = "outbox.sqlite"
 SCHEMA_VERSION: Final = 1
 UPLOAD_SECONDS: Final = 7 * 24 * 3600
+REVOKE_SECONDS: Final = 8 * 24 * 3600
 RECEIPT_SECONDS: Final = 24 * 3600
 CLAIM_SECONDS: Final = 60.0
 _BUSY_SECONDS: Final = 10.0
@@ -278,7 +279,8 @@ class Outbox:
     def sweep(self) -> list[Entry]:
         """Drop what is over its time, and return the tickets that were never delivered.
 
-        Receipts go a day after they were accepted, whole entries 7 days after they were sealed.
+        Receipts go a day after they were accepted, whole entries 7 days after they were sealed; a
+        wish to revoke stays a day longer (R132).
         """
         now = self._now()
         with self._transaction() as execute:
@@ -287,9 +289,10 @@ class Outbox:
             execute(
                 "UPDATE receipts SET accepted_at = :now WHERE accepted_at > :now + 60", {"now": now}
             )
-            rows = execute(f"{_ENTRY} WHERE sealed_at < ?", (now - UPLOAD_SECONDS,)).fetchall()
+            ends = (now - UPLOAD_SECONDS, now - REVOKE_SECONDS)
+            rows = execute(f"{_ENTRY} WHERE {_OVER_ITS_TIME}", ends).fetchall()
             dropped = [self._entry(row) for row in rows]
-            execute("DELETE FROM tickets WHERE sealed_at < ?", (now - UPLOAD_SECONDS,))
+            execute(f"DELETE FROM tickets WHERE {_OVER_ITS_TIME}", ends)  # noqa: S608 - ours
             old = execute(
                 "SELECT receipt_number FROM receipts WHERE receipt IS NOT NULL AND accepted_at < ?",
                 (now - RECEIPT_SECONDS,),
@@ -348,6 +351,11 @@ _ENTRY: Final = (
     "SELECT tickets.id, tickets.receipt_number, till, state, sealed_at, keep_seconds, tried,"
     " revoke, claimed_by, claimed_until, token"
     " FROM tickets JOIN receipts USING (receipt_number)"
+)
+
+_OVER_ITS_TIME: Final = (
+    "sealed_at < ? AND (sealed_at < ? OR NOT revoke"
+    " OR state IN ('received', 'revoked', 'expired', 'failed'))"
 )
 
 

@@ -19,7 +19,8 @@ CREATE TABLE tickets (
     envelope    BLOB,             -- the sealed ticket: until the relay has it and the receipt is let go
     token       BLOB    NOT NULL, -- lets this till ask for the ticket's state and revoke it; opens nothing
     keep_seconds INTEGER,         -- how long the relay is asked to keep it; NULL: the relay's default
-    sealed_at   REAL    NOT NULL, -- when; the whole entry is dropped 7 days later (R131)
+    sealed_at   REAL    NOT NULL, -- when; the entry is dropped 7 days later (R131), 8 if
+                                  -- it is still to be revoked (R132)
     state       TEXT    NOT NULL  -- sealed, or what the relay said last; failed: it refused it for good
         CHECK (state IN ('sealed', 'stored', 'opened', 'received', 'revoked', 'expired', 'failed')),
     tried       INTEGER NOT NULL DEFAULT 0, -- whether an upload was ever begun (R130)

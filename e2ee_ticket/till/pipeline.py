@@ -360,15 +360,21 @@ async def finish(till: Till, outbox: Outbox, entry: Entry, away: Report) -> str:
         RelayError: the relay refuses it; it stays in the outbox unless that is for good.
     """
     state = entry.state
+    refusal: RelayError | None = None
     if state == "sealed":
+        if entry.revoke and not entry.tried:  # it never left this computer
+            outbox.note(entry.id, "revoked")
+            return "revoked"
         try:
             state = await _finish_upload(till, outbox, entry, away)
-        except RelayError:
+        except TakenError:
+            raise  # answered: what is there is not ours, and ours will never be there
+        except RelayError as error:
             if not entry.revoke:
                 raise
-            # R130: answered. It is not there by this upload, but may be by one before.
+            refusal = error  # R130: it settles nothing, the first upload may still be on its way
     if entry.revoke and state not in OVER:
-        state = await _finish_revoke(till, outbox, entry, away)
+        state = await _finish_revoke(till, outbox, entry, away, refusal)
     return state
 
 
@@ -384,10 +390,9 @@ async def revoke(till: Till, outbox: Outbox, entry: Entry, away: Report) -> str:
 
 async def _finish_upload(till: Till, outbox: Outbox, entry: Entry, away: Report) -> str:
     envelope = outbox.envelope(entry.id)
-    if entry.revoke and not entry.tried:  # it never left this computer
-        outbox.note(entry.id, "revoked")
-        return "revoked"
     if envelope is None or outbox.too_old(entry):  # R131
+        if entry.revoke:
+            return "sealed"  # R132: revoked alone
         outbox.note(entry.id, "failed")
         return "failed"
     outbox.tried(entry.id)
@@ -400,14 +405,22 @@ async def _finish_upload(till: Till, outbox: Outbox, entry: Entry, away: Report)
         state = (await retrying(put, report=away, sleep=till.clock.sleep)).state
     except GoneError as error:
         state = error.reason
-    except (TakenError, RefusedError):
+    except TakenError:
         outbox.note(entry.id, "failed")
+        raise
+    except RefusedError:
+        if not entry.revoke:
+            outbox.note(entry.id, "failed")
         raise
     outbox.note(entry.id, state)
     return state
 
 
-async def _finish_revoke(till: Till, outbox: Outbox, entry: Entry, away: Report) -> str:
+async def _finish_revoke(
+    till: Till, outbox: Outbox, entry: Entry, away: Report, refusal: RelayError | None
+) -> str:
+    """Post `revoked`; a 404 is no end of it (R130, R132), the outbox keeps the wish for 8 days."""
+
     async def mark() -> None:
         outbox.claim(entry.id)
         await till.relay.mark(entry.id, entry.token, "revoked")
@@ -416,8 +429,8 @@ async def _finish_revoke(till: Till, outbox: Outbox, entry: Entry, away: Report)
         await retrying(mark, report=away, sleep=till.clock.sleep)
     except GoneError as error:
         state = error.reason
-    except AbsentError:
-        state = "revoked"  # it is not there, and no upload of it is under way
+    except AbsentError as error:
+        raise refusal or error from None
     else:
         state = "revoked"
     outbox.note(entry.id, state)

@@ -586,6 +586,48 @@ async def test_a_revoke_goes_on_when_the_repeated_upload_is_refused(shop):
     assert shop.relay.tickets[entry.id]["state"] == "revoked"
 
 
+@pytest.mark.rule("R130")
+async def test_a_refused_upload_and_a_404_settle_nothing_and_the_wish_stays(shop):
+    entry = await unfinished(shop)
+    shop.relay.fail("put", RefusedError("bad"), PermitError("no permit"))
+    for error in (RefusedError, PermitError):
+        with pytest.raises(error):
+            await revoke(shop.till, shop.outbox, entry, shop.cashier.away)
+        assert [left.id for left in shop.outbox.unfinished()] == [entry.id]
+
+    await flush(shop.till, shop.outbox, shop.cashier.away, lambda *_: None)
+
+    assert shop.state() == "revoked"
+
+
+@pytest.mark.rule("R130")
+async def test_a_revoke_ends_where_other_bytes_are_stored(shop):
+    entry = await unfinished(shop)
+    shop.relay.fail("put", TakenError("taken"))
+
+    with pytest.raises(TakenError):
+        await revoke(shop.till, shop.outbox, entry, shop.cashier.away)
+
+    assert shop.outbox.unfinished() == []
+
+
+@pytest.mark.rule("R132")
+async def test_what_is_too_old_to_upload_is_revoked_alone_and_a_404_is_no_end_of_it(shop):
+    entry = await unfinished(shop)
+    shop.outbox.want_revoked(entry.id)
+    shop.clock.jump(7 * DAY + 1)
+    assert shop.outbox.sweep() == []
+    told = []
+
+    await flush(shop.till, shop.outbox, shop.cashier.away, lambda *said: told.append(said[1]))
+
+    assert shop.relay.order == ["mark"]
+    assert isinstance(told[0], AbsentError)
+    assert [left.id for left in shop.outbox.unfinished()] == [entry.id]
+    shop.clock.jump(DAY)
+    assert [dropped.id for dropped in shop.outbox.sweep()] == [entry.id]
+
+
 async def test_a_revoke_of_what_never_left_this_computer_asks_nobody(shop):
     entry = await unfinished(shop, tried=False)
 

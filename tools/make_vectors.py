@@ -491,6 +491,17 @@ def _envelopes_with_wrong_frames() -> Iterator[Vector]:
         "a length that overflows",
         [frame(header, PDF, body_size=2**32 - 1).hex()],
     )
+    for word in ("header", "body"):
+        lengths = frame(header, PDF)
+        at = 0 if word == "header" else 4
+        lied = lengths[:at] + b"\x01" + lengths[at + 1 :]
+        yield envelope_case(
+            f"{word}_length_with_a_high_byte",
+            "T24",
+            "framing",
+            "right, but for 2^24",
+            [lied.hex()],
+        )
     yield envelope_case(
         "body_one_byte_too_long_for_the_envelope",
         "T24",
@@ -565,6 +576,27 @@ def _headers_of_json() -> Iterator[Vector]:
             "T27",
             parts(before='"x":' + "[" * 9 + "]" * 9 + ',"x":1,'),
             "a parser may not show it",
+        ),
+        (
+            "header_nested_9_deep_behind_closed_arrays",
+            "T27",
+            parts(before='"x":[[],[],[],[[[[[[[]]]]]]]],'),
+            "what was closed does not count, what is open does",
+        ),
+        (
+            "header_nested_9_deep_behind_one_closed_array",
+            "T27",
+            parts(before='"x":[[],[[[[[[[]]]]]]]],'),
+            "idem",
+        ),
+        ("header_with_the_last_first_surrogate", "T28", parts(before='"x":"\\udbff",'), "alone"),
+        ("header_with_the_first_second_surrogate", "T28", parts(before='"x":"\\udc00",'), "alone"),
+        ("header_with_the_last_second_surrogate", "T28", parts(before='"x":"\\udfff",'), "alone"),
+        (
+            "header_with_a_first_surrogate_and_no_second",
+            "T28",
+            parts(before='"x":"\\udbff\\ue000",'),
+            "beyond the second halves",
         ),
         (
             "header_with_a_lone_first_surrogate",
@@ -651,6 +683,18 @@ def _headers_of_json() -> Iterator[Vector]:
             "T28",
             parts(before='"title":"\\ud83D\\uDe00",'),
             "one code point",
+        ),
+        (
+            "header_with_the_outermost_pairs",
+            "T28",
+            parts(before='"title":"\\ud800\\udc00\\udbff\\udfff\\ud7ff\\ue000",'),
+            "U+10000, U+10FFFF, and both neighbours",
+        ),
+        (
+            "header_nested_8_deep_twice",
+            "T27",
+            parts(before='"x":' + "[" * 7 + "]" * 7 + ',"y":' + "[" * 7 + "]" * 7 + ","),
+            "beside each other",
         ),
         (
             "header_with_an_escaped_backslash_before_ud800",
@@ -1030,6 +1074,40 @@ def channel_vectors() -> Iterator[Vector]:
         ("session_thanks", "C14", Content.thanks().to_payload(), "after the receipt was saved"),
         ("session_bare_idle", "C14", text_payload('{"idle":true}'), "nothing else"),
         (
+            "session_ticket_for_1_second_with_everything",
+            "C14",
+            Content(
+                "ticket",
+                Secret(seed("shown")),
+                1,
+                number="7",
+                time="14:02",
+                total="5 €",
+                name="N",
+                lang="fr",
+                notice="FR",
+            ).to_payload(),
+            "the shortest time",
+        ),
+        (
+            "session_ticket_for_120_seconds",
+            "C14",
+            Content.ticket(Secret(seed("shown")), 120).to_payload(),
+            "the longest time",
+        ),
+        (
+            "session_live_with_everything",
+            "C14",
+            Content("live", lines=("x" * 40,) * 8, name="N", lang="fr", notice="FR").to_payload(),
+            "eight lines of 40",
+        ),
+        (
+            "session_thanks_with_everything",
+            "C14",
+            Content("thanks", name="N", lang="fr", notice="FR").to_payload(),
+            "idem",
+        ),
+        (
             "session_with_unknown_members",
             "C15",
             text_payload('{"x":[1],"idle":true,"for":"ever","no":7}'),
@@ -1115,6 +1193,12 @@ def _sealed_with_wrong_json(digits: str) -> Iterator[Vector]:
             "C13",
             text_payload('{"idle":true}', tail=b"\x01"),
             "a byte after the JSON",
+        ),
+        (
+            "a_byte_right_behind_the_json",
+            "C13",
+            text_payload('{"idle":true}x', n=13),
+            "the JSON is whole, but not alone",
         ),
         ("n_of_0", "C13", bytes(464), "no JSON"),
         ("a_byte_order_mark", "C13", text_payload(b'\xef\xbb\xbf{"idle":true}'), "T26"),

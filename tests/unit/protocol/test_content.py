@@ -61,6 +61,26 @@ def test_leaves_out_the_oldest_lines_of_a_sale():
     assert members == {"live": list(lines[-2:])}
 
 
+@pytest.mark.rule("C16")
+def test_leaves_out_no_more_lines_than_it_must():
+    lines = tuple(f"{n}" + "\u20ac" * 39 for n in range(5))
+
+    assert written(Content.live(lines)) == {"live": list(lines[-3:])}
+
+
+def test_writes_shop_and_language_with_whatever_is_shown():
+    also = {"name": "N", "lang": "fr"}
+
+    assert written(Content.thanks(**also)) == {"thanks": True} | also
+    assert written(Content.live(("x",), **also)) == {"live": ["x"]} | also
+    assert written(Content.ticket(SECRET, 1, **also)).items() >= also.items()
+    assert Content.ticket(SECRET, 120).seconds == 120
+
+
+def test_writes_texts_as_they_are():
+    assert "\u00e9".encode() in Content.idle(name="\u00e9").to_payload()
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -1,5 +1,9 @@
 """Sealing: sizes, limits and what a till must refuse."""
 
+import base64
+import json
+from pathlib import Path
+
 import pytest
 
 from e2ee_ticket import Secret, Ticket, seal, unseal
@@ -8,6 +12,7 @@ from e2ee_ticket.protocol import envelope, primitives
 from e2ee_ticket.protocol.ticket import plain_name
 
 SECRET = Secret(bytes(range(32)))
+VECTORS = Path(__file__).resolve().parents[3] / "spec" / "vectors"
 
 
 @pytest.mark.rule("T15")
@@ -22,7 +27,8 @@ def test_takes_the_smallest_envelope_that_holds_the_ticket(size):
     assert len(seal(exact, SECRET)) == size
     assert unseal(seal(exact, SECRET), SECRET) == exact
     if size < envelope.MAX_SIZE:
-        assert len(seal(Ticket(receipt=bytes(room + 1)), SECRET)) > size
+        following = envelope.SIZES[envelope.SIZES.index(size) + 1]
+        assert len(seal(Ticket(receipt=bytes(room + 1)), SECRET)) == following
 
 
 @pytest.mark.rule("T15")
@@ -53,6 +59,40 @@ def test_refuses_texts_that_are_too_long_together():
         Ticket(receipt=b"", title="\ud800").to_bytes()
 
 
+@pytest.mark.rule("T13")
+def test_writes_a_header_of_4096_bytes_and_none_longer():
+    # A name of euro signs has three bytes each; the texts' own limits do not reach 4096.
+    def header(size):
+        ticket = Ticket(receipt=b"", title="\1" * 200, name="\1" * 200, total="\1" * 64,
+                        number="\1" * 64, issued="\1" * 64)  # fmt: skip
+        room = size - int.from_bytes(ticket.to_bytes()[:4]) - len(',"lang":""')
+        return Ticket(receipt=b"", title="\1" * 200, name="\1" * 200, total="\1" * 64,
+                      number="\1" * 64, issued="\1" * 64,
+                      lang="\1" * (room // 6) + "x" * (room % 6))  # fmt: skip
+
+    assert int.from_bytes(header(3800).to_bytes()[:4]) == 3800
+
+
+@pytest.mark.rule("T16")
+def test_seals_the_worked_example_byte_for_byte():
+    ticket = Ticket(
+        receipt=b"%PDF-1.4\n% a receipt\n%%EOF\n",
+        name="TC1-2611-0009.pdf",
+        title="\u00c9picerie du March\u00e9",
+        total="54,64 \u20ac",
+        number="TC1-2611-0009",
+        issued="2026-11-21T14:02:09+01:00",
+        lang="fr",
+        preview=b"\x89PNG\r\n\x1a\n a preview",
+    )
+    vectors = json.loads((VECTORS / "envelopes.json").read_text(encoding="utf-8"))
+    example = next(entry for entry in vectors if entry["name"] == "envelope_worked_example")
+
+    sealed = seal(ticket, Secret(bytes.fromhex(example["secret"])))
+
+    assert base64.b64encode(sealed).decode() == example["envelope"]
+
+
 @pytest.mark.rule("T11")
 def test_the_receipt_comes_first_and_unchanged():
     ticket = Ticket(receipt=b"%PDF\x00\xff", preview=b"PNG")
@@ -69,6 +109,13 @@ def test_two_tickets_under_one_secret_have_different_nonces():
 
     assert sealed[0][40:52] != sealed[1][40:52]
     assert sealed[0][:40] == sealed[1][:40]
+
+
+def test_nothing_can_be_sealed_too():
+    sealed = primitives.aead_seal(bytes(32), bytes(12), b"", b"")
+
+    assert len(sealed) == 16
+    assert primitives.aead_open(bytes(32), bytes(12), b"", sealed) == b""
 
 
 def test_a_ciphertext_shorter_than_a_tag_is_refused():
@@ -89,6 +136,8 @@ def test_a_key_of_low_order_is_refused(public):
     [
         (None, "receipt.pdf"), ("", "receipt.pdf"), ("..", "receipt.pdf"), (".pdf", "receipt.pdf"),
         ("a/b\\c.PDF", "c.pdf"), ("a.exe", "a.exe.pdf"), ("x" * 300, "x" * 100 + ".pdf"),
+        ("X.pdf", "X.pdf"), (" . .a. .pdf", "a.pdf"), ("y" * 99 + " . z", "y" * 99 + ".pdf"),
+        (". .X", "X.pdf"), ("b\u00a0.pdf", "b\u00a0.pdf"),
         ("a\u202efdp.exe", "afdp.exe.pdf"), ("COM:1?.pdf", "COM1.pdf"),
         ("Épicerie 5 €.pdf", "Épicerie 5 €.pdf"),
     ],

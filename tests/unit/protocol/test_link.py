@@ -17,7 +17,7 @@ LINK = Link("https://t.example", SECRET)
     [
         "https://t.example", "https://t.example:8443", "https://xn--picerie-9ua.example",
         "http://localhost:8080", "http://127.0.0.1", "http://127.1.2.3:1", "http://[::1]:8080",
-        "https://[2001:db8::1]",
+        "https://[2001:db8::1]", "https://t.example:65535", "https://a",
     ],
 )  # fmt: skip
 def test_takes_an_origin(origin):
@@ -60,6 +60,10 @@ def test_refuses_a_damaged_link(text):
 
 def test_takes_a_link_with_white_space_around_it():
     assert Link.parse(f"  {LINK.reveal()}\n") == LINK
+
+
+def test_takes_a_link_that_a_scanner_wrote_another_fragment_behind():
+    assert Link.parse(LINK.reveal() + "#top") == LINK
 
 
 @pytest.mark.rule("C3")

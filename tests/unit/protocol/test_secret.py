@@ -21,9 +21,18 @@ def test_never_shows_its_bytes(kind, show):
     assert shown.strip() == f"{kind.__name__}(...)"
 
 
+def test_is_formatted_like_any_text():
+    assert f"{Secret(CANARY):>14}" == "   Secret(...)"
+
+
+def test_two_secrets_hash_apart():
+    assert hash(Secret(CANARY)) != hash(Secret(bytes(32)))
+    assert hash(Secret(CANARY)) != hash(PairingSecret(CANARY))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_refuses_to_be_pickled(kind):
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="not written"):
         pickle.dumps(kind(CANARY))
 
 

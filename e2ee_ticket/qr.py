@@ -10,8 +10,9 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from e2ee_ticket.protocol.channel import PairingLink
-from e2ee_ticket.protocol.link import Link
+if TYPE_CHECKING:
+    from e2ee_ticket.protocol.channel import PairingLink
+    from e2ee_ticket.protocol.link import Link
 
 QUIET_ZONE: Final = 4
 NARROW_QUIET_ZONE: Final = 2
@@ -52,7 +53,7 @@ else:
     segno = _import_segno()
 
 
-def make(link: Link | PairingLink) -> "segno.QRCode":
+def make(link: "Link | PairingLink") -> "segno.QRCode":
     """Make the QR code of a link; whoever sees it has the secret."""
     # Any: the stubs of segno know no segments.
     segments: Any = [

@@ -1,5 +1,7 @@
 """The only file that calls libsodium (spec/ticket.md, Conventions; spec/channel.md).
 
+It is loaded at its first use: the QR code of a link needs a hash alone, and a cashier waits for it.
+
 PyNaCl's traps are kept here: it takes `bytes` only, opening fewer than 16 bytes raises the builtin
 `ValueError`, and an all-zero Diffie-Hellman result raises. It has no KDF and no HMAC; those are
 the standard library's.
@@ -8,15 +10,25 @@ the standard library's.
 import hashlib
 import hmac
 import secrets
-
-import nacl.bindings
-import nacl.exceptions
+from typing import Any
 
 from e2ee_ticket.errors import AuthenticationError
 
 KEY_SIZE = 32
 NONCE_SIZE = 12
 TAG_SIZE = 16
+
+
+def _libsodium() -> Any:  # noqa: ANN401 - a module
+    import nacl.bindings  # noqa: PLC0415 - see above
+
+    return nacl.bindings
+
+
+def _errors() -> Any:  # noqa: ANN401 - a module
+    import nacl.exceptions  # noqa: PLC0415 - see above
+
+    return nacl.exceptions
 
 
 def random_bytes(size: int) -> bytes:
@@ -46,7 +58,10 @@ def equal(left: bytes, right: bytes) -> bool:
 
 def aead_seal(key: bytes, nonce: bytes, aad: bytes, plaintext: bytes) -> bytes:
     """ChaCha20-Poly1305 (RFC 8439); the 16 bytes of the tag come last."""
-    return nacl.bindings.crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, aad, nonce, key)
+    sealed: bytes = _libsodium().crypto_aead_chacha20poly1305_ietf_encrypt(
+        plaintext, aad, nonce, key
+    )
+    return sealed
 
 
 def aead_open(key: bytes, nonce: bytes, aad: bytes, ciphertext: bytes) -> bytes:
@@ -58,15 +73,19 @@ def aead_open(key: bytes, nonce: bytes, aad: bytes, ciphertext: bytes) -> bytes:
     if len(ciphertext) < TAG_SIZE:
         raise AuthenticationError("too short to hold a tag")
     try:
-        return nacl.bindings.crypto_aead_chacha20poly1305_ietf_decrypt(ciphertext, aad, nonce, key)
-    except nacl.exceptions.CryptoError:
+        plaintext: bytes = _libsodium().crypto_aead_chacha20poly1305_ietf_decrypt(
+            ciphertext, aad, nonce, key
+        )
+    except _errors().CryptoError:
         # The cause is dropped: its traceback would keep key and plaintext alive.
         raise AuthenticationError("the tag does not verify") from None
+    return plaintext
 
 
 def x25519_public(private: bytes) -> bytes:
     """Compute the public key of a private one, 32 bytes each."""
-    return nacl.bindings.crypto_scalarmult_base(private)
+    public: bytes = _libsodium().crypto_scalarmult_base(private)
+    return public
 
 
 def x25519(private: bytes, public: bytes) -> bytes:
@@ -76,8 +95,8 @@ def x25519(private: bytes, public: bytes) -> bytes:
         AuthenticationError: the result is all zeros, as a low-order public key makes it (C11).
     """
     try:
-        shared = nacl.bindings.crypto_scalarmult(private, public)
-    except nacl.exceptions.RuntimeError:
+        shared: bytes = _libsodium().crypto_scalarmult(private, public)
+    except _errors().RuntimeError:
         raise AuthenticationError("a public key of low order") from None
     if equal(shared, bytes(KEY_SIZE)):  # libsodium refuses already; C11 must not depend on it
         raise AuthenticationError("a public key of low order")

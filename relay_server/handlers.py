@@ -37,7 +37,7 @@ from relay_server.relay import (
 
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _TOKEN = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_WAIT = re.compile(r"[0-9]{1,2}", re.ASCII)
+_WAIT = re.compile(r"0|[1-9][0-9]?")
 _ID_SIZE = 32
 _MAX_FIELDS = 16
 

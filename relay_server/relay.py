@@ -6,6 +6,7 @@ state or a token means is decided here.
 
 import hashlib
 import hmac
+import re
 from typing import NamedTuple
 
 from relay_server.clock import Clock
@@ -33,6 +34,7 @@ ENVELOPE_MAGIC = b"tkt/v1\r\n"
 TOKEN_SIZE = 32
 STATE_BODY_MAX_SIZE = 64
 WORDS = frozenset({"stored", "opened", "received", "revoked", "expired"})
+_TTL = re.compile(r"[1-9][0-9]{0,5}")
 _POSTED = {b"opened": State.OPENED, b"received": State.RECEIVED, b"revoked": State.REVOKED}
 _FULL_RETRY_SECONDS = 30
 
@@ -69,7 +71,7 @@ class Relay:
         """
         if text is None:
             return self._config.ttl_default_seconds
-        if not (text.isascii() and text.isdigit() and len(text) <= 6):
+        if _TTL.fullmatch(text) is None:
             raise BadTtlError
         ttl = int(text)
         if not self._config.ttl_min_seconds <= ttl <= self._config.ttl_max_seconds:

@@ -323,7 +323,7 @@ async def test_a_poll_is_checked_in_the_order_of_the_specification(call):
     without = await call("GET", path + "?wait=never")
     bad = [
         await call("GET", path + "?wait=" + wait, headers=bearer(WRITE_TOKEN))
-        for wait in ("", "26", "-1", "1.5", "x")
+        for wait in ("", "26", "00", "-1", "1.5", "x")
     ]
     absent = await call.poll()
     await call.register()

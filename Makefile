@@ -2,10 +2,13 @@
 # make test    everything that must hold; 15 minutes at most
 # make check   the everyday gate, under ten seconds
 # make soak    what takes hours
-.PHONY: demo test check soak setup format pages vectors lock clean
+.PHONY: help demo test check check-style check-types check-layers check-pages check-fast soak \
+    format pages vectors lock mutants clean
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+FAST := tests/unit/protocol tests/vectors/test_python.py tests/house \
+    tests/unit/till/test_config.py tests/unit/till/test_outbox.py tests/unit/till/test_screen.py
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -19,16 +22,28 @@ test:
 	$(PYTEST) -m "not soak"
 
 check:
-	@tools/setup demo
+	@tools/setup check
+	@$(MAKE) -s -j2 --output-sync check-fast check-types check-layers check-style check-pages
+
+check-style:
 	@$(BIN)/ruff check -q .
 	@$(BIN)/ruff format -q --check .
+
+check-types:
 	@$(BIN)/mypy --no-error-summary
+
+check-layers:
 	@$(BIN)/lint-imports >/dev/null || $(BIN)/lint-imports
+
+check-pages:
 	@$(BIN)/python display_web/build.py --check
-	@$(PYTEST) -q -m "not slow and not browser and not soak" tests/unit tests/vectors/test_python.py tests/house
+
+check-fast:
+	@$(PYTEST) -q -m "not slow and not browser and not soak" $(FAST)
 
 soak:
 	@tools/setup test
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-soak.lock
 	$(PYTEST) -m soak --timeout=0
 
 format:
@@ -44,6 +59,15 @@ vectors:
 lock:
 	uv pip compile -q pyproject.toml --all-extras --group test --group dev --universal \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.lock
+
+	uv pip compile -q pyproject.toml --group soak --universal --python-version 3.11 -c requirements.lock \
+	    --generate-hashes --no-emit-index-url --no-header -o requirements-soak.lock
+
+mutants:
+	@tools/setup test
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-soak.lock
+	$(BIN)/mutmut run
+	$(BIN)/mutmut results
 
 clean:
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

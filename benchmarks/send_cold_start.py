@@ -2,23 +2,25 @@
 
 Beside it, in the same run and on the same core: the interpreter alone, and an interpreter that
 imports no more than drawing the code needs. The code is what the cashier waits for; how long the
-process then takes to upload is in the last row.
+process then takes to upload is in the last row. CPU time is there because it hardly depends on
+what else the machine does; at the end it includes the process that draws the preview.
 """
 
 import argparse
 import os
 import pty
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import bench
 import stage
 
-LAST_LINE = "\x1b[0m\n"
 LEAN = "import argparse, hmac, pathlib, re, segno, tomllib, nacl.bindings"
 
 
@@ -33,59 +35,87 @@ def main():
         relay.start()
         till = stage.Till(Path(folder) / "till", relay.origin, permit=permit)
         receipt = str(bench.DATA / "dolibarr_takepos_invoice.pdf")
-        send = [str(stage.BIN / "e2ee-ticket"), "send", receipt]
-        times = {"bare": [], "lean": [], "code": [], "done": []}
+        commands = {
+            "bare": [sys.executable, "-c", "pass"],
+            "lean": [sys.executable, "-c", LEAN],
+            "send": [str(stage.BIN / "e2ee-ticket"), "send", receipt],
+        }
+        runs = {name: [] for name in commands}
         with bench.on_core(1):
             for _ in range(count):
-                times["bare"].append(run([sys.executable, "-c", "pass"], till))
-                times["lean"].append(run([sys.executable, "-c", LEAN], till))
-                code, done = run_to_code(send, till)
-                times["code"].append(code)
-                times["done"].append(done)
+                for name, command in commands.items():
+                    runs[name].append(run(command, till))
         relay.stop()
-    bare = statistics.median(times["bare"])
-    names = {
-        "bare": "`python -c pass`",
-        "lean": "… that imports what a code needs",
-        "code": "`send`, to the code on the terminal",
-        "done": "`send`, to its end: uploaded",
-    }
     rows = [
-        [names[name], *bench.summary(values), f"{statistics.median(values) / bare:.1f}"]
-        for name, values in times.items()
+        row("`python -c pass`", runs, "bare", "end"),
+        row("… that imports what a code needs", runs, "lean", "end"),
+        row("`send`, to the code on the terminal", runs, "send", "code"),
+        row("`send`, to its end: uploaded", runs, "send", "end"),
     ]
-    bench.table([f"of {count}, ms", "p50", "p99", "max", "p50 / bare"], rows)
+    head = [
+        f"of {count}, ms",
+        *bench.SUMMARY,
+        "CPU p50",
+        "least / bare",
+        "p50 / bare",
+        "CPU / bare",
+    ]
+    bench.table(head, rows)
+
+
+@dataclass
+class Run:
+    """Milliseconds by the clock, and of CPU time, until the code was drawn and until the end."""
+
+    code: float | None
+    code_cpu: float | None
+    end: float
+    end_cpu: float
+
+
+def row(name, runs, command, until):
+    times = [getattr(one, until) for one in runs[command]]
+    cpu = statistics.median(getattr(one, until + "_cpu") for one in runs[command])
+    bare = [one.end for one in runs["bare"]]
+    bare_cpu = statistics.median(one.end_cpu for one in runs["bare"])
+    ratios = (
+        min(times) / min(bare),
+        statistics.median(times) / statistics.median(bare),
+        cpu / bare_cpu,
+    )
+    return [name, *bench.summary(times), cpu, *(f"{ratio:.1f}" for ratio in ratios)]
 
 
 def run(command, till):
-    start = time.perf_counter()
-    subprocess.run(command, env=till.environment, check=True, stdin=subprocess.DEVNULL)
-    return (time.perf_counter() - start) * 1000
-
-
-def run_to_code(command, till):
-    """Run at a terminal of its own; return when the code was drawn, and when it ended."""
+    """Run at a terminal of its own."""
     here, there = pty.openpty()
+    before = cpu_of_children()
     start = time.perf_counter()
     process = subprocess.Popen(
         command, env=till.environment, stdin=subprocess.DEVNULL, stdout=there, stderr=there
     )
     os.close(there)
-    drawn, seen = None, b""
+    code, code_cpu, seen = None, None, b""
     while True:
         try:
             data = os.read(here, 65536)
         except OSError:  # the terminal's other end was closed
             break
         seen += data
-        if drawn is None and is_whole(seen):
-            drawn = time.perf_counter()
+        if code is None and is_whole(seen):
+            code = (time.perf_counter() - start) * 1000
+            # The first number is the nanoseconds that the process has had on a CPU.
+            code_cpu = int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[0]) / 1e6
     process.wait()
-    end = time.perf_counter()
+    end = (time.perf_counter() - start) * 1000
     os.close(here)
     assert process.returncode == 0, seen
-    assert drawn is not None, seen
-    return (drawn - start) * 1000, (end - start) * 1000
+    return Run(code, code_cpu, end, cpu_of_children() - before)
+
+
+def cpu_of_children():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) * 1000
 
 
 def is_whole(seen):

@@ -46,7 +46,7 @@ def main():
         ]  # fmt: skip
         browser.close()
         relay.stop()
-    bench.table([f"of {count}, ms", "p50", "p99", "max"], rows)
+    bench.table([f"of {count}, ms", *bench.SUMMARY], rows)
 
 
 def open_display(browser, link):

@@ -63,10 +63,13 @@ function derive(secret, label) {
   return hmac(secret, ascii(label + '\x01'));
 }
 
+function deriveId(secret) {
+  return hex(derive(secret, 'tkt/v1 id')).slice(0, 32);
+}
+
 function deriveKeys(secret) {
   var tok = derive(secret, 'tkt/v1 token');
   return {
-    id: hex(slice(derive(secret, 'tkt/v1 id'), 0, 16)),
     key: derive(secret, 'tkt/v1 key'),
     nkey: derive(secret, 'tkt/v1 nonce'),
     tok: tok,

@@ -33,6 +33,7 @@ var ICONS = {
 };
 ICONS.absent = ICONS.waiting;
 
+var id;
 var keys;
 var ticket;
 var waited = 0;
@@ -83,7 +84,7 @@ function fetchEnvelope() {
   clearTimeout(timer);
   if (request) request.onload = request.onerror = request.onprogress = null;
   request = new XMLHttpRequest();
-  request.open('GET', relay + '/v1/t/' + keys.id);
+  request.open('GET', relay + '/v1/t/' + id);
   request.responseType = 'arraybuffer';
   request.onload = answered;
   request.onerror = lost;
@@ -242,7 +243,7 @@ function copyLink() {
 
 function post(state, done, attempt) {
   var body = concat(keys.tok, ascii(state)).buffer;
-  var url = relay + '/v1/t/' + keys.id + '/state';
+  var url = relay + '/v1/t/' + id + '/state';
   var note = new XMLHttpRequest();
   var unload = function () {
     if (note.readyState < 4 && navigator.sendBeacon) navigator.sendBeacon(url, body);
@@ -283,6 +284,7 @@ function deleteNow() {
 // Start
 
 function start() {
+  var secret;
   root.lang = language;
   write('retry', say.retry);
   write('save', say.save);
@@ -311,12 +313,14 @@ function start() {
   if (!fragment || fragment === '#') return show('about');
   if (!window.Blob || !window.Uint8Array || !window.URL) return show('about', 'oldText');
   try {
-    keys = deriveKeys(parseFragment(fragment, 'tkt/v1 check'));
+    secret = parseFragment(fragment, 'tkt/v1 check');
   } catch (e) {
     return show('damaged'); // T9: nothing is sent
   }
+  id = deriveId(secret);
   show('opening');
   fetchEnvelope();
+  keys = deriveKeys(secret); // while the request is on its way
 }
 
 start();

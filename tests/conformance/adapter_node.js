@@ -35,7 +35,7 @@ const COMMANDS = {
       return { cid: found.cid, rtok: hex(found.rtok), psk: hex(found.psk) };
     }
     const found = page.deriveKeys(bytes(request.secret));
-    return { id: found.id, key: hex(found.key), nkey: hex(found.nkey), tok: hex(found.tok), th: hex(found.th) };
+    return { id: page.deriveId(bytes(request.secret)), key: hex(found.key), nkey: hex(found.nkey), tok: hex(found.tok), th: hex(found.th) };
   },
   link(request) {
     if (request.do === 'format') return { digits: page.formatDigits(bytes(request.secret), request.label) };

@@ -63,7 +63,7 @@ def test_leaves_out_the_oldest_lines_of_a_sale():
 
 @pytest.mark.rule("C16")
 def test_leaves_out_no_more_lines_than_it_must():
-    lines = tuple(f"{n}" + "\u20ac" * 39 for n in range(5))
+    lines = tuple(f"{n}" + "\u20ac" * 39 for n in range(6))
 
     assert written(Content.live(lines)) == {"live": list(lines[-3:])}
 

@@ -1,6 +1,7 @@
 """The rules of both sides of a channel, played with real handshakes and an invented time."""
 
 import gc
+from collections import OrderedDict
 
 import pytest
 
@@ -654,3 +655,79 @@ def test_a_registration_holds_the_hash_of_the_write_token_and_not_the_token():
     token = WriteToken.generate()
 
     assert token.reveal() not in channel.registration(P, token)
+
+
+def test_a_till_has_one_display_unless_told_otherwise():
+    scene = Scene(displays=2)
+    scene.till = TillChannel(P, IDLE)
+    scene.settle()
+
+    scene.till.show(a_ticket(), scene.now)
+
+    assert "ticket" not in scene.settle()
+
+
+@pytest.mark.rule("C31")
+def test_a_hello_that_had_its_answer_does_not_hide_the_next_one():
+    scene = Scene(displays=2, display_count=2)
+    first, second = scene.hellos
+    (answer,) = scene.till.answer([first], scene.now)
+    scene.till.delivered(answer, scene.now)
+
+    answers = scene.till.answer([first, second], scene.now)
+
+    assert [answer.hid for answer in answers] == [channel.hello_id(second)]
+
+
+@pytest.mark.rule("C37")
+def test_the_three_seconds_begin_with_the_first_delivery():
+    scene = Scene()
+    scene.settle()
+    scene.till.show(a_ticket(), scene.now)
+    (answer,) = scene.answers()
+    scene.till.delivered(answer, scene.now)
+
+    scene.till.delivered(answer, scene.now + 2)
+
+    assert scene.till.unshown(scene.now + channel.UNSHOWN_SECONDS)
+
+
+@pytest.mark.rule("C34")
+def test_a_display_whose_answer_was_repeated_and_then_lost_is_not_missed():
+    scene = Scene()
+    scene.till.show(a_ticket(), scene.now)
+    (answer,) = scene.answers()
+    assert scene.till.answer(scene.hellos, scene.now) == [answer]
+    scene.till.lost(answer)
+    scene.hellos[0] = scene.display.hello(scene.reading)
+
+    assert scene.settle() == ["idle", "ticket"]
+
+
+def test_a_ticket_in_its_last_second_is_shown_for_one():
+    scene = Scene()
+    scene.settle()
+    scene.till.show(a_ticket(), scene.now)
+    scene.now += 89.5
+    scene.hellos[0] = scene.display.hello(scene.reading)
+    (answer,) = scene.answers()
+
+    assert scene.deliver(answer).seconds == 1
+
+
+def test_what_is_remembered_is_the_newest(monkeypatch):
+    monkeypatch.setattr(channel, "_REMEMBERED", 2)
+    remembered = OrderedDict.fromkeys("abc")
+
+    channel._trim(remembered)
+
+    assert list(remembered) == ["b", "c"]
+
+
+@pytest.mark.rule("C20")
+def test_a_clock_that_is_gone_meanwhile_leaves_the_other():
+    display = channel.DisplayChannel(channel.PairingSecret(bytes(range(32))))
+    display.hello(channel.Reading(wall=100, monotonic=5))
+
+    with pytest.raises(LengthError):
+        display.accept(bytes(512), channel.Reading(wall=140))

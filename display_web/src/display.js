@@ -495,9 +495,10 @@ function hide() {
 }
 
 function show() {
+  var was = hidden;
   hidden = false;
   stayAwake();
-  if (keys && !request) sayHello();
+  if (was && keys) sayHello(); // not where the page is merely loaded: C27 and C28 hold then
 }
 
 function watchVisibility() {

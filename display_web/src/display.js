@@ -223,6 +223,20 @@ function sayHello() {
   request.onload = answered;
   request.onerror = request.onabort = failed;
   request.send(concat(keys.rtok, first.message).buffer);
+  if (failures > 1) probe(request);
+}
+
+// A hello that waits says nothing, for up to 25 s. After a failure the relay is asked something that
+// it answers at once, so that the sign of the lost connection goes when the connection is back.
+function probe(waiting) {
+  var question = new XMLHttpRequest();
+  question.open('GET', relay + '/v1/info');
+  question.onload = function () {
+    setTimeout(function () {
+      if (question.status === 200 && request === waiting) connected();
+    }, 1000);
+  };
+  question.send();
 }
 
 function discard() {
@@ -266,6 +280,10 @@ function accept(sealed) {
 
 function succeed() {
   failures = 0;
+  connected();
+}
+
+function connected() {
   mark('lost', false);
   if (root.getAttribute('data-state') === 'offline') setState('idle');
 }

@@ -100,12 +100,15 @@ const location = {
   }
 };
 
+const questions = [];
+
 class FakeRequest {
   open(method, url) {
     this.method = method;
     this.url = url;
   }
   send(body) {
+    if (this.method === 'GET') return questions.push(this);
     this.body = Buffer.from(new (engine.run('Uint8Array'))(body)).toString('hex');
     requests.push(this);
   }
@@ -202,6 +205,13 @@ const COMMANDS = {
     const Bytes = engine.run('Uint8Array');
     request.response = new Bytes(Buffer.from(body || '', 'hex')).buffer;
     request.onload();
+  },
+  // The relay answers what it was asked about itself.
+  inform({ status }) {
+    for (const question of questions.splice(0)) {
+      question.status = status;
+      question.onload();
+    }
   },
   cut() {
     const request = live()[0];

@@ -512,3 +512,42 @@ def test_unpaired_display_forgets_and_says_so(tablet):
     assert tablet.seen["hellos"] == []
     tablet.do("type", group=0, text=DIGITS)
     assert tablet.state == "idle"
+
+
+def lose_the_relay(tablet):
+    for _ in range(2):
+        tablet.do("cut")
+        while not tablet.seen["hellos"]:
+            tablet.advance(0.5)
+    assert tablet.state == "offline"
+    assert "lost" in tablet.seen["marks"]
+
+
+def test_sign_of_the_lost_connection_goes_though_the_till_has_nothing_to_say(tablet):
+    lose_the_relay(tablet)
+
+    tablet.do("inform", status=200)
+    tablet.advance(1)
+
+    assert tablet.state == "idle"
+    assert "lost" not in tablet.seen["marks"]
+    assert len(tablet.seen["hellos"]) == 1
+
+
+def test_sign_of_the_lost_connection_stays_while_hellos_are_refused(tablet):
+    lose_the_relay(tablet)
+
+    tablet.do("inform", status=200)
+    tablet.do("answer", status=404)
+    tablet.advance(1)
+
+    assert tablet.state == "offline"
+
+
+def test_sign_of_the_lost_connection_stays_while_somebody_else_answers(tablet):
+    lose_the_relay(tablet)
+
+    tablet.do("inform", status=302)
+    tablet.advance(1)
+
+    assert tablet.state == "offline"

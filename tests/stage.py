@@ -5,6 +5,7 @@ Everything is a process of its own, as a user runs it; nothing is patched.
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -57,10 +58,21 @@ def find_chromium():
     return missing("Chromium", "apt-get install -y --no-install-recommends chromium")
 
 
+_PORTS = itertools.cycle(range(20_000, 30_000))
+
+
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """Find a port for a server that is to start a moment later, perhaps more than once.
+
+    Not one of those that the system gives to outgoing connections, and each test process in a
+    range of its own: between finding a port and listening on it nobody else may take it.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for port in _PORTS:
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port % 5_000 + 20_000 + 5_000 * (worker % 2)))
+            return listener.getsockname()[1]
+    raise AssertionError("no free port")
 
 
 def wait_for(condition, what, seconds=20.0):

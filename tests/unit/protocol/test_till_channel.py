@@ -731,3 +731,26 @@ def test_a_clock_that_is_gone_meanwhile_leaves_the_other():
 
     with pytest.raises(LengthError):
         display.accept(bytes(512), channel.Reading(wall=140))
+
+
+def test_a_channel_that_has_seen_nobody_has_nothing_to_judge():
+    till = TillChannel(P, IDLE)
+
+    assert not till.must_judge(1e9)
+    assert till.display_seen is False
+
+
+def test_an_answer_can_be_lost_twice():
+    scene = Scene()
+    (answer,) = scene.answers()
+
+    scene.till.lost(answer)
+    scene.till.lost(answer)
+
+    assert scene.answers() == []
+
+
+@pytest.mark.rule("C20")
+def test_a_display_that_said_nothing_accepts_nothing():
+    with pytest.raises(LengthError):
+        DisplayChannel(P).accept(bytes(512), Reading(0))

@@ -10,8 +10,6 @@ from e2ee_ticket.protocol.envelope import unseal
 from e2ee_ticket.protocol.secret import Secret
 from e2ee_ticket.till.outbox import Outbox
 
-KILLS = 20
-
 WRITER = """
 import os, sys, time
 from pathlib import Path
@@ -37,14 +35,19 @@ while True:
 """
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_a_killed_till_has_everything_that_it_said_it_kept(tmp_path):
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
+        pytest.param(1000, marks=[pytest.mark.soak, pytest.mark.timeout(0)]),
+    ],
+)
+def test_a_killed_till_has_everything_that_it_said_it_kept(tmp_path, kills):
     path = tmp_path / "outbox.sqlite"
     draw = random.Random(20261121)
     kept, accepted, opened = [], 0, set()
 
-    for _ in range(KILLS):
+    for _ in range(kills):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, text=True
         )
@@ -72,4 +75,4 @@ def test_a_killed_till_has_everything_that_it_said_it_kept(tmp_path):
             (numbers,) = outbox._connection.execute("SELECT max(receipt_number) FROM receipts")
             assert numbers[0] >= accepted
 
-    assert len(kept) > KILLS
+    assert len(kept) > kills

@@ -11,7 +11,6 @@ import threading
 import pytest
 from relays import KIB, RelayProgram, bearer, make_envelope, run_command
 
-KILLS = 20
 TILLS = 4
 SIZES = [16 * KIB, 64 * KIB, 256 * KIB]
 
@@ -57,15 +56,20 @@ def fetch(connection, ticket_id):
     return response.status, response.read()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+        pytest.param(1000, marks=[pytest.mark.soak, pytest.mark.timeout(0)]),
+    ],
+)
 @pytest.mark.rule("R41")
-def test_no_kill_loses_an_acknowledged_ticket_or_tears_an_envelope(tmp_path):
+def test_no_kill_loses_an_acknowledged_ticket_or_tears_an_envelope(tmp_path, kills):
     db = str(tmp_path / "relay.sqlite")
     permit = run_command("permit", "add", "tills", "--db", db).stdout.strip()
     acknowledged, begun = [], []
 
-    for turn in range(KILLS):
+    for turn in range(kills):
         with RelayProgram("--listen", "127.0.0.1:0", "--db", db) as relay:
             before = len(acknowledged)
             tills = [
@@ -96,7 +100,7 @@ def test_no_kill_loses_an_acknowledged_ticket_or_tears_an_envelope(tmp_path):
         }
         connection.close()
 
-    assert len(acknowledged) > KILLS * 5
+    assert len(acknowledged) > kills * 5
     assert lost == []
     assert others <= {True}
     check = sqlite3.connect(db)

@@ -21,13 +21,20 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PAGES = {
-    "ticket": ("vendor/cipher.js", "src/protocol.js", "words:ticket", "src/ticket.js"),
+    "ticket": (
+        "vendor/cipher.js",
+        "src/protocol.js",
+        "src/dom.js",
+        "words:ticket",
+        "src/ticket.js",
+    ),
     "display": (
         "vendor/cipher.js",
         "vendor/x25519.js",
         "vendor/qrcode.js",
         "src/protocol.js",
         "src/channel.js",
+        "src/dom.js",
         "words:display,notices",
         "src/display.js",
     ),

@@ -28,18 +28,6 @@ function meta(name) {
   for (var i = 0; i < tags.length; i++) if (tags[i].name === name) return tags[i].content;
 }
 
-function $(id) {
-  return document.getElementById(id);
-}
-
-function write(id, text) {
-  $(id).textContent = text || '';
-}
-
-function fill(text, name, value) {
-  return text.split('{' + name + '}').join(value);
-}
-
 // Clocks: C20 wants both, C26 forbids to decide anything by an absolute time.
 function now() {
   var mono = window.performance && performance.now ? performance.now() : undefined;

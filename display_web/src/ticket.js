@@ -42,18 +42,6 @@ var truncated = 0;
 var timer;
 var request;
 
-function $(id) {
-  return document.getElementById(id);
-}
-
-function write(id, text) {
-  $(id).textContent = text || '';
-}
-
-function fill(text, name, value) {
-  return text.split('{' + name + '}').join(value);
-}
-
 function pickLocale() {
   var wanted = navigator.languages || [navigator.language];
   for (var i = 0; i < wanted.length; i++) {

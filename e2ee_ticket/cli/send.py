@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from e2ee_ticket.cli import voice
 from e2ee_ticket.cli.face import Face
 from e2ee_ticket.errors import ConfigError, ReceiptError
+from e2ee_ticket.pdf.check import check_receipt
 from e2ee_ticket.protocol.envelope import MAX_SIZE
 from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.secret import Secret
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 STDIN: Final = "-"
 UPLOAD_SECONDS: Final = 60.0
-_PLAINLY_FITS_SIZE: Final = 3 * 1024 * 1024
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -31,9 +31,9 @@ def run(parsed: argparse.Namespace) -> int:
     page = config.page_origin
     config.relay_origin  # noqa: B018 - asked for before the code is drawn
     receipt = read_file(parsed.file)
-    _check(receipt)
+    check_receipt(receipt)
     ticket = _make_ticket(parsed, config, receipt)
-    ticket.to_bytes()  # texts that are too long are refused before a code is shown
+    ticket.to_bytes()  # a text that is none is refused before a code is shown
     link = Link(page, Secret.generate())
     face = Face(
         ticket,
@@ -114,15 +114,6 @@ def read_file(name: str) -> bytes:
         why = (error.strerror or type(error).__name__).lower()
         raise ReceiptError(f"{what} cannot be read: {why}") from error
     return data
-
-
-def _check(receipt: bytes) -> None:
-    """Refuse what cannot be sent; what plainly can passes without the import that explains."""
-    if b"%PDF-" in receipt[:1024] and len(receipt) <= _PLAINLY_FITS_SIZE:
-        return
-    from e2ee_ticket.pdf.inspect import check_receipt  # noqa: PLC0415 - it costs 30 ms
-
-    check_receipt(receipt)
 
 
 def _make_ticket(parsed: argparse.Namespace, config: Config, receipt: bytes) -> Ticket:

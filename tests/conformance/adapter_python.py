@@ -76,6 +76,11 @@ def answer(request):
 
 def accept(request):
     content, session = channel.read_sealed(initiator(request), bytes.fromhex(request["sealed"]))
+    return {"session": session.hex(), "content": members_of(content)}
+
+
+def members_of(content):
+    """A content as the vectors describe it."""
     digits = content.secret and link.format_digits(content.secret.reveal(), link.CHECK_LABEL)
     members = {
         "kind": content.kind,
@@ -89,8 +94,7 @@ def accept(request):
         "lang": content.lang,
         "notice": content.notice,
     }
-    told = {name: value for name, value in members.items() if value is not None}
-    return {"session": session.hex(), "content": told}
+    return {name: value for name, value in members.items() if value is not None}
 
 
 COMMANDS = {

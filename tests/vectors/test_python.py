@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from conformance.adapter_python import members_of
+from conformance.run_vectors import expand
 
 from e2ee_ticket.errors import ProtocolError
 from e2ee_ticket.protocol import channel, envelope, link, noise, primitives
@@ -70,13 +72,6 @@ def test_keys_of_a_pairing_are_derived_as_the_vector_says(vector):
     assert secret.cid == vector["cid"]
     assert secret.read_token().hex() == vector["rtok"]
     assert secret.psk().hex() == vector["psk"]
-
-
-def expand(pieces):
-    return b"".join(
-        bytes.fromhex(piece) if isinstance(piece, str) else bytes.fromhex(piece[0]) * piece[1]
-        for piece in pieces
-    )
 
 
 @pytest.mark.parametrize("vector", vectors("envelopes"))
@@ -143,24 +138,7 @@ def test_session_goes_as_the_vector_says(vector):
     if vector["expect"] == "ok":
         content, heard = read
         assert heard == session
-        assert as_members(content) == vector["content"]
-
-
-def as_members(content):
-    digits = content.secret and link.format_digits(content.secret.reveal(), link.CHECK_LABEL)
-    members = {
-        "kind": content.kind,
-        "tkt": digits,
-        "for": content.seconds or None,
-        "no": content.number,
-        "time": content.time,
-        "total": content.total,
-        "live": list(content.lines) or None,
-        "name": content.name,
-        "lang": content.lang,
-        "notice": content.notice,
-    }
-    return {name: value for name, value in members.items() if value is not None}
+        assert members_of(content) == vector["content"]
 
 
 @pytest.mark.parametrize("vector", vectors("channel", "hello"))

@@ -149,7 +149,7 @@ def test_ticket_page_arrives_in_the_first_round_trip(build):
     assert size <= build.BUDGET
 
 
-@pytest.mark.parametrize("file", ["protocol.js", "channel.js", "ticket.js", "display.js"])
+@pytest.mark.parametrize("file", ["dom.js", "protocol.js", "channel.js", "ticket.js", "display.js"])
 def test_no_text_is_ever_handled_as_html(file):
     """T36: the page is made by textContent and createElement alone."""
     source = (PAGES / "src" / file).read_text(encoding="utf-8")

@@ -3,6 +3,8 @@
 TicketError                      everything raised on purpose by this library
 ├── ReceiptError                 this file cannot be sent as a receipt
 ├── ConfigError                  the configuration or an argument asks for what cannot be
+├── OutboxError                  this computer does not keep what it must
+├── SourceError                  where receipts come from did not do its part; carries a hint
 ├── ProtocolError                what arrived breaks the specification; carries its outcome
 │   ├── DamagedError             the text is not a whole link             damaged
 │   ├── LengthError              not a length this message has            length
@@ -23,9 +25,9 @@ TicketError                      everything raised on purpose by this library
     ├── UnpairedError            the channel was unpaired (410)
     └── RefusedError             the relay says our request is wrong: a bug of ours
 
-Split by whose fault it is: theirs is ProtocolError, the world's is RelayError, the user's is
-ReceiptError or ConfigError, a programmer's is ValueError or TypeError. No message holds a secret,
-a ticket's content or a whole id.
+Split by whose fault it is: theirs is ProtocolError, the world's is RelayError, SourceError or
+OutboxError, the user's is ReceiptError or ConfigError, a programmer's is ValueError or TypeError.
+No message holds a secret, a ticket's content or a whole id.
 """
 
 from typing import ClassVar
@@ -43,6 +45,18 @@ class ReceiptError(TicketError, ValueError):
 
 class ConfigError(TicketError, ValueError):
     """The configuration or an argument asks for what cannot be."""
+
+
+class OutboxError(TicketError):
+    """This computer does not keep what it must: a full disk, a damaged file."""
+
+
+class SourceError(TicketError):
+    """Where receipts come from did not do its part; `hint` says what to do about it."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class ProtocolError(TicketError):

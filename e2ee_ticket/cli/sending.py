@@ -8,7 +8,7 @@ from typing import Final
 from e2ee_ticket.cli import session, voice
 from e2ee_ticket.cli.face import Face
 from e2ee_ticket.client import RelayClient
-from e2ee_ticket.errors import RelayError, TicketError
+from e2ee_ticket.errors import OutboxError, RelayError, TicketError
 from e2ee_ticket.pdf.inspect import examine, is_truncated
 from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.protocol.link import Link
@@ -16,7 +16,7 @@ from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till.clock import SystemClock
 from e2ee_ticket.till.config import TTL_MAX_SECONDS, Config
 from e2ee_ticket.till.displays import Pairing
-from e2ee_ticket.till.outbox import OVER, Entry, Outbox, OutboxError
+from e2ee_ticket.till.outbox import OVER, Entry, Outbox
 from e2ee_ticket.till.pipeline import Delivery, Till, flush
 from e2ee_ticket.till.screen import Screen
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from e2ee_ticket.errors import TicketError
+from e2ee_ticket.errors import OutboxError
 from e2ee_ticket.protocol.secret import Secret
 from e2ee_ticket.protocol.ticket import TEXT_LIMITS, Ticket
 from e2ee_ticket.till.config import make_private_dir
@@ -44,10 +44,6 @@ LET_GO: Final = frozenset({"opened", "received", "revoked", "expired"})
 
 # MIGRATIONS[n] turns version n + 1 into version n + 2.
 MIGRATIONS: Final[tuple[str, ...]] = ()
-
-
-class OutboxError(TicketError):
-    """This computer does not keep what it must: a full disk, a damaged file."""
 
 
 @dataclass(frozen=True, slots=True)

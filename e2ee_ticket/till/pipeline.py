@@ -19,6 +19,7 @@ from e2ee_ticket.client import RelayClient, TicketState, retrying
 from e2ee_ticket.errors import (
     AbsentError,
     GoneError,
+    OutboxError,
     RefusedError,
     RelayError,
     TakenError,
@@ -32,7 +33,7 @@ from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.secret import Secret
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till.clock import Clock
-from e2ee_ticket.till.outbox import OVER, UPLOAD_SECONDS, Entry, Outbox, OutboxError
+from e2ee_ticket.till.outbox import OVER, UPLOAD_SECONDS, Entry, Outbox
 from e2ee_ticket.till.screen import Screen
 
 PREVIEW_SECONDS: Final = 1.5

@@ -4,6 +4,13 @@ The file is `config.toml` in the user's configuration directory, or what `E2EE_T
 names; it need not exist. A variable is `E2EE_TICKET_` and the key in capitals, and it wins over
 the file. What the program keeps (paired displays, outbox) is not configuration: it lies in the
 state directory, which belongs to the user alone.
+
+Behind the keys stand the sections that the agent alone needs, which have no variables:
+
+    [[till]]       name, display, display_count, printer: one counter of the shop
+    [[source]]     kind, name, till, policy, and the settings of its kind: where receipts come from
+    [console]      listen, hosts, pin_hash: the cashier's page
+    [lan]          listen, host: the display page for tablets without today's TLS
 """
 
 import os
@@ -27,6 +34,68 @@ _TICKET_SECONDS_MAX: Final = 120
 _DISPLAY_COUNT_MAX: Final = 4
 _SHOP_LIMIT: Final = 60
 
+POLICIES: Final = ("as-is", "clean", "refuse")
+"""What becomes of a PDF that holds more than a page: pdf/policy.py."""
+CONSOLE_LISTEN: Final = "127.0.0.1:8422"
+LAN_LISTEN: Final = "0.0.0.0:8423"
+
+
+@dataclass(frozen=True, slots=True)
+class TillConfig:
+    """One counter of the shop.
+
+    Attributes:
+        name: what the cashier calls it; at most 60 characters.
+        display: the paired display that faces its customers; None where the code is shown on the
+            till's own screen. Two tills may share one.
+        display_count: how many screens may listen to that pairing (mirrors), 1 to 4.
+        printer: host:port of a receipt printer, for paper; None where paper comes from the browser.
+    """
+
+    name: str
+    display: str | None = None
+    display_count: int = 1
+    printer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """One place where receipts come from; `settings` are those of its kind."""
+
+    kind: str
+    name: str
+    till: str
+    policy: str = "as-is"
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleConfig:
+    """The cashier's page.
+
+    Attributes:
+        listen: host:port.
+        hosts: names, besides its own address, by which a browser may call it.
+        pin_hash: what a PIN is checked against; without one, other devices are refused.
+    """
+
+    listen: str = CONSOLE_LISTEN
+    hosts: tuple[str, ...] = ()
+    pin_hash: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LanConfig:
+    """The display page on the shop's network, in clear (spec/security.md).
+
+    Attributes:
+        listen: host:port.
+        host: how tablets call this computer; its address unless set.
+    """
+
+    listen: str = LAN_LISTEN
+    host: str | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -44,6 +113,13 @@ class Config:
         display_count: how many screens may listen to one pairing, 1 to 4.
         keep_seconds: how long the relay keeps what nobody opened; the relay's default unless set.
         state: the directory of paired displays and outbox.
+        paper: `ask` prints where the customer wants it, `always` prints every receipt, too.
+        clear_on: the state in which a display thanks and ends the code: `opened` or `received`.
+        page_hashes: SHA-256 of ticket pages, besides the released ones, that may open receipts.
+        tills: the counters; one called `Till` where none is named.
+        sources: where receipts come from.
+        console: the cashier's page.
+        lan: the display page on the shop's network; None where it is not served.
     """
 
     relay: str | None = None
@@ -57,6 +133,13 @@ class Config:
     display_count: int = 1
     keep_seconds: int | None = None
     state: str | None = None
+    paper: str = "ask"
+    clear_on: str = "opened"
+    page_hashes: tuple[str, ...] = ()
+    tills: tuple[TillConfig, ...] = (TillConfig("Till"),)
+    sources: tuple[SourceConfig, ...] = ()
+    console: ConsoleConfig = field(default_factory=ConsoleConfig)
+    lan: LanConfig | None = None
 
     @property
     def page_origin(self) -> str:
@@ -132,6 +215,38 @@ def _notice(value: Any) -> str:  # noqa: ANN401 - judged here
     return text
 
 
+def _one_of(*words: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:  # noqa: ANN401 - judged here
+        if value not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return str(value)
+
+    return read
+
+
+def _address(value: Any) -> str:  # noqa: ANN401 - judged here
+    text = _text(value)
+    host, _, port = text.rpartition(":")
+    if not host or re.fullmatch(r"[0-9]{1,5}", port) is None or not 0 < int(port) < 65536:
+        raise ValueError("must be an address and a port, such as 127.0.0.1:8422")
+    return text
+
+
+def _texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - judged here
+    if isinstance(value, str):
+        value = [part for part in re.split(r"[\s,]+", value) if part]
+    if not isinstance(value, list):
+        raise ValueError("must be a list of texts")  # noqa: TRY004 - a value, not a type, to users
+    return tuple(_text(part) for part in value)
+
+
+def _hashes(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - judged here
+    found = _texts(value)
+    if any(re.fullmatch(r"[0-9a-f]{64}", part) is None for part in found):
+        raise ValueError("must be SHA-256 sums of 64 lower-case hex digits each")
+    return found
+
+
 def _between(low: int, high: int) -> Callable[[Any], int]:
     def read(value: Any) -> int:  # noqa: ANN401 - judged here
         if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
@@ -143,7 +258,9 @@ def _between(low: int, high: int) -> Callable[[Any], int]:
     return read
 
 
-_KEYS: Final[Mapping[str, Callable[[Any], str | int]]] = {
+Reader = Callable[[Any], Any]
+
+_KEYS: Final[Mapping[str, Reader]] = {
     "relay": _origin,
     "page": _origin,
     "permit": _permit,
@@ -155,7 +272,30 @@ _KEYS: Final[Mapping[str, Callable[[Any], str | int]]] = {
     "display_count": _between(1, _DISPLAY_COUNT_MAX),
     "keep_seconds": _between(TTL_MIN_SECONDS, TTL_MAX_SECONDS),
     "state": _text,
+    "paper": _one_of("ask", "always"),
+    "clear_on": _one_of("opened", "received"),
+    "page_hashes": _hashes,
 }
+
+_TILL_KEYS: Final[Mapping[str, Reader]] = {
+    "name": _shop,
+    "display": _shop,
+    "display_count": _between(1, _DISPLAY_COUNT_MAX),
+    "printer": _address,
+}
+_SOURCE_KEYS: Final[Mapping[str, Reader]] = {
+    "kind": _text,
+    "name": _shop,
+    "till": _shop,
+    "policy": _one_of(*POLICIES),
+}
+_CONSOLE_KEYS: Final[Mapping[str, Reader]] = {
+    "listen": _address,
+    "hosts": _texts,
+    "pin_hash": _text,
+}
+_LAN_KEYS: Final[Mapping[str, Reader]] = {"listen": _address, "host": _text}
+_SECTIONS: Final = ("till", "source", "console", "lan")
 
 
 def config_path(environment: Mapping[str, str]) -> Path:
@@ -176,18 +316,21 @@ def load(environment: Mapping[str, str] = os.environ) -> Config:
             the key and never shows a value, which may be a permit.
     """
     path = config_path(environment)
-    found: dict[str, str | int] = {}
-    for key, value in _read(path).items():
-        found[key] = _judge(key, value, f"{key} in {path.name}")
+    found: dict[str, Any] = {}
+    members = _read(path)
+    for key, value in members.items():
+        if key not in _SECTIONS:
+            found[key] = _judge(_KEYS, key, value, f"{key} in {path.name}")
+    found |= _read_sections(members, path.name)
     for key in _KEYS:
         variable = PREFIX + key.upper()
         if environment.get(variable):
-            found[key] = _judge(key, environment[variable], variable)
+            found[key] = _judge(_KEYS, key, environment[variable], variable)
     if "permit" not in found and "permit_file" in found:
         found["permit"] = _read_permit(Path(str(found["permit_file"])).expanduser(), path.parent)
     if "state" not in found and environment.get(FILE_VARIABLE):
         found["state"] = str(path.parent)  # a configuration of its own has a state of its own
-    return Config(**found)  # type: ignore[arg-type]
+    return Config(**found)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -213,17 +356,82 @@ def _where(error: Exception) -> str:
     return f"look at {place[1]}" if place else "look at its quotes and brackets"
 
 
-def _judge(key: str, value: Any, name: str) -> str | int:  # noqa: ANN401 - judged by the key
-    if key not in _KEYS:
+def _judge(keys: Mapping[str, Reader], key: str, value: Any, name: str) -> Any:  # noqa: ANN401
+    if key not in keys:
         import difflib  # noqa: PLC0415 - idem
 
-        near = difflib.get_close_matches(key, _KEYS, n=1, cutoff=0.5)
-        known = f"did you mean {near[0]}?" if near else f"known are {', '.join(_KEYS)}"
+        near = difflib.get_close_matches(key, [*keys, *_SECTIONS], n=1, cutoff=0.5)
+        known = f"did you mean {near[0]}?" if near else f"known are {', '.join(keys)}"
         raise ConfigError(f"{name} is no key of the configuration; {known}")
     try:
-        return _KEYS[key](value)
+        return keys[key](value)
     except ValueError as error:
         raise ConfigError(f"{name} {error}") from None
+
+
+def _read_sections(members: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """Read what the agent alone needs, and hold its parts against each other."""
+    found: dict[str, Any] = {}
+    tills = [
+        TillConfig(**_read_table(table, _TILL_KEYS, f"[[till]] {number} in {file}", ("name",)))
+        for number, table in enumerate(_tables(members, "till", file), 1)
+    ]
+    _refuse_twins([till.name for till in tills], "[[till]]", file)
+    if tills:
+        found["tills"] = tuple(tills)
+    names = [till.name for till in tills] or ["Till"]
+    sources = [
+        _read_source(table, f"[[source]] {number} in {file}", names)
+        for number, table in enumerate(_tables(members, "source", file), 1)
+    ]
+    _refuse_twins([source.name for source in sources], "[[source]]", file)
+    if sources:
+        found["sources"] = tuple(sources)
+    if "console" in members:
+        place = f"[console] in {file}"
+        found["console"] = ConsoleConfig(**_read_table(members["console"], _CONSOLE_KEYS, place))
+    if "lan" in members:
+        found["lan"] = LanConfig(**_read_table(members["lan"], _LAN_KEYS, f"[lan] in {file}"))
+    return found
+
+
+def _tables(members: Mapping[str, Any], key: str, file: str) -> list[Any]:
+    tables = members.get(key, [])
+    if not isinstance(tables, list):
+        raise ConfigError(f"{key} in {file} must be written [[{key}]], one for each")
+    return tables
+
+
+def _read_table(
+    table: Any,  # noqa: ANN401 - judged here
+    keys: Mapping[str, Reader],
+    place: str,
+    required: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{place} must be a section")
+    for key in required:
+        if key not in table:
+            raise ConfigError(f"{place} has no {key}")
+    return {key: _judge(keys, key, value, f"{key} of {place}") for key, value in table.items()}
+
+
+def _read_source(table: Any, place: str, tills: list[str]) -> SourceConfig:  # noqa: ANN401 - idem
+    if not isinstance(table, dict):
+        raise ConfigError(f"{place} must be a section")
+    common = {key: value for key, value in table.items() if key in _SOURCE_KEYS}
+    found = _read_table(common, _SOURCE_KEYS, place, ("kind",))
+    found.setdefault("name", found["kind"])
+    found.setdefault("till", tills[0])
+    if found["till"] not in tills:
+        raise ConfigError(f"till of {place} is none of: {', '.join(tills)}")
+    settings = {key: value for key, value in table.items() if key not in _SOURCE_KEYS}
+    return SourceConfig(**found, settings=settings)
+
+
+def _refuse_twins(names: list[str], section: str, file: str) -> None:
+    if len({name.casefold() for name in names}) < len(names):
+        raise ConfigError(f"two {section} in {file} have the same name; give each its own")
 
 
 def _read_permit(path: Path, base: Path) -> str:

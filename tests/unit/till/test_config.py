@@ -1,3 +1,4 @@
+import re
 import sys
 from pathlib import Path
 
@@ -5,7 +6,15 @@ import pytest
 
 from e2ee_ticket.errors import ConfigError
 from e2ee_ticket.protocol.channel import PairingSecret, WriteToken
-from e2ee_ticket.till.config import Config, config_path, load
+from e2ee_ticket.till.config import (
+    Config,
+    ConsoleConfig,
+    LanConfig,
+    SourceConfig,
+    TillConfig,
+    config_path,
+    load,
+)
 from e2ee_ticket.till.displays import Displays, Pairing
 
 PERMIT = "p" * 43
@@ -73,6 +82,8 @@ def test_every_key_is_an_environment_variable_too(environment):
         "display_count": "4",
         "keep_seconds": "3600",
         "state": "there",
+        "paper": "always",
+        "clear_on": "received",
     }
     for key, value in values.items():
         environment["E2EE_TICKET_" + key.upper()] = value
@@ -80,7 +91,100 @@ def test_every_key_is_an_environment_variable_too(environment):
     config = load(environment)
 
     assert {key: str(getattr(config, key)) for key in values} == values
-    assert set(values) == set(Config.__dataclass_fields__)
+    lists_and_sections = {"page_hashes", "tills", "sources", "console", "lan"}
+    assert set(values) == set(Config.__dataclass_fields__) - lists_and_sections
+
+
+def test_page_hashes_are_a_variable_too(environment):
+    environment["E2EE_TICKET_PAGE_HASHES"] = f"{'a' * 64}, {'b' * 64}"
+
+    assert load(environment).page_hashes == ("a" * 64, "b" * 64)
+
+
+AGENT = """
+relay = "https://relay.example"
+
+[[till]]
+name = "Till 1"
+display = "Counter"
+display_count = 2
+printer = "192.168.1.50:9100"
+
+[[till]]
+name = "Till 2"
+
+[[source]]
+kind = "takepos"
+till = "Till 2"
+origin = "https://erp.example"
+
+[[source]]
+kind = "folder"
+name = "Invoices"
+policy = "clean"
+path = "/srv/invoices"
+
+[console]
+listen = "127.0.0.1:9000"
+hosts = ["till.local"]
+
+[lan]
+host = "192.168.1.10"
+"""
+
+
+def test_the_agents_sections_are_read(environment):
+    write(environment, AGENT)
+
+    config = load(environment)
+
+    assert config.tills == (
+        TillConfig("Till 1", "Counter", 2, "192.168.1.50:9100"),
+        TillConfig("Till 2"),
+    )
+    assert config.sources == (
+        SourceConfig("takepos", "takepos", "Till 2", "as-is", {"origin": "https://erp.example"}),
+        SourceConfig("folder", "Invoices", "Till 1", "clean", {"path": "/srv/invoices"}),
+    )
+    assert config.console == ConsoleConfig("127.0.0.1:9000", ("till.local",))
+    assert config.lan == LanConfig("0.0.0.0:8423", "192.168.1.10")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("till = 1", "till in config.toml must be written [[till]], one for each"),
+        ("[[till]]", "[[till]] 1 in config.toml has no name"),
+        (
+            '[[till]]\nname="a"\n[[till]]\nname="A"',
+            "two [[till]] in config.toml have the same name",
+        ),
+        ('[[till]]\nname="a"\nprinter="x"', "printer of [[till]] 1 in config.toml must be an addr"),
+        ("[[source]]", "[[source]] 1 in config.toml has no kind"),
+        ("[[source]]\nkind=1", "kind of [[source]] 1 in config.toml must be a text"),
+        ("source = [1]", "[[source]] 1 in config.toml must be a section"),
+        (
+            '[[source]]\nkind="ipp"\ntill="x"',
+            "till of [[source]] 1 in config.toml is none of: Till",
+        ),
+        ('[[source]]\nkind="ipp"\npolicy="x"', "policy of [[source]] 1 in config.toml must be one"),
+        ("console = 1", "[console] in config.toml must be a section"),
+        (
+            "[console]\nlissten=1",
+            "lissten of [console] in config.toml is no key of the configuration",
+        ),
+        ("[lan]\nlisten='x'", "listen of [lan] in config.toml must be an address and a port"),
+        ('page_hashes = ["x"]', "page_hashes in config.toml must be SHA-256 sums"),
+        ("page_hashes = 1", "page_hashes in config.toml must be a list"),
+        ('paper = "never"', "paper in config.toml must be one of ask, always"),
+        ("tils = 1", "did you mean till?"),
+    ],
+)
+def test_a_section_that_cannot_be_is_named(environment, text, message):
+    write(environment, text)
+
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load(environment)
 
 
 def test_a_variable_wins_over_the_file(environment):

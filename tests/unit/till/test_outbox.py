@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from fakes import Clock
 
+from e2ee_ticket.errors import OutboxError
 from e2ee_ticket.protocol.envelope import seal
 from e2ee_ticket.protocol.secret import Secret
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till import outbox as module
-from e2ee_ticket.errors import OutboxError
 from e2ee_ticket.till.outbox import CLAIM_SECONDS, Outbox
 
 CANARY = b"canary-in-a-receipt"

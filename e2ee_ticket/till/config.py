@@ -316,8 +316,23 @@ def load(environment: Mapping[str, str] = os.environ) -> Config:
             the key and never shows a value, which may be a permit.
     """
     path = config_path(environment)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        data = b""
+    except OSError as error:
+        raise ConfigError(f"{path.name} cannot be read: {reason(error)}") from error
+    return judge(data, path, environment)
+
+
+def judge(data: bytes, path: Path, environment: Mapping[str, str]) -> Config:
+    """Read what is, or is to be, the configuration file at `path`.
+
+    Raises:
+        ConfigError: as `load`.
+    """
     found: dict[str, Any] = {}
-    members = _read(path)
+    members = _parse(data, path.name)
     for key, value in members.items():
         if key not in _SECTIONS:
             found[key] = _judge(_KEYS, key, value, f"{key} in {path.name}")
@@ -333,21 +348,15 @@ def load(environment: Mapping[str, str] = os.environ) -> Config:
     return Config(**found)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise ConfigError(f"{path.name} cannot be read: {reason(error)}") from error
+def _parse(data: bytes, file: str) -> dict[str, Any]:
     import tomllib  # noqa: PLC0415 - idem
 
     try:
         return tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        raise ConfigError(f"{path.name} is not UTF-8") from None
+        raise ConfigError(f"{file} is not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path.name} is not TOML: {_where(error)}") from None
+        raise ConfigError(f"{file} is not TOML: {_where(error)}") from None
 
 
 def _where(error: Exception) -> str:

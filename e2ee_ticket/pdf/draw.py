@@ -7,25 +7,14 @@ them. The page is as long as the receipt. The same data give the same bytes.
 # Typographic characters are what a drawing is made of.
 # ruff: noqa: RUF001
 
-import contextlib
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
-from pathlib import Path
 from typing import Final
 
-from fpdf import FPDF
+from e2ee_ticket.pdf.sheet import INK, MARGIN, PAGE_WIDTH, QUIET, RULE, Band, Sheet
 
-PAGE_WIDTH: Final = 80.0
-PAGE_MAX_HEIGHT: Final = 5000.0  # readers allow 5080 mm
-MARGIN: Final = 6.0
-TOP, BOTTOM = 8.0, 9.0
-
-_FONTS: Final = Path(__file__).parent / "fonts"
-_FAMILY: Final = "Roboto Condensed"
-_INK, _QUIET, _RULE = 0, 90, 170
 _CODE_WIDTH: Final = 4.5
 _MINUS, _NARROW, _HARD = "\u2212", "\u202f", "\u00a0"
 _CENT: Final = Decimal("0.01")
@@ -189,122 +178,14 @@ def draw_receipt(receipt: Receipt) -> bytes:
     if receipt.issued.tzinfo is None:
         message = "a receipt's time has a zone"
         raise ValueError(message)
-    sheet = _Sheet(receipt)
-    rows = _lay_out(receipt, sheet)
-    page: list[_Row] = []
-    height = TOP + BOTTOM
-    for row in rows:
-        if page and height + row.height > PAGE_MAX_HEIGHT:
-            sheet.draw(page, height)
-            page, height = [], TOP + BOTTOM
-        page.append(row)
-        height += row.height
-    sheet.draw(page, height)
-    return bytes(sheet.output())
+    sheet = Sheet(
+        title=f"{receipt.shop.name} – {receipt.number}", lang=receipt.lang, issued=receipt.issued
+    )
+    return sheet.draw(_lay_out(receipt, sheet))
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """Something as wide as the page; `tag` is its role for those who listen, None is decoration."""
-
-    height: float
-    draw: Callable[[float], None]
-    tag: str | None = None
-
-
-class _Sheet(FPDF):
-    """The page, the fonts, and the three ways to set a text."""
-
-    def __init__(self, receipt: Receipt) -> None:
-        super().__init__(unit="mm", format=(PAGE_WIDTH, 100.0))
-        self.set_auto_page_break(auto=False)
-        self.set_margin(0)
-        self.add_font(_FAMILY, "", _FONTS / "RobotoCondensed-Regular.ttf")
-        self.add_font(_FAMILY, "B", _FONTS / "RobotoCondensed-Bold.ttf")
-        self.set_title(f"{receipt.shop.name} – {receipt.number}")
-        self.set_lang(receipt.lang)
-        self.set_creator("e2ee-ticket")
-        self.set_producer("fpdf2")
-        self.set_creation_date(receipt.issued.astimezone(UTC))
-        self.set_display_mode("fullwidth")
-
-    def draw(self, rows: list[_Row], height: float) -> None:
-        """Draw one page of rows."""
-        self.add_page(format=(PAGE_WIDTH, height))
-        y = TOP
-        for row in rows:
-            with self._tagged(row.tag):
-                row.draw(y)
-            y += row.height
-
-    @contextlib.contextmanager
-    def _tagged(self, tag: str | None) -> Iterator[None]:
-        # fpdf2 makes tags for pictures only; its builder takes any.
-        if tag is None:
-            self._out("/Artifact BMC")
-        else:
-            mcid = self.struct_builder.next_mcid_for_page(self.page)
-            self._add_marked_content(struct_type=f"/{tag}", mcid=mcid)
-            self._out(f"/{tag} <</MCID {mcid}>> BDC")
-        yield
-        self._out("EMC")
-
-    def put(
-        self, x: float, y: float, text: str, size: float, *, style: str = "", ink: int = _INK
-    ) -> None:
-        """Set a text with its baseline at y and its left at x."""
-        self.set_font(_FAMILY, style, size)
-        self.set_text_color(ink)
-        self.text(x, y, text)
-
-    def put_right(
-        self, x: float, y: float, text: str, size: float, *, style: str = "", ink: int = _INK
-    ) -> None:
-        """Set a text with its right at x."""
-        self.put(x - self.measure(text, size, style), y, text, size, style=style, ink=ink)
-
-    def put_centred(
-        self, y: float, text: str, size: float, *, style: str = "", ink: int = _INK
-    ) -> None:
-        """Set a text in the middle of the page."""
-        x = (PAGE_WIDTH - self.measure(text, size, style)) / 2
-        self.put(x, y, text, size, style=style, ink=ink)
-
-    def rule(self, y: float, *, width: float = 0.2, ink: int = _RULE) -> None:
-        """Draw a line from margin to margin."""
-        self.set_draw_color(ink)
-        self.set_line_width(width)
-        self.line(MARGIN, y, PAGE_WIDTH - MARGIN, y)
-
-    def measure(self, text: str, size: float, style: str = "") -> float:
-        """Tell how wide a text is."""
-        self.set_font(_FAMILY, style, size)
-        return float(self.get_string_width(text))
-
-    def wrap(self, text: str, width: float, size: float, style: str = "") -> list[str]:
-        """Cut a text into lines, between words where there are any."""
-        lines = [""]
-        for word in "".join(c if c.isprintable() else " " for c in text).split(" "):
-            rest = word
-            while rest:
-                longer = f"{lines[-1]} {rest}".strip()
-                if self.measure(longer, size, style) <= width:
-                    lines[-1], rest = longer, ""
-                elif lines[-1]:
-                    lines.append("")
-                else:
-                    lines[-1], rest = self._cut(rest, width, size, style)
-                    lines.append("")
-        return [line for line in lines if line]
-
-    def _cut(self, word: str, width: float, size: float, style: str) -> tuple[str, str]:
-        widths = (self.measure(word[:count], size, style) for count in range(2, len(word) + 1))
-        count = 1 + sum(1 for _ in itertools.takewhile(lambda wide: wide <= width, widths))
-        return word[:count], word[count:]
-
-
-def _lay_out(receipt: Receipt, sheet: _Sheet) -> list[_Row]:
-    rows: list[_Row] = []
+def _lay_out(receipt: Receipt, sheet: Sheet) -> list[Band]:
+    rows: list[Band] = []
     _lay_out_head(receipt, sheet, rows)
     _lay_out_lines(receipt, sheet, rows)
     _lay_out_total(receipt, sheet, rows)
@@ -313,28 +194,28 @@ def _lay_out(receipt: Receipt, sheet: _Sheet) -> list[_Row]:
     return rows
 
 
-def _space(height: float) -> _Row:
-    return _Row(height, lambda _: None)
+def _space(height: float) -> Band:
+    return Band(height, lambda _: None)
 
 
-def _rule(sheet: _Sheet, *, before: float, after: float, strong: bool = False) -> _Row:
-    width, ink = (0.35, _INK) if strong else (0.2, _RULE)
-    return _Row(before + after, lambda y: sheet.rule(y + before, width=width, ink=ink))
+def _rule(sheet: Sheet, *, before: float, after: float, strong: bool = False) -> Band:
+    width, ink = (0.35, INK) if strong else (0.2, RULE)
+    return Band(before + after, lambda y: sheet.rule(y + before, width=width, ink=ink))
 
 
 def _centred(
-    sheet: _Sheet,
+    sheet: Sheet,
     texts: tuple[str, ...],
     size: float,
     leading: float,
     *,
     style: str = "",
-    ink: int = _INK,
+    ink: int = INK,
     tag: str = "P",
-) -> Iterator[_Row]:
+) -> Iterator[Band]:
     for text in texts:
         for line in sheet.wrap(text, PAGE_WIDTH - 2 * MARGIN, size, style):
-            yield _Row(
+            yield Band(
                 leading,
                 lambda y, line=line: sheet.put_centred(  # type: ignore[misc]
                     y + 0.75 * leading, line, size, style=style, ink=ink
@@ -344,16 +225,16 @@ def _centred(
 
 
 def _pair(
-    sheet: _Sheet,
+    sheet: Sheet,
     left: str,
     right: str,
     size: float,
     leading: float,
     *,
     style: str = "",
-    ink: int = _INK,
+    ink: int = INK,
     right_edge: float = PAGE_WIDTH - MARGIN,
-) -> Iterator[_Row]:
+) -> Iterator[Band]:
     """A text on the left, cut into as many lines as it takes, and one beside its last."""
     room = right_edge - MARGIN - sheet.measure(right, size, style) - 2.5
     lines = sheet.wrap(left, room, size, style) or [""]
@@ -365,23 +246,23 @@ def _pair(
             if last:
                 sheet.put_right(right_edge, baseline, right, size, style=style, ink=ink)
 
-        yield _Row(leading, draw, "P")
+        yield Band(leading, draw, "P")
 
 
-def _lay_out_head(receipt: Receipt, sheet: _Sheet, rows: list[_Row]) -> None:
+def _lay_out_head(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:
     labels = labels_of(receipt.lang)
     rows += _centred(sheet, (receipt.shop.name,), 17, 7.2, style="B", tag="H1")
     rows.append(_space(0.6))
-    rows += _centred(sheet, receipt.shop.address, 9, 4.1, ink=_QUIET)
+    rows += _centred(sheet, receipt.shop.address, 9, 4.1, ink=QUIET)
     rows.append(_rule(sheet, before=3.6, after=2.2))
     if receipt.refund:
         rows += _centred(sheet, (labels.refund,), 12, 6.0, style="B", tag="H2")
     number, when = labels.number + receipt.number, format_time(receipt.issued, receipt.lang)
-    rows += _pair(sheet, number, when, 8.5, 4.0, ink=_QUIET)
+    rows += _pair(sheet, number, when, 8.5, 4.0, ink=QUIET)
     rows.append(_space(2.6))
 
 
-def _lay_out_lines(receipt: Receipt, sheet: _Sheet, rows: list[_Row]) -> None:
+def _lay_out_lines(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:
     lang = receipt.lang
     codes = _codes(receipt)
     edge = PAGE_WIDTH - MARGIN - (_CODE_WIDTH if codes else 0)
@@ -396,20 +277,20 @@ def _lay_out_lines(receipt: Receipt, sheet: _Sheet, rows: list[_Row]) -> None:
         rows.append(_space(0.7))
 
 
-def _coded(sheet: _Sheet, row: _Row, code: str) -> _Row:
+def _coded(sheet: Sheet, row: Band, code: str) -> Band:
     def draw(y: float) -> None:
         row.draw(y)
-        sheet.put_right(PAGE_WIDTH - MARGIN, y + 0.75 * row.height, code, 8, ink=_QUIET)
+        sheet.put_right(PAGE_WIDTH - MARGIN, y + 0.75 * row.height, code, 8, ink=QUIET)
 
-    return _Row(row.height, draw, row.tag)
+    return Band(row.height, draw, row.tag)
 
 
-def _quantity(sheet: _Sheet, line: Line, lang: str) -> _Row:
+def _quantity(sheet: Sheet, line: Line, lang: str) -> Band:
     text = format_number(line.quantity, lang, places=3, places_min=3 if line.unit else 0)
     text += _HARD + line.unit if line.unit else ""
     if line.unit_price is not None:
         text += f" × {format_number(line.unit_price, lang, places=4)}"
-    return _Row(3.9, lambda y: sheet.put(MARGIN + 3, y + 2.8, text, 8.5, ink=_QUIET), "P")
+    return Band(3.9, lambda y: sheet.put(MARGIN + 3, y + 2.8, text, 8.5, ink=QUIET), "P")
 
 
 def _codes(receipt: Receipt) -> dict[Decimal, str]:
@@ -418,7 +299,7 @@ def _codes(receipt: Receipt) -> dict[Decimal, str]:
     return dict(zip(rates, "ABCDEFGHIJKLMNOPQRSTUVWXYZ", strict=False)) if len(rates) > 1 else {}
 
 
-def _lay_out_total(receipt: Receipt, sheet: _Sheet, rows: list[_Row]) -> None:
+def _lay_out_total(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:
     labels = labels_of(receipt.lang)
     total = format_money(receipt.total, receipt.currency, receipt.lang)
     rows.append(_rule(sheet, before=1.6, after=1.8, strong=True))
@@ -429,7 +310,7 @@ def _lay_out_total(receipt: Receipt, sheet: _Sheet, rows: list[_Row]) -> None:
         rows += _pair(sheet, payment.text, amount, 9.5, 4.5)
 
 
-def _lay_out_vat(receipt: Receipt, sheet: _Sheet, rows: list[_Row]) -> None:
+def _lay_out_vat(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:
     if not receipt.vat:
         return
     labels = labels_of(receipt.lang)
@@ -448,19 +329,19 @@ def _lay_out_vat(receipt: Receipt, sheet: _Sheet, rows: list[_Row]) -> None:
     for cells in table:
 
         def draw(y: float, cells: tuple[str, ...] = cells) -> None:
-            ink = _INK if cells[0] or cells[1] != labels.rate else _QUIET
-            sheet.put(MARGIN, y + 2.9, cells[0], 8, ink=_QUIET)
+            ink = INK if cells[0] or cells[1] != labels.rate else QUIET
+            sheet.put(MARGIN, y + 2.9, cells[0], 8, ink=QUIET)
             for edge, cell in zip(edges, cells[1:], strict=True):
                 sheet.put_right(edge, y + 2.9, cell, 8.5, ink=ink)
 
-        rows.append(_Row(4.0, draw, "P"))
+        rows.append(Band(4.0, draw, "P"))
 
 
-def _lay_out_foot(receipt: Receipt, sheet: _Sheet, rows: list[_Row]) -> None:
+def _lay_out_foot(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:
     if receipt.notes or receipt.shop.details:
         rows.append(_rule(sheet, before=2.4, after=2.2))
     rows += _centred(sheet, receipt.notes, 9, 4.2)
-    rows += _centred(sheet, receipt.shop.details, 8, 3.7, ink=_QUIET)
+    rows += _centred(sheet, receipt.shop.details, 8, 3.7, ink=QUIET)
     if receipt.thanks:
         rows.append(_space(3.0))
         rows += _centred(sheet, (receipt.thanks,), 10.5, 5.0, style="B")

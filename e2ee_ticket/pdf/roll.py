@@ -53,7 +53,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells in columns, the first of which takes what the others leave; `head` rows are headings."""
+    """Cells in columns, the first of which takes what the others leave.
+
+    The first `head` rows are headings.
+    """
 
     rows: tuple[tuple[Cell, ...], ...]
     head: int = 0
@@ -61,9 +64,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A black and white raster: `data` has a bit a dot, most significant first, rows of whole bytes.
+    """A black and white raster, as wide as its dots; a row of text has 12 dots a column.
 
-    `dots` is how many dots the paper is wide (576 on 80 mm paper); `high` and `wide` repeat dots.
+    `data` has a bit a dot, most significant first, set for black, in rows of whole bytes; `wide`
+    and `high` say how often each dot is repeated.
     """
 
     width: int

@@ -1,0 +1,211 @@
+"""The page that receipts are drawn on: 80 mm wide, tagged, with its fonts inside.
+
+A receipt is a pile of bands, each as wide as the page; a `Sheet` lays them out from top to bottom,
+on one page as long as they are. The same bands give the same bytes.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from fpdf import FPDF
+
+if TYPE_CHECKING:
+    from fpdf.fonts import TTFFont
+
+PAGE_WIDTH: Final = 80.0
+PAGE_MAX_HEIGHT: Final = 5000.0  # readers allow 5080 mm
+MARGIN: Final = 6.0
+TOP, BOTTOM = 8.0, 9.0
+INK, QUIET, RULE, PAPER = 0, 90, 170, 255
+
+TEXT: Final = "Roboto Condensed"
+MONO: Final = "Iosevka"
+
+_FONTS: Final = Path(__file__).parent / "fonts"
+_FILES: Final = {TEXT: "RobotoCondensed", MONO: "Iosevka"}
+_FACES: Final = {"": "Regular", "B": "Bold"}
+_POINT: Final = 25.4 / 72
+_HARD: Final = "\u00a0\u202f"
+_LINE_LIMIT: Final = 300  # more characters than any line holds
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Something as wide as the page; `tag` is its role for those who listen, None is decoration.
+
+    `alt` is what a figure is in words.
+    """
+
+    height: float
+    draw: Callable[[float], None]
+    tag: str | None = None
+    alt: str | None = None
+
+
+class Sheet(FPDF):
+    """The page, the fonts, and the ways to set a text."""
+
+    def __init__(self, *, title: str, lang: str, issued: datetime) -> None:
+        super().__init__(unit="mm", format=(PAGE_WIDTH, 100.0))
+        self.set_auto_page_break(auto=False)
+        self.set_margin(0)
+        self.set_title(title)
+        self.set_lang(lang)
+        self.set_creator("e2ee-ticket")
+        self.set_producer("fpdf2")
+        self.set_creation_date(issued.astimezone(UTC))
+        self.set_display_mode("fullwidth")
+
+    def draw(self, bands: Iterable[Band]) -> bytes:
+        """Draw the bands, and return the PDF."""
+        page: list[Band] = []
+        height = TOP + BOTTOM
+        for band in bands:
+            if page and height + band.height > PAGE_MAX_HEIGHT:
+                self._draw_page(page, height)
+                page, height = [], TOP + BOTTOM
+            page.append(band)
+            height += band.height
+        self._draw_page(page, height)
+        return bytes(self.output())
+
+    def _draw_page(self, bands: list[Band], height: float) -> None:
+        self.add_page(format=(PAGE_WIDTH, height))
+        y = TOP
+        for band in bands:
+            with self._tagged(band):
+                band.draw(y)
+            y += band.height
+
+    @contextlib.contextmanager
+    def _tagged(self, band: Band) -> Iterator[None]:
+        # fpdf2 makes tags for pictures only; its builder takes any.
+        if band.tag is None:
+            self._out("/Artifact BMC")
+        else:
+            mcid = self.struct_builder.next_mcid_for_page(self.page)
+            entries: dict[str, Any] = {"struct_type": f"/{band.tag}", "mcid": mcid}
+            if band.alt is not None:
+                entries["alt_text"] = band.alt
+            self._add_marked_content(**entries)
+            self._out(f"/{band.tag} <</MCID {mcid}>> BDC")
+        yield
+        self._out("EMC")
+
+    def choose(self, size: float, *, style: str = "", family: str = TEXT) -> None:
+        """Choose a font; only those that are chosen are in the PDF."""
+        if family.lower() + style not in self.fonts:
+            self.add_font(family, style, _FONTS / f"{_FILES[family]}-{_FACES[style]}.ttf")
+        self.set_font(family, style, size)
+
+    def covers(self, text: str, family: str) -> bool:
+        """Tell whether a font has every character of a text."""
+        self.choose(1, family=family)
+        return self._legible(text) == text
+
+    def _legible(self, text: str) -> str:
+        # As printers do it; and fpdf2 would log what it misses, which is a receipt's text.
+        glyphs = cast("TTFFont", self.current_font).cmap
+        if all(ord(c) in glyphs for c in text):
+            return text
+        return "".join(c if ord(c) in glyphs else "?" for c in text)
+
+    def put(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        size: float,
+        *,
+        style: str = "",
+        ink: int = INK,
+        family: str = TEXT,
+    ) -> None:
+        """Set a text with its baseline at y and its left at x."""
+        self.choose(size, style=style, family=family)
+        self.set_text_color(ink)
+        self.text(x, y, self._legible(text))
+
+    def put_right(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        size: float,
+        *,
+        style: str = "",
+        ink: int = INK,
+        family: str = TEXT,
+    ) -> None:
+        """Set a text with its right at x."""
+        left = x - self.measure(text, size, style, family)
+        self.put(left, y, text, size, style=style, ink=ink, family=family)
+
+    def put_centred(
+        self,
+        y: float,
+        text: str,
+        size: float,
+        *,
+        style: str = "",
+        ink: int = INK,
+        family: str = TEXT,
+        x: float = PAGE_WIDTH / 2,
+    ) -> None:
+        """Set a text with its middle at x, which is the page's unless told."""
+        left = x - self.measure(text, size, style, family) / 2
+        self.put(left, y, text, size, style=style, ink=ink, family=family)
+
+    def rule(self, y: float, *, width: float = 0.2, ink: int = RULE) -> None:
+        """Draw a line from margin to margin."""
+        self.set_draw_color(ink)
+        self.set_line_width(width)
+        self.line(MARGIN, y, PAGE_WIDTH - MARGIN, y)
+
+    def fill(self, boxes: Iterable[tuple[float, float, float, float]], *, ink: int = INK) -> None:
+        """Fill boxes (x, y, width, height) as one path, so that no seam shows between them."""
+        self.set_fill_color(ink)
+        k = 1 / _POINT
+        path = " ".join(
+            f"{x * k:.3f} {(self.h - y - height) * k:.3f} {width * k:.3f} {height * k:.3f} re"
+            for x, y, width, height in boxes
+        )
+        if path:
+            self._out(f"{path} f")
+
+    def measure(self, text: str, size: float, style: str = "", family: str = TEXT) -> float:
+        """Tell how wide a text is."""
+        self.choose(size, style=style, family=family)
+        return float(self.get_string_width(self._legible(text)))
+
+    def wrap(
+        self, text: str, width: float, size: float, style: str = "", family: str = TEXT
+    ) -> list[str]:
+        """Cut a text into lines, between words where there are any."""
+        lines = [""]
+        for word in "".join(c if c.isprintable() or c in _HARD else " " for c in text).split(" "):
+            rest = word
+            while rest:
+                longer = f"{lines[-1]} {rest}".strip(" ")
+                short = len(longer) <= _LINE_LIMIT  # measuring all of a long word is not linear
+                if short and self.measure(longer, size, style, family) <= width:
+                    lines[-1], rest = longer, ""
+                elif lines[-1]:
+                    lines.append("")
+                else:
+                    lines[-1], rest = self._cut(rest, width, size, style, family)
+                    lines.append("")
+        return [line for line in lines if line]
+
+    def _cut(
+        self, word: str, width: float, size: float, style: str, family: str
+    ) -> tuple[str, str]:
+        counts = range(2, min(len(word), _LINE_LIMIT) + 1)
+        widths = (self.measure(word[:count], size, style, family) for count in counts)
+        count = 1 + sum(1 for _ in itertools.takewhile(lambda wide: wide <= width, widths))
+        return word[:count], word[count:]

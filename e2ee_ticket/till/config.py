@@ -332,7 +332,7 @@ def judge(data: bytes, path: Path, environment: Mapping[str, str]) -> Config:
         ConfigError: as `load`.
     """
     found: dict[str, Any] = {}
-    members = _parse(data, path.name)
+    members = judge_syntax(data, path.name)
     for key, value in members.items():
         if key not in _SECTIONS:
             found[key] = _judge(_KEYS, key, value, f"{key} in {path.name}")
@@ -348,7 +348,12 @@ def judge(data: bytes, path: Path, environment: Mapping[str, str]) -> Config:
     return Config(**found)
 
 
-def _parse(data: bytes, file: str) -> dict[str, Any]:
+def judge_syntax(data: bytes, file: str) -> dict[str, Any]:
+    """Read a text as TOML.
+
+    Raises:
+        ConfigError: it is none; the message says where, and quotes nothing of it.
+    """
     import tomllib  # noqa: PLC0415 - idem
 
     try:

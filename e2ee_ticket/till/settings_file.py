@@ -1,0 +1,202 @@
+"""Changing the configuration file without disturbing it.
+
+Comments, order and what somebody wrote by hand stay as they are. A change is judged as a whole
+before anything is written, and written at once: the file is the old one or the new one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import tomlkit
+import tomlkit.exceptions
+from tomlkit.container import Container
+from tomlkit.items import AoT, Table
+
+from e2ee_ticket.errors import ConfigError
+from e2ee_ticket.sources import Shop, make_source
+from e2ee_ticket.till import config
+from e2ee_ticket.till.config import Config, judge, make_private_dir, reason
+from e2ee_ticket.till.displays import write_private
+
+_HEADING: Final = (
+    "What the owner of this till decided.",
+    "`e2ee-ticket setup` asks for it, `e2ee-ticket check` tests it; edit it as you like.",
+)
+_TABLES: Final = ("till", "source")
+
+
+def edit(path: Path, changes: Mapping[str, object | None]) -> Config:
+    """Change keys of the file, make it where there is none, and return what it says now.
+
+    A dotted key is one of a section (`console.pin_hash`); None removes a key or a whole section.
+    `till` and `source` take a list of mappings: one whose name is in the file is brought up to
+    date where it stands, the others are added, and what the list does not name is removed.
+
+    Raises:
+        ConfigError: a value that cannot be, or a file that cannot be; nothing is changed then.
+    """
+    path = path.resolve()  # a link stays a link
+    before = _read(path)
+    after = edited(before, changes, path.name)
+    settled = judge(after, path, {})
+    if "source" in changes:
+        try_sources(settled)
+    if after != before:
+        if _read(path) != before:
+            raise ConfigError(f"{path.name} was changed by somebody else just now; try again")
+        make_private_dir(path.parent)
+        write_private(path, after)
+    return settled
+
+
+def edit_table(
+    path: Path, section: str, name: str, changes: Mapping[str, object | None] | None
+) -> Config:
+    """Change keys of the one [[till]] or [[source]] of this name; add it, or remove it with None.
+
+    Raises:
+        ConfigError: as `edit`.
+    """
+    tables = read_tables(path, section)
+    kept: list[Mapping[str, object | None]] = []
+    found = False
+    for table in tables:
+        if _same(table.get("name", table.get("kind")), name):
+            found = True
+            if changes is not None:
+                kept.append({**table, **changes})
+        else:
+            kept.append(table)
+    if not found and changes is not None:
+        kept.append({"name": name, **changes})
+    return edit(path, {section: kept})
+
+
+def read_tables(path: Path, section: str) -> list[dict[str, Any]]:
+    """Return the [[till]] or [[source]] sections as they stand in the file.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no TOML.
+    """
+    found = _parse(_read(path), path.name).get(section, [])
+    return [dict(table) for table in found.unwrap()] if isinstance(found, AoT) else []
+
+
+def edited(data: bytes, changes: Mapping[str, object | None], file: str) -> bytes:
+    """Return the text of a configuration with these changes; nothing is judged or written.
+
+    Raises:
+        ConfigError: the text is no TOML, or a key cannot stand where it is to stand.
+    """
+    document = _parse(data, file)
+    if not data:
+        for line in _HEADING:
+            document.add(tomlkit.comment(line))
+        document.add(tomlkit.nl())
+    for key, value in changes.items():
+        section, dot, rest = key.partition(".")
+        if section in _TABLES and not dot and value is not None:
+            _set_tables(document, section, value)
+        elif dot:
+            _set_in_section(document, section, rest, value)
+        else:
+            _set(document, key, value)
+    return document.as_string().encode("utf-8")
+
+
+def try_sources(settled: Config) -> None:
+    """Refuse a source whose settings cannot be.
+
+    Raises:
+        ConfigError: names the source and the setting.
+    """
+    shop = Shop(name=settled.shop, lang=settled.lang or "en")
+    for source in settled.sources:
+        make_source(source.kind, source.name, shop, source.settings)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise ConfigError(f"{path.name} cannot be read: {reason(error)}") from error
+
+
+def _parse(data: bytes, file: str) -> tomlkit.TOMLDocument:
+    config.judge_syntax(data, file)  # the sentences for what is wrong are there
+    try:
+        return tomlkit.parse(data.decode("utf-8-sig"))
+    except tomlkit.exceptions.TOMLKitError:
+        raise ConfigError(f"{file} cannot be changed by this program; edit it by hand") from None
+
+
+def _set(table: Container | Table, key: str, value: object | None) -> None:
+    """Set a key where it stands, or at the end; None removes it."""
+    if value is None:
+        table.pop(key, None)
+    elif key in table and not isinstance(value, Mapping):
+        if table[key] != value:
+            table[key] = value
+    elif isinstance(value, Mapping):
+        table.pop(key, None)
+        section = tomlkit.table()
+        for name, member in value.items():
+            _set(section, name, member)
+        table.add(key, section)
+    else:
+        table.add(key, tomlkit.item(value))
+
+
+def _set_in_section(
+    document: tomlkit.TOMLDocument, section: str, key: str, value: object | None
+) -> None:
+    if section not in document:
+        if value is None:
+            return
+        document.add(section, tomlkit.table())
+    table = document[section]
+    if not isinstance(table, Table):
+        raise ConfigError(f"{section} must be a section")
+    _set(table, key, value)
+
+
+def _set_tables(document: tomlkit.TOMLDocument, section: str, value: object) -> None:
+    """Bring an array of tables up to date, each known by its name."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise ConfigError(f"{section} must be a list of sections")
+    present = document.get(section)
+    known = list(present) if isinstance(present, AoT) else []
+    tables: list[Table] = []
+    for wanted in value:
+        name = wanted.get("name", wanted.get("kind"))
+        table = next((old for old in known if _same(old.get("name", old.get("kind")), name)), None)
+        if table is None:
+            table = tomlkit.table()
+        _bring_up_to_date(table, wanted)
+        tables.append(table)
+    document.pop(section, None)
+    if tables:
+        array = tomlkit.aot()
+        for table in tables:
+            array.append(table)
+        document.add(section, array)
+
+
+def _bring_up_to_date(table: Table, wanted: Mapping[str, object | None]) -> None:
+    for key in _gone(table, wanted):
+        table.pop(key)
+    for key, member in wanted.items():
+        if isinstance(member, Mapping) and table.get(key) == member:
+            continue
+        _set(table, key, member)
+
+
+def _gone(table: Table, wanted: Mapping[str, object | None]) -> Iterable[str]:
+    return [key for key in table if wanted.get(key) is None]
+
+
+def _same(left: object, right: object) -> bool:
+    return isinstance(left, str) and isinstance(right, str) and left.casefold() == right.casefold()

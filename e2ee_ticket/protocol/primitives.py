@@ -82,6 +82,24 @@ def aead_open(key: bytes, nonce: bytes, aad: bytes, ciphertext: bytes) -> bytes:
     return plaintext
 
 
+def stretch(passphrase: bytes, salt: bytes, passes: int, memory: int) -> bytes:
+    """Argon2id (RFC 9106) with one lane: a key of 32 bytes from what a person can remember.
+
+    No message of the protocol is made with it: it is for what a till keeps under a passphrase.
+    `salt` has 16 bytes, `memory` is in bytes.
+
+    Raises:
+        MemoryError: this computer does not have so much memory.
+    """
+    try:
+        key: bytes = _libsodium().crypto_pwhash_alg(
+            KEY_SIZE, passphrase, salt, passes, memory, _libsodium().crypto_pwhash_ALG_ARGON2ID13
+        )
+    except _errors().RuntimeError:
+        raise MemoryError("no memory for argon2id") from None
+    return key
+
+
 def x25519_public(private: bytes) -> bytes:
     """Compute the public key of a private one, 32 bytes each."""
     public: bytes = _libsodium().crypto_scalarmult_base(private)

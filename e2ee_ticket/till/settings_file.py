@@ -79,7 +79,16 @@ def read_tables(path: Path, section: str) -> list[dict[str, Any]]:
     Raises:
         ConfigError: the file cannot be read, or is no TOML.
     """
-    found = _parse(_read(path), path.name).get(section, [])
+    return tables_of(_read(path), section, path.name)
+
+
+def tables_of(data: bytes, section: str, file: str) -> list[dict[str, Any]]:
+    """Return the [[till]] or [[source]] sections of a text.
+
+    Raises:
+        ConfigError: it is no TOML.
+    """
+    found = _parse(data, file).get(section, [])
     return [dict(table) for table in found.unwrap()] if isinstance(found, AoT) else []
 
 

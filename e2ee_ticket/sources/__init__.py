@@ -41,6 +41,8 @@ class Arrival:
             is accepted once. None where nothing can come twice.
         cursor: where the source goes on after a restart; kept with the receipt in one step.
         paper: the bytes that a receipt printer would have got, so that paper can still be had.
+        late: it may have been sold a while ago, and its customer may have left: to be kept for the
+            cashier, and not shown to whoever stands there now.
     """
 
     ticket: Ticket = field(repr=False)
@@ -49,6 +51,7 @@ class Arrival:
     key: str | None = None
     cursor: str | None = None
     paper: bytes | None = field(default=None, repr=False)
+    late: bool = False
 
 
 class Intake(Protocol):
@@ -91,12 +94,14 @@ class Finding:
     """One line of a check: what was tried, whether it is well, and if not what to do.
 
     `text` is a short sentence without capital and full stop, and holds no secret and no content of
-    a receipt; so does `hint`, which is None where there is nothing to do.
+    a receipt; so does `hint`, which is None where there is nothing to do. `later` says of what is
+    not well that it may be well by itself: a network or a server is away.
     """
 
     ok: bool
     text: str
     hint: str | None = None
+    later: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,384 @@
+"""A printer on this computer: what any program prints on it becomes a ticket.
+
+Add it once, then choose it in the print dialog:
+
+* Linux: `lpadmin -p e-ticket -E -v ipp://127.0.0.1:8631/ipp/print -m everywhere`
+* macOS: the same command in a terminal.
+* any program that can print to an IPP address itself: `ipp://127.0.0.1:8631/ipp/print`
+
+It takes PDF, which CUPS (Linux, macOS) makes of whatever a program prints. Windows' own IPP driver
+sends pictures instead; there "Microsoft Print to PDF" and a `folder` source do the same. It is not
+announced in the network: nobody but this shop need know of it.
+
+A job is answered with "successful" once the receipt is durable, and not before. A web page open in
+this computer's browser can neither print nor ask here: a request with an Origin is refused, so is
+one for a host's name that is not this computer's, and one that is not `application/ipp`, which a
+page may not send without asking first.
+"""
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+
+from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError, SourceError
+from e2ee_ticket.pdf.check import RECEIPT_MAX_SIZE, check_receipt
+from e2ee_ticket.protocol.ticket import Ticket, plain_name
+from e2ee_ticket.sources import Arrival, Finding, Intake, Shop
+from e2ee_ticket.sources.facts import issued_at, number_in
+from e2ee_ticket.sources.ipp_attributes import MODEL, values
+from e2ee_ticket.sources.ipp_message import (
+    ATTRIBUTES_MAX_SIZE,
+    Group,
+    MalformedError,
+    Message,
+    Tag,
+    Value,
+    read_head,
+    read_message,
+)
+from e2ee_ticket.sources.ipp_printer import PATH, IppPrinter, Operation, Status, respond
+
+LISTEN: Final = "127.0.0.1:8631"
+BODY_SECONDS: Final = 60.0
+BODIES_MAX: Final = 8
+_TYPE: Final = "application/ipp"
+_BODY_MAX_SIZE: Final = ATTRIBUTES_MAX_SIZE + RECEIPT_MAX_SIZE
+_DISCARDED_MAX_SIZE: Final = 64 * 1024 * 1024
+_PROBE_SECONDS: Final = 5.0
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+# aiohttp would write into the log what it could not read, and that may be a receipt.
+_nothing_logged = logging.getLogger("e2ee_ticket.sources.ipp.aiohttp")
+_nothing_logged.disabled = True
+
+
+class Ipp:
+    """A printer that takes PDF over IPP.
+
+    Args:
+        name: the source's name, which is also the printer's.
+        shop: whose receipts they are.
+        listen: the address and port it answers at; other computers can print here only if it is
+            not a loopback address.
+        hosts: other names by which the programs that print call this computer.
+    """
+
+    tills: Sequence[str] = ()
+
+    def __init__(
+        self, name: str, shop: Shop, *, listen: str = LISTEN, hosts: Sequence[str] = ()
+    ) -> None:
+        self.name = name
+        self._shop = shop
+        self._host, self._port = _parse_listen(listen)
+        self._at = _join(self._host, self._port)
+        names = _parse_hosts(hosts)
+        own = () if self._is_local else _own_names()
+        self._hosts = frozenset(host.lower().rstrip(".") for host in (*_LOOPBACK, *own, *names))
+        self._bodies = asyncio.Semaphore(BODIES_MAX)
+
+    @property
+    def _is_local(self) -> bool:
+        return _is_loopback(self._host)
+
+    @property
+    def address(self) -> str:
+        """The printer's address for the programs on this computer."""
+        host = self._host if self._is_local else "127.0.0.1"
+        return f"ipp://{_join(host, self._port)}{PATH}"
+
+    async def run(self, intake: Intake) -> None:
+        """Print until cancelled.
+
+        Raises:
+            SourceError: the port cannot be listened on.
+        """
+        printer = IppPrinter(self.name, self._shop, lambda *job: self._keep(intake, *job))
+        async with self._listening(printer):
+            intake.report(None)
+            await asyncio.Event().wait()
+
+    async def check(self) -> Sequence[Finding]:
+        """See whether the port is free, or this very printer's."""
+        findings = [await self._check_port()]
+        if not self._is_local:
+            findings.append(
+                Finding(
+                    ok=True,
+                    text=f"{self._at} is open to the network: anyone in it can print receipts",
+                    hint=f"unless other computers print here: listen = {LISTEN!r}",
+                )
+            )
+        return findings
+
+    async def _keep(self, intake: Intake, receipt: bytes, title: str) -> None:
+        """Hand a printed document over.
+
+        Raises:
+            ReceiptError: it is no receipt.
+            OutboxError: this computer cannot keep it.
+        """
+        try:
+            check_receipt(receipt)
+            ticket = Ticket(
+                receipt=receipt,
+                name=plain_name(title),
+                title=self._shop.name,
+                number=number_in(title),
+                issued=issued_at(self._shop.now()),
+            )
+            await intake.accept(Arrival(ticket))
+        except ReceiptError as error:
+            hint = "print it again; if that does not help, hand out paper"
+            intake.report(
+                Finding(ok=False, text=f"a printed document was refused: {error}", hint=hint)
+            )
+            raise
+        except OutboxError as error:
+            hint = "the program that prints tries again; until then hand out paper"
+            intake.report(
+                Finding(ok=False, text=f"a printed receipt could not be kept: {error}", hint=hint)
+            )
+            raise
+        intake.report(None)
+
+    # HTTP
+
+    @contextlib.asynccontextmanager
+    async def _listening(self, printer: IppPrinter) -> AsyncIterator[None]:
+        app = web.Application(middlewares=[self._guard], logger=_nothing_logged)
+
+        async def answer(request: web.Request) -> web.Response:
+            return await self._answer(request, printer)
+
+        app.router.add_post(PATH, answer)
+        app.router.add_post(PATH + "/{job}", answer)
+        app.router.add_get("/", self._page)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            auto_decompress=False,
+            logger=_nothing_logged,
+            handle_signals=False,
+            shutdown_timeout=2.0,
+        )
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, self._host, self._port)
+            try:
+                await site.start()
+            except OSError as error:
+                raise SourceError(*self._refused(error)) from error
+            yield
+        finally:
+            await runner.cleanup()
+
+    @web.middleware
+    async def _guard(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        """Refuse what a browser sends for a page, whatever the page is."""
+        # `request.host` would ask the name service where the client names no host.
+        if "Origin" in request.headers or not self._is_ours(request.headers.get("Host", "")):
+            return _plain(403, "a web page cannot print here")
+        return await handler(request)
+
+    def _is_ours(self, authority: str) -> bool:
+        host, _ = _split(authority)
+        host = host.lower().rstrip(".")
+        if host in self._hosts:
+            return True
+        # No name leads to an address that is written out: there is nothing to rebind.
+        return not self._is_local and _is_address(host)
+
+    async def _page(self, request: web.Request) -> web.Response:
+        address = f"ipp://{request.host}{PATH}"
+        return _plain(
+            200,
+            "This is a printer: what is printed on it becomes an e-ticket.\n\n"
+            "Linux and macOS, in a terminal:\n"
+            f"    lpadmin -p e-ticket -E -v {address} -m everywhere\n\n"
+            f"Elsewhere, add a printer by its address:\n    {address}\n",
+        )
+
+    async def _answer(self, request: web.Request, printer: IppPrinter) -> web.Response:
+        if request.content_type != _TYPE or "Content-Encoding" in request.headers:
+            return _plain(415, f"send {_TYPE}, and nothing packed")
+        async with self._bodies:
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    body, whole = await _read(request)
+            except TimeoutError:
+                return _plain(408, "the rest of the request did not come")
+            return await self._converse(body, printer, request.host, whole=whole)
+
+    async def _converse(
+        self, body: bytes, printer: IppPrinter, authority: str, *, whole: bool
+    ) -> web.Response:
+        try:
+            head = read_head(body)
+        except MalformedError as error:
+            return _plain(400, str(error))
+        try:
+            message, start = read_message(body)
+        except MalformedError as error:
+            answer = respond(head, Status.BAD_REQUEST, str(error))
+        else:
+            answer = await printer.answer(message, body[start:] if whole else None, authority)
+        response = web.Response(body=answer.to_bytes(), content_type=_TYPE)
+        response.headers["Cache-Control"] = "no-store"
+        if not whole:
+            response.force_close()
+        return response
+
+    # Checking
+
+    async def _check_port(self) -> Finding:
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                asyncio.Protocol, self._host, self._port
+            )
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and await self._is_running():
+                return Finding(ok=True, text=f"the printer answers at {self.address}")
+            text, hint = self._refused(error)
+            return Finding(ok=False, text=text, hint=hint)
+        server.close()
+        await server.wait_closed()
+        return Finding(ok=True, text=f"the printer can listen at {self.address}")
+
+    async def _is_running(self) -> bool:
+        """Ask whoever listens there whether it is this printer."""
+        group = Group(
+            Tag.OPERATION,
+            {
+                "attributes-charset": values(Tag.CHARSET, "utf-8"),
+                "attributes-natural-language": values(Tag.LANGUAGE, "en"),
+                "printer-uri": values(Tag.URI, self.address),
+                "requested-attributes": values(
+                    Tag.KEYWORD, "printer-name", "printer-make-and-model"
+                ),
+            },
+        )
+        asked = Message((1, 1), Operation.GET_PRINTER_ATTRIBUTES, 1, (group,))
+        timeout = aiohttp.ClientTimeout(total=_PROBE_SECONDS)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
+                session.post(
+                    "http" + self.address.removeprefix("ipp"),
+                    data=asked.to_bytes(),
+                    headers={"Content-Type": _TYPE},
+                    allow_redirects=False,
+                ) as response,
+            ):
+                message, _ = read_message(await response.content.read(ATTRIBUTES_MAX_SIZE))
+        except (aiohttp.ClientError, OSError, TimeoutError, MalformedError):
+            return False
+        told = message.groups[-1].attributes if message.groups else {}
+        return told.get("printer-make-and-model") == (Value(Tag.TEXT, MODEL),) and told.get(
+            "printer-name"
+        ) == (Value(Tag.NAME, self.name),)
+
+    def _refused(self, error: OSError) -> tuple[str, str]:
+        """Say why the port cannot be listened on, and what to do."""
+        if error.errno == errno.EADDRINUSE:
+            return (
+                f"{self._at} is in use by another program",
+                "end that program, or choose another port in listen",
+            )
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return f"{self._at} may not be listened on", "choose a port above 1023 in listen"
+        return (
+            f"{self._at} cannot be listened on",
+            "listen must be an address of this computer, such as 127.0.0.1:8631",
+        )
+
+
+async def _read(request: web.Request) -> tuple[bytes, bool]:
+    """Read a body, keeping no more than fits; tell whether that was all.
+
+    What is too large is read to its end, within reason: most clients do not listen before.
+    """
+    body = bytearray()
+    size = 0
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
+        body += chunk[: _BODY_MAX_SIZE - len(body)]
+        if size > _DISCARDED_MAX_SIZE:
+            break
+    return bytes(body), size <= _BODY_MAX_SIZE
+
+
+def _plain(status: int, text: str) -> web.Response:
+    return web.Response(
+        status=status,
+        text=text,
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
+    )
+
+
+def _parse_hosts(hosts: object) -> tuple[str, ...]:
+    """Read a list of names.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if isinstance(hosts, list | tuple):
+        names = tuple(host for host in hosts if isinstance(host, str) and host)
+        if len(names) == len(hosts):
+            return names
+    raise ConfigError("hosts must be a list of names")
+
+
+def _parse_listen(listen: object) -> tuple[str, int]:
+    """Read `address:port`.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    host, port = _split(listen) if isinstance(listen, str) else ("", None)
+    if not host or port is None or not (host == "localhost" or _is_address(host)):
+        raise ConfigError(f"listen must be an address and a port, such as {LISTEN}")
+    return host, port
+
+
+def _split(authority: str) -> tuple[str, int | None]:
+    """Split host and port; the port is None where it is none."""
+    host, colon, port = authority.rpartition(":")
+    if not colon or port.endswith("]"):
+        host, port = authority, ""
+    number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else 0
+    return host.removeprefix("[").removesuffix("]"), number if 0 < number <= 65_535 else None
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
+
+
+def _own_names() -> tuple[str, ...]:
+    name = socket.gethostname()
+    short = name.partition(".")[0]
+    return (name, short, f"{short}.local")

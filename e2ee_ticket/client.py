@@ -7,12 +7,13 @@ page of a proxy) is told as such and never taken for the relay's word about a ti
 """
 
 import asyncio
+import email.utils
 import io
 import json
 import random
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -76,13 +77,14 @@ class TicketState:
 
 @dataclass(frozen=True, slots=True)
 class RelayInfo:
-    """What a relay says of itself (R120)."""
+    """What a relay says of itself (R120); `date` is its clock's, None where it tells none."""
 
     version: int
     mode: str
     max_envelope: int
     ttl_default: int
     ttl_max: int
+    date: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,27 @@ class RelayClient:
             raise UnreachableError(_FOREIGN)
         names = ("version", "max_envelope", "ttl_default", "ttl_max")
         version, max_envelope, ttl_default, ttl_max = (_count(members, name) for name in names)
-        return RelayInfo(version, mode, max_envelope, ttl_default, ttl_max)
+        date = _date(answer.headers.get("Date", ""))
+        return RelayInfo(version, mode, max_envelope, ttl_default, ttl_max, date)
+
+    async def try_permit(self) -> None:
+        """Find out whether this till may upload, and upload nothing.
+
+        An envelope of one byte is refused for its length, and the permit is looked at first (R30).
+
+        Raises:
+            PermitError: the relay wants a permit, or another one.
+            RelayError: it could not be found out.
+        """
+        nowhere = "0" * 32
+        await self._call(
+            "PUT",
+            f"/v1/t/{nowhere}",
+            accept=(),
+            excuse=("bad-length",),
+            headers=self._permission(),
+            body=b"\0",
+        )
 
     async def put(
         self,
@@ -482,6 +504,13 @@ def _sentence(error: Exception) -> str:
 def _without_address(error: Exception) -> Exception | None:
     """Keep the cause, except where it would show the whole request, id included."""
     return None if isinstance(error, aiohttp.ClientResponseError) else error
+
+
+def _date(text: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:

@@ -149,6 +149,16 @@ async def test_a_relay_tells_about_itself(client):
     assert await client.info() == RelayInfo(1, "closed", 4194304, 259200, 604800)
 
 
+async def test_a_permit_is_tried_and_nothing_is_stored(relay, client):
+    await client.try_permit()
+    async with RelayClient(relay.call.origin, permit="x" * 43) as other:
+        with pytest.raises(PermitError):
+            await other.try_permit()
+
+    with pytest.raises(AbsentError):
+        await client.get("0" * 32)
+
+
 async def test_a_hello_is_answered_once(relay, paired):
     token = WTOK.reveal()
     display = relay.call.start("POST", f"/v1/c/{P.cid}/hello", P.read_token() + HELLO)

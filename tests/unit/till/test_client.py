@@ -237,6 +237,55 @@ async def test_info_is_read(relay: PlayedRelay):
     assert relay.requests[0].path == "/v1/info"
 
 
+@pytest.mark.parametrize(
+    ("header", "date"),
+    [
+        ("Sat, 01 Jan 2000 00:00:10 GMT", 946_684_810.0),
+        ("yesterday", None),
+        ("Sat, 99 Jan 2000 00:00:10 GMT", None),
+    ],
+)
+async def test_the_relays_clock_is_read_where_it_tells_one(
+    relay: PlayedRelay, header: str, date: float | None
+):
+    answer = ok({"version": 1, "mode": "open", "max_envelope": 1, "ttl_default": 2, "ttl_max": 3})
+    answer.headers["Date"] = header
+    relay.answers = [answer]
+
+    async with RelayClient(relay.origin) as client:
+        assert (await client.info()).date == date
+
+
+async def test_a_permit_is_tried_without_uploading_anything(relay: PlayedRelay):
+    relay.answers = [problem(400, "bad-length")]
+
+    async with RelayClient(relay.origin, permit=PERMIT) as client:
+        await client.try_permit()
+
+    (request,) = relay.requests
+    assert (request.method, len(request.body)) == ("PUT", 1)
+    assert request.headers["Authorization"] == f"Bearer {PERMIT}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (problem(401, "permit"), PermitError),
+        (web.Response(status=200, body=b"welcome to our wifi"), UnreachableError),
+        (web.Response(status=502), UnreachableError),
+    ],
+    ids=["refused", "a-login-page", "no-relay"],
+)
+async def test_a_permit_that_was_not_tried_is_not_called_good(
+    relay: PlayedRelay, answer: web.Response, error: type[Exception]
+):
+    relay.answers = [answer]
+
+    async with RelayClient(relay.origin, permit=PERMIT) as client:
+        with pytest.raises(error):
+            await client.try_permit()
+
+
 @pytest.mark.parametrize("status", [200, 201])
 async def test_a_channel_is_registered(relay: PlayedRelay, status: int):
     relay.answers = [web.Response(status=status)]

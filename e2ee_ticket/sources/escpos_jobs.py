@@ -1,0 +1,185 @@
+"""A stream to a receipt printer, cut into jobs, and what the till wants to know meanwhile.
+
+A job ends where the paper is cut. What is asked of the printer and what opens the drawer is no part
+of a job: it is done when it comes, and not again when the job is printed on paper later.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from e2ee_ticket.errors import ReceiptError
+from e2ee_ticket.sources import escpos_commands as commands
+from e2ee_ticket.sources.escpos_commands import JOB_MAX_SIZE
+
+MAKER: Final = b"e2ee-ticket"
+"""What this printer says when asked for its maker."""
+ASK_MAKER: Final = b"\x1dI\x42"
+ANSWER_MAKER: Final = b"_" + MAKER + b"\0"
+
+_TOO_LARGE: Final = "a print job is larger than any receipt: print it on paper"
+_WELL: Final = b"\x12"  # online, no error, enough paper, drawer closed
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The bytes of one receipt."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the till is to get at once."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Kick:
+    """The drawer is to open."""
+
+
+_NOTHING: Final = Answer(b"")
+
+
+class Splitter:
+    """Cuts one connection's stream; whatever a chunk of it begins or ends with."""
+
+    def __init__(self, limit: int = JOB_MAX_SIZE) -> None:
+        self._limit = limit
+        self._buffer = bytearray()
+        self._job = bytearray()
+        self._shows = False
+        self._commands = 0
+        self._setting: dict[bytes, bytes] = {}
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is something to see of the next job already."""
+        return self._shows
+
+    @property
+    def size(self) -> int:
+        """How many bytes are held."""
+        return len(self._buffer) + len(self._job)
+
+    def feed(self, data: bytes) -> Iterator[Job | Answer | Kick]:
+        """Take what came, and tell what it means.
+
+        Raises:
+            ReceiptError: one job is larger than any receipt; the stream is of no use any more.
+        """
+        buffer = self._buffer
+        buffer += data
+        at = start = 0
+        while at < len(buffer):
+            if text := commands.TEXT.match(buffer, at):
+                self._shows = self._shows or bool(text[0].strip(b" "))
+                at = text.end()
+                continue
+            length = commands.length_of(buffer, at)
+            if length is not None and length > self._limit:
+                raise ReceiptError(_TOO_LARGE)
+            if length is None or at + length > len(buffer):
+                break
+            self._commands += 1
+            if self._commands > commands.COMMAND_LIMIT:
+                raise ReceiptError(_TOO_LARGE)
+            command = bytes(buffer[at : at + min(length, 12)])
+            told = _tell(command)
+            if told is not None:
+                self._job += buffer[start:at]
+                start = at + length
+                if told != _NOTHING:
+                    yield told
+            elif command[:2] in _CUTS:
+                self._job += buffer[start : at + length]
+                start = at + length
+                if (job := self._take()) is not None:
+                    yield job
+            else:
+                self._note(command)
+            at += length
+        self._job += buffer[start:at]
+        del buffer[:at]
+        if self.size > self._limit:
+            raise ReceiptError(_TOO_LARGE)
+
+    def end(self) -> Job | None:
+        """Take what is there as a job, if it shows anything: no more will come."""
+        self._job += self._buffer
+        self._shows = self._shows or bytes(self._buffer[:2]) in _SHOW
+        self._buffer.clear()
+        return self._take()
+
+    def _take(self) -> Job | None:
+        data, shows = bytes(self._job), self._shows
+        self._job.clear()
+        self._job += b"".join(self._setting.values())
+        self._shows = False
+        self._commands = 0
+        return Job(data) if shows else None
+
+    def _note(self, command: bytes) -> None:
+        name = command[:2]
+        if name in _SHOW:
+            self._shows = self._shows or name != b"\x1d(" or _prints(command)
+        elif name == b"\x1b@":
+            self._setting.clear()
+        elif name in _SETTINGS:
+            # A printer keeps its code page from one job to the next; every job of ours has it.
+            self._setting[name] = command
+
+
+_CUTS: Final = frozenset((b"\x1dV", b"\x1bi", b"\x1bm"))
+_SHOW: Final = frozenset((b"\x1b*", b"\x1dv", b"\x1dk", b"\x1d(", b"\x1d8", b"\x1cp", b"\x1d/"))
+_SETTINGS: Final = frozenset((b"\x1bt", b"\x1bR"))
+
+
+def _prints(command: bytes) -> bool:
+    """Tell whether GS ( prints: a kept picture, or a kept code."""
+    kind, function = command[2:3], command[6:7]
+    return (kind == b"L" and function in {b"2", b"\x02"}) or (kind == b"k" and function == b"Q")
+
+
+def _tell(command: bytes) -> Answer | Kick | None:
+    """Say what a command wants at once; an empty answer where it wants nothing of a job either."""
+    name = command[:2]
+    if name == b"\x1bp":
+        return Kick()
+    if name == b"\x10\x14":
+        return Kick() if command[2:3] == b"\x01" else _NOTHING
+    if name == b"\x1dI":
+        return Answer(_ABOUT.get(command[2], b"\0"))
+    if name == b"\x1da":
+        # What changes from now on would be told; nothing ever does.
+        return Answer(b"\x10\0\0\x0f" if command[2] else b"")
+    if name == b"\x1d(" and command[2:3] == b"H":
+        # "Tell me when you come to this": some tills wait for it before they go on.
+        return Answer(b"\x37\x22" + command[7:11] + b"\0" if len(command) > 10 else b"")
+    if name == b"\x1dg":
+        return Answer(b"_0\0" if command[2] == 0x32 else b"")
+    answer = _ANSWERS.get(name)
+    return None if answer is None else Answer(answer)
+
+
+_ANSWERS: Final[Mapping[bytes, bytes]] = {
+    b"\x10\x04": _WELL,
+    b"\x10\x05": b"",
+    b"\x1dr": b"\0",
+    b"\x1bv": b"\0",
+    b"\x1bu": b"\0",
+}
+
+_ABOUT: Final[Mapping[int, bytes]] = {
+    1: b"\x20",
+    49: b"\x20",
+    2: b"\x02",  # with a cutter
+    50: b"\x02",
+    65: b"_1.0\0",
+    66: ANSWER_MAKER,
+    67: b"_ESC/POS\0",
+    68: b"_0\0",
+    69: b"_\0",
+}

@@ -149,7 +149,7 @@ def install(bundle: Bundle, path: Path, environment: Mapping[str, str], *, force
         ConfigError: something is there already, or it cannot be written.
     """
     path = path.resolve()
-    changes = _rename_files(bundle, path.name)
+    changes = _rename_files(bundle, path)
     after = settings_file.edited(bundle.text.encode("utf-8"), changes, path.name)
     settled = config.judge(after, path, _place(environment))
     keep = settled.state_dir / displays.FILE_NAME
@@ -168,12 +168,12 @@ def install(bundle: Bundle, path: Path, environment: Mapping[str, str], *, force
     return settled
 
 
-def _rename_files(bundle: Bundle, file: str) -> dict[str, object | None]:
-    tables = settings_file.tables_of(bundle.text.encode("utf-8"), "source", file)
+def _rename_files(bundle: Bundle, path: Path) -> dict[str, object | None]:
+    tables = settings_file.tables_of(bundle.text.encode("utf-8"), "source", path.name)
     named = False
     for _, table, key in _named_files(tables):
         if table[key] in bundle.files:
-            table[key] = _key_name(table[key])
+            table[key] = str(path.parent / _key_name(table[key]))
             named = True
     return {"source": tables} if named else {}
 

@@ -189,7 +189,7 @@ def test_a_bundle_chooses_no_place_of_its_own(tmp_path):
         Bundle(text, None, {"FILES/../../evil": b"x"}), path, environment, force=False
     )
 
-    assert settled.sources[0].settings["key_file"] == "evil.key"
+    assert settled.sources[0].settings["key_file"] == str(path.parent / "evil.key")
     assert sorted(file.name for file in path.parent.iterdir()) == ["config.toml", "evil.key"]
 
 

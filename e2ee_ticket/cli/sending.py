@@ -139,8 +139,11 @@ async def _finish_the_rest(till: Till) -> None:
 
 def sweep(outbox: Outbox) -> None:
     """Drop what is over its time, and say what was never delivered."""
-    for entry in outbox.sweep():
+    swept = outbox.sweep()
+    for entry in swept.not_uploaded:
         voice.say(f"ticket {entry.id[:8]} was not uploaded within 7 days and is dropped")
+    for number in swept.not_shown:
+        voice.say(f"receipt {number} was not shown within a day and is dropped")
 
 
 def finished(entry: Entry, outcome: str | TicketError) -> None:

@@ -13,6 +13,7 @@ ahead keeps nothing for ever; what looks older than 7 days is not uploaded and i
 """
 
 import contextlib
+import hashlib
 import importlib.resources
 import json
 import os
@@ -30,7 +31,7 @@ from e2ee_ticket.protocol.ticket import TEXT_LIMITS, Ticket
 from e2ee_ticket.till.config import make_private_dir
 
 FILE_NAME: Final = "outbox.sqlite"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 UPLOAD_SECONDS: Final = 7 * 24 * 3600
 REVOKE_SECONDS: Final = 8 * 24 * 3600
 RECEIPT_SECONDS: Final = 24 * 3600
@@ -42,8 +43,44 @@ OVER: Final = frozenset({"received", "revoked", "expired", "failed"})
 LET_GO: Final = frozenset({"opened", "received", "revoked", "expired"})
 """States in which the receipt is no longer needed."""
 
+ENDED: Final = frozenset({"received", "revoked", "expired", "failed", "paper", "reported"})
+"""Outcomes that no other replaces; `opened` may still become `received`."""
+
 # MIGRATIONS[n] turns version n + 1 into version n + 2.
-MIGRATIONS: Final[tuple[str, ...]] = ()
+MIGRATIONS: Final[tuple[str, ...]] = (
+    """
+    ALTER TABLE receipts ADD COLUMN source TEXT NOT NULL DEFAULT '';
+    ALTER TABLE receipts ADD COLUMN source_key TEXT;
+    ALTER TABLE receipts ADD COLUMN paper BLOB;
+    ALTER TABLE receipts ADD COLUMN outcome TEXT CHECK (outcome IN
+        ('opened', 'received', 'revoked', 'expired', 'failed', 'paper', 'reported'));
+    CREATE UNIQUE INDEX receipts_come_once ON receipts (source, source_key);
+    CREATE TABLE cursors (source TEXT PRIMARY KEY, cursor TEXT NOT NULL) STRICT;
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What went undelivered: tickets that no upload reached, receipts that had no ticket."""
+
+    not_uploaded: tuple["Entry", ...]
+    not_shown: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """One receipt of the outbox, without its bytes.
+
+    `ticket` holds the facts known of it and an empty receipt; None once it was let go.
+    """
+
+    number: int
+    till: str
+    source: str
+    accepted_at: float
+    outcome: str | None
+    ticket: Ticket | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +169,30 @@ class Outbox:
 
     # Receipts
 
-    def accept(self, ticket: Ticket, till: str) -> int:
-        """Keep a receipt; once this returns, a power cut does not lose it."""
-        fields = {name: getattr(ticket, name) for name in (*TEXT_LIMITS, "name")}
-        text = json.dumps({name: value for name, value in fields.items() if value is not None})
+    def accept(
+        self,
+        ticket: Ticket,
+        till: str,
+        *,
+        source: str = "",
+        key: str | None = None,
+        cursor: str | None = None,
+        paper: bytes | None = None,
+    ) -> int | None:
+        """Keep a receipt; once this returns, a power cut does not lose it.
+
+        Returns its number; None where a receipt of this source and key was accepted before.
+        """
+        digest = None if key is None else hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
         with self._transaction() as execute:
-            cursor = execute(
-                "INSERT INTO receipts (till, accepted_at, fields, receipt) VALUES (?, ?, ?, ?)",
-                (till, self._now(), text, ticket.receipt),
+            if cursor is not None:
+                _keep_cursor(execute, source, cursor)
+            done = execute(
+                "INSERT INTO receipts (till, accepted_at, fields, receipt, source, source_key,"
+                " paper) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, source_key) DO NOTHING",
+                (till, self._now(), _fields(ticket), ticket.receipt, source, digest, paper),
             )
-            return int(cursor.lastrowid or 0)
+            return done.lastrowid if done.rowcount == 1 else None
 
     def receipt(self, number: int) -> Ticket | None:
         """Return a receipt as it was accepted, or None if it was let go."""
@@ -152,6 +203,56 @@ class Outbox:
         if row is None or row["receipt"] is None:
             return None
         return Ticket(receipt=row["receipt"], **json.loads(row["fields"]))
+
+    def paper(self, number: int) -> bytes | None:
+        """Return what a receipt printer would have got, or None: nothing, or let go."""
+        with self._transaction() as execute:
+            row = execute(
+                "SELECT paper FROM receipts WHERE receipt_number = ?", (number,)
+            ).fetchone()
+        return None if row is None else row["paper"]
+
+    def accepted(self) -> list[Accepted]:
+        """Return every receipt, oldest first."""
+        with self._transaction() as execute:
+            rows = execute(
+                "SELECT receipt_number, till, source, accepted_at, outcome, fields FROM receipts"
+                " ORDER BY receipt_number"
+            ).fetchall()
+        return [
+            Accepted(
+                number=row["receipt_number"],
+                till=row["till"],
+                source=row["source"],
+                accepted_at=row["accepted_at"],
+                outcome=row["outcome"],
+                ticket=None
+                if row["fields"] is None
+                else Ticket(receipt=b"", **json.loads(row["fields"])),
+            )
+            for row in rows
+        ]
+
+    def settle(self, number: int, outcome: str) -> str | None:
+        """Write down how a receipt ended and let it go; return the outcome that stands."""
+        with self._transaction() as execute:
+            _settle(execute, number, outcome)
+            row = execute(
+                "SELECT outcome FROM receipts WHERE receipt_number = ?", (number,)
+            ).fetchone()
+        self._checkpoint()
+        return None if row is None else row["outcome"]
+
+    def cursor(self, source: str) -> str | None:
+        """Return where a source goes on."""
+        with self._transaction() as execute:
+            row = execute("SELECT cursor FROM cursors WHERE source = ?", (source,)).fetchone()
+        return None if row is None else row["cursor"]
+
+    def keep_cursor(self, source: str, cursor: str) -> None:
+        """Keep where a source goes on."""
+        with self._transaction() as execute:
+            _keep_cursor(execute, source, cursor)
 
     def unsealed(self) -> list[int]:
         """Number the receipts that were accepted and have no ticket: a crash came in between."""
@@ -214,7 +315,7 @@ class Outbox:
                 "SELECT receipt_number FROM tickets WHERE id = ?", (ticket_id,)
             ).fetchone()
             if row is not None and state in LET_GO:
-                _let_go(execute, row["receipt_number"])
+                _settle(execute, row["receipt_number"], state)
         if state in LET_GO:
             self._checkpoint()
 
@@ -272,11 +373,11 @@ class Outbox:
         """Whether an envelope must not be uploaded any more (R131)."""
         return self._now() - entry.sealed_at > UPLOAD_SECONDS
 
-    def sweep(self) -> list[Entry]:
-        """Drop what is over its time, and return the tickets that were never delivered.
+    def sweep(self) -> Swept:
+        """Drop what is over its time, and return what was never delivered: it must be told.
 
         Receipts go a day after they were accepted, whole entries 7 days after they were sealed; a
-        wish to revoke stays a day longer (R132).
+        wish to revoke stays a day longer (R132). What is left of a receipt, 8 days, is that it was.
         """
         now = self._now()
         with self._transaction() as execute:
@@ -288,20 +389,30 @@ class Outbox:
             ends = (now - UPLOAD_SECONDS, now - REVOKE_SECONDS)
             rows = execute(f"{_ENTRY} WHERE {_OVER_ITS_TIME}", ends).fetchall()
             dropped = [self._entry(row) for row in rows]
+            for entry in dropped:
+                outcome = "reported" if entry.state == "sealed" else "expired"
+                _settle(execute, entry.receipt_number, outcome)
             execute(f"DELETE FROM tickets WHERE {_OVER_ITS_TIME}", ends)  # noqa: S608 - ours
             old = execute(
-                "SELECT receipt_number FROM receipts WHERE receipt IS NOT NULL AND accepted_at < ?",
+                f"SELECT receipt_number, outcome IS NULL AND NOT {_ON_ITS_WAY} AS undelivered"  # noqa: S608 - ours
+                " FROM receipts WHERE receipt IS NOT NULL AND accepted_at < ?",
                 (now - RECEIPT_SECONDS,),
             ).fetchall()
             for row in old:
+                if row["undelivered"]:
+                    _settle(execute, row["receipt_number"], "reported")
                 _let_go(execute, row["receipt_number"])
             execute(
-                "DELETE FROM receipts WHERE receipt IS NULL AND NOT EXISTS"
-                " (SELECT 1 FROM tickets WHERE tickets.receipt_number = receipts.receipt_number)"
+                "DELETE FROM receipts WHERE receipt IS NULL AND accepted_at < ? AND NOT EXISTS"
+                " (SELECT 1 FROM tickets WHERE tickets.receipt_number = receipts.receipt_number)",
+                (now - REVOKE_SECONDS,),
             )
         if dropped or old:
             self._checkpoint()
-        return [entry for entry in dropped if entry.state == "sealed"]
+        return Swept(
+            not_uploaded=tuple(entry for entry in dropped if entry.state == "sealed"),
+            not_shown=tuple(row["receipt_number"] for row in old if row["undelivered"]),
+        )
 
     def _entry(self, row: sqlite3.Row) -> Entry:
         now = self._now()
@@ -349,15 +460,45 @@ _ENTRY: Final = (
     " FROM tickets JOIN receipts USING (receipt_number)"
 )
 
+_ON_ITS_WAY: Final = (
+    "EXISTS (SELECT 1 FROM tickets WHERE tickets.receipt_number = receipts.receipt_number"
+    " AND state <> 'failed')"
+)
+
 _OVER_ITS_TIME: Final = (
     "sealed_at < ? AND (sealed_at < ? OR NOT revoke"
     " OR state IN ('received', 'revoked', 'expired', 'failed'))"
 )
 
 
+def _fields(ticket: Ticket) -> str:
+    fields = {name: getattr(ticket, name) for name in (*TEXT_LIMITS, "name")}
+    return json.dumps({name: value for name, value in fields.items() if value is not None})
+
+
+def _keep_cursor(execute: Callable[..., sqlite3.Cursor], source: str, cursor: str) -> None:
+    execute(
+        "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (source) DO UPDATE SET cursor = ?",
+        (source, cursor, cursor),
+    )
+
+
+def _settle(execute: Callable[..., sqlite3.Cursor], number: int, outcome: str) -> None:
+    """The first end stands, except that what was opened may be saved."""
+    execute(
+        "UPDATE receipts SET outcome = ? WHERE receipt_number = ?"
+        " AND (outcome IS NULL OR (outcome = 'opened' AND ? = 'received'))",
+        (outcome, number, outcome),
+    )
+    _let_go(execute, number)
+
+
 def _let_go(execute: Callable[..., sqlite3.Cursor], number: int) -> None:
     """Overwrite a receipt, and its envelopes that the relay has."""
-    execute("UPDATE receipts SET fields = NULL, receipt = NULL WHERE receipt_number = ?", (number,))
+    execute(
+        "UPDATE receipts SET fields = NULL, receipt = NULL, paper = NULL WHERE receipt_number = ?",
+        (number,),
+    )
     execute(
         "UPDATE tickets SET envelope = NULL WHERE receipt_number = ? AND state <> 'sealed'",
         (number,),

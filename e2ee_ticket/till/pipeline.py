@@ -91,6 +91,8 @@ class Till:
     name: str = "till"
     ticket_seconds: int = 90
     keep_seconds: int | None = None
+    clear_on: str = "opened"
+    """The state in which the display thanks: `opened`, or `received` to leave the code on."""
 
 
 class Delivery:
@@ -105,8 +107,13 @@ class Delivery:
         secret: Secret | None = None,
         screen: Screen | None = None,
         preview: Awaitable[bytes | None] | None = None,
+        number: int | None = None,
     ) -> None:
-        """Begin with what there is; `secret` is given where its code is on show already."""
+        """Begin with what there is.
+
+        `secret` is given where its code is on show already, `number` where the outbox has accepted
+        the receipt already.
+        """
         self.state = "accepted"
         self.expires_in: int | None = None
         self.shown: bool | None = None if screen is None else False
@@ -120,10 +127,11 @@ class Delivery:
         self._secret, self.id, self._token = _draw(secret)
         self._screen = screen
         self._preview = preview
-        self._number: int | None = None
+        self._number = number
         self._envelope: bytes | None = None
         self._sealed_at = 0.0
         self._begun = False
+        self._lost = 0
 
     def show(self) -> None:
         """Show the ticket on the display; `upload` does so, unless it was done before."""
@@ -168,29 +176,42 @@ class Delivery:
         return self.state
 
     async def watch(self, until: Collection[str]) -> str:
-        """Follow the ticket until it is in one of these states, or over; return its state."""
-        lost = 0
+        """Follow the ticket until it is in one of these states, or over; return its state.
+
+        Raises:
+            RelayError: as `look`.
+        """
         while self.state not in until and self.state not in OVER:
-            began = self._till.clock.monotonic()
-            try:
-                found = await retrying(
-                    self._ask, report=self._observer.away, sleep=self._till.clock.sleep
-                )
-            except AbsentError:
-                # The relay took it and has lost it: the same bytes may bring it back (R131).
-                lost += 1
-                if lost == ATTEMPTS or self._envelope is None or self._is_old():
-                    self._become("failed", None)
-                    raise
-                await self._put()
-                continue
-            if found.state != self.state:
-                self._become(found.state, found.expires_in)
-            elif self._till.clock.monotonic() - began < PAUSE_SECONDS:
-                await self._till.clock.sleep(
-                    PAUSE_SECONDS
-                )  # it did not wait: do not run in circles
-            self.expires_in = found.expires_in
+            await self.look(WATCH_SECONDS)
+        return self.state
+
+    async def look(self, wait: int) -> str:
+        """Ask the relay once for the ticket's state, or for another one within `wait` seconds.
+
+        Raises:
+            RelayError: the relay refuses, or has lost the ticket for good.
+        """
+
+        async def ask() -> TicketState:
+            return await self._till.relay.state(self.id, self._token, since=self.state, wait=wait)
+
+        began = self._till.clock.monotonic()
+        try:
+            found = await retrying(ask, report=self._observer.away, sleep=self._till.clock.sleep)
+        except AbsentError:
+            # The relay took it and has lost it: the same bytes may bring it back (R131).
+            self._lost += 1
+            if self._lost == ATTEMPTS or self._envelope is None or self._is_old():
+                self._become("failed", None)
+                raise
+            await self._put()
+            return self.state
+        self.expires_in = found.expires_in
+        if found.state != self.state:
+            self._become(found.state, found.expires_in)
+        elif wait and self._till.clock.monotonic() - began < PAUSE_SECONDS:
+            # The relay did not wait: do not run in circles.
+            await self._till.clock.sleep(PAUSE_SECONDS)
         return self.state
 
     async def confirm(self, seconds: float = UNSHOWN_SECONDS) -> bool:
@@ -280,11 +301,6 @@ class Delivery:
                 self._till.outbox.tried(self.id)
         return await self._till.relay.put(self.id, self._envelope, ttl=self._till.keep_seconds)
 
-    async def _ask(self) -> TicketState:
-        return await self._till.relay.state(
-            self.id, self._token, since=self.state, wait=WATCH_SECONDS
-        )
-
     def _renew(self) -> None:
         """T17: other bytes are stored under this id, so this ticket needs another secret."""
         visible = self._on_screen()
@@ -317,14 +333,18 @@ class Delivery:
         if state != "sealed":
             self._note(state)
         if on_screen and self._screen is not None:
-            if state in OPENED:
+            if self._is_thanked_for(state):
                 self._screen.thank()
             elif state in OVER:
                 self._screen.clear()
         if state in OPENED or state in OVER:
             self._envelope = None
+        if self._is_thanked_for(state) or state in OVER:
             self.forget()
         self._observer.progress(self._progress())
+
+    def _is_thanked_for(self, state: str) -> bool:
+        return state in {self._till.clear_on, "received"}
 
     def _note(self, state: str) -> None:
         if self.kept and self._till.outbox is not None:

@@ -145,7 +145,7 @@ def test_an_entry_is_dropped_after_seven_days_and_told_if_it_was_never_uploaded(
     outbox.note(stored.id, "stored")
     clock.jump(7 * DAY + 1)
 
-    dropped = outbox.sweep()
+    dropped = outbox.sweep().not_uploaded
 
     assert [entry.id for entry in dropped] == [never.id]
     assert outbox.entries() == []
@@ -162,7 +162,7 @@ def test_a_clock_that_was_ahead_keeps_nothing_for_ever(outbox, path, clock):
     outbox.sweep()
     assert CANARY not in on_disk(path)
     clock.jump(6 * DAY + 1)
-    assert len(outbox.sweep()) == 1
+    assert len(outbox.sweep().not_uploaded) == 1
 
 
 def test_a_clock_that_was_behind_loses_nothing_in_silence(outbox, clock):
@@ -170,7 +170,7 @@ def test_a_clock_that_was_behind_loses_nothing_in_silence(outbox, clock):
     secret = keep(outbox)
     clock.jump(3 * 365 * DAY)
 
-    assert [entry.id for entry in outbox.sweep()] == [secret.id]
+    assert [entry.id for entry in outbox.sweep().not_uploaded] == [secret.id]
 
 
 def test_states_do_not_come_back_from_the_end(outbox):
@@ -296,12 +296,42 @@ def test_an_older_file_is_migrated_and_keeps_its_tickets(path, clock):
         secret = keep(outbox)
     scripts = ["ALTER TABLE tickets ADD COLUMN colour TEXT;\nUPDATE tickets SET colour = 'red';\n"]
 
-    with Outbox(path, clock.now, migrations=scripts) as outbox:
+    with Outbox(path, clock.now, migrations=[*module.MIGRATIONS, *scripts]) as outbox:
         assert outbox.envelope(secret.id) == seal(TICKET, secret)
         (row,) = outbox._connection.execute("SELECT colour FROM tickets").fetchall()
         assert row["colour"] == "red"
-    with Outbox(path, clock.now, migrations=scripts) as outbox:
+    with Outbox(path, clock.now, migrations=[*module.MIGRATIONS, *scripts]) as outbox:
         assert len(outbox.entries()) == 1
+
+
+def test_a_file_of_version_1_keeps_its_receipts_and_gets_the_tables_of_today(path, clock, tmp_path):
+    path.parent.mkdir()
+    schema = Path(__file__).parents[2] / "data/outbox_v1.sql"
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.executescript(schema.read_text(encoding="utf-8"))
+        old.execute("INSERT INTO receipts VALUES (7, 'till', 0, '{\"name\": \"r.pdf\"}', X'2550')")
+        old.execute("PRAGMA user_version = 1")
+        old.commit()
+
+    with Outbox(path, clock.now) as outbox:
+        assert outbox.receipt(7) == Ticket(receipt=b"%P", name="r.pdf")
+        assert outbox.accept(TICKET, "till", source="folder", key="a") == 8
+        migrated = shape(outbox)
+    with Outbox(tmp_path / "new.sqlite", clock.now) as new:
+        assert migrated == shape(new)
+
+
+def shape(outbox):
+    """What tables and columns there are; their order in the file says nothing."""
+    tables = outbox._connection.execute("SELECT name FROM sqlite_master").fetchall()
+    return {
+        table["name"]: {
+            (column["name"], column["type"], column["notnull"])
+            for column in outbox._connection.execute(f"PRAGMA table_info({table['name']})")
+        }
+        for table in tables
+        if not table["name"].startswith("sqlite_")
+    }
 
 
 def test_a_migration_that_fails_changes_nothing(path, clock):
@@ -310,7 +340,7 @@ def test_a_migration_that_fails_changes_nothing(path, clock):
     scripts = ["ALTER TABLE tickets ADD COLUMN colour TEXT;\nNONSENSE;\n"]
 
     with pytest.raises(OutboxError):
-        Outbox(path, clock.now, migrations=scripts)
+        Outbox(path, clock.now, migrations=[*module.MIGRATIONS, *scripts])
 
     with Outbox(path, clock.now) as outbox:
         assert len(outbox.entries()) == 1
@@ -336,7 +366,7 @@ def test_the_schema_says_of_every_column_what_it_is_for():
         r"^    (?!CHECK|--)\w+ +(?:TEXT|INTEGER|REAL|BLOB).*$", schema, re.MULTILINE
     )
 
-    assert len(columns) == 16
+    assert len(columns) == 22
     assert all("--" in column or "ON DELETE" in column for column in columns)
 
 
@@ -345,3 +375,109 @@ def test_an_entry_does_not_show_its_token(outbox):
 
     assert secret.token().hex() not in repr(entry_of(outbox, secret))
     assert repr(secret.token()) not in repr(entry_of(outbox, secret))
+
+
+def test_what_a_source_names_is_accepted_once(outbox):
+    first = outbox.accept(TICKET, "till", source="dolibarr", key="4711", cursor="4711")
+
+    assert outbox.accept(TICKET, "till", source="dolibarr", key="4711", cursor="4712") is None
+    others = [
+        outbox.accept(TICKET, "till", source="folder", key=key) for key in ("4711", None, None)
+    ]
+    assert len({first, *others}) == 4
+    assert outbox.cursor("dolibarr") == "4712"
+    assert outbox.cursor("folder") is None
+
+
+def test_what_a_source_calls_a_receipt_is_kept_as_a_hash(outbox, path):
+    outbox.accept(TICKET, "till", source="folder", key="canary-name-of-a-customer.pdf")
+
+    assert b"canary-name" not in path.read_bytes() + Path(f"{path}-wal").read_bytes()
+
+
+def test_a_cursor_is_kept_by_itself_too(outbox):
+    outbox.keep_cursor("dolibarr", "1")
+    outbox.keep_cursor("dolibarr", "2")
+
+    assert outbox.cursor("dolibarr") == "2"
+
+
+@pytest.mark.parametrize("outcome", sorted(module.ENDED | {"opened"}))
+def test_a_receipt_ends_once_and_is_let_go(outbox, outcome):
+    number = outbox.accept(TICKET, "till", paper=b"bytes for a printer")
+    assert outbox.paper(number) == b"bytes for a printer"
+
+    assert outbox.settle(number, outcome) == outcome
+
+    assert outbox.settle(number, "paper") == outcome
+    assert outbox.receipt(number) is None
+    assert outbox.paper(number) is None
+    (accepted,) = outbox.accepted()
+    assert (accepted.number, accepted.outcome, accepted.ticket) == (number, outcome, None)
+
+
+def test_what_was_opened_may_be_saved(outbox):
+    number = outbox.accept(TICKET, "till")
+    outbox.settle(number, "opened")
+
+    assert outbox.settle(number, "received") == "received"
+
+
+def test_the_state_of_a_ticket_settles_its_receipt(outbox):
+    secret = keep(outbox)
+    outbox.note(secret.id, "stored")
+    assert outbox.accepted()[0].outcome is None
+
+    outbox.note(secret.id, "opened")
+    outbox.note(secret.id, "received")
+
+    assert outbox.accepted()[0].outcome == "received"
+
+
+def test_the_facts_of_a_receipt_are_known_until_it_is_let_go(outbox):
+    number = outbox.accept(Ticket(b"%PDF-", total="5 €"), "Till 1", source="folder")
+
+    (accepted,) = outbox.accepted()
+
+    assert (accepted.till, accepted.source, accepted.ticket.total) == ("Till 1", "folder", "5 €")
+    outbox.let_go(number)
+    assert outbox.accepted()[0].ticket is None
+
+
+def test_a_receipt_that_was_never_shown_is_reported_after_a_day(outbox, clock):
+    number = outbox.accept(TICKET, "till")
+    sealed = keep(outbox)
+    clock.jump(DAY + 1)
+
+    swept = outbox.sweep()
+
+    assert swept.not_shown == (number,)
+    outcomes = {accepted.number: accepted.outcome for accepted in outbox.accepted()}
+    assert outcomes == {number: "reported", number + 1: None}
+    assert outbox.receipt(number + 1) is None
+    assert outbox.envelope(sealed.id) is not None
+    assert outbox.sweep() == module.Swept((), ())
+
+
+def test_that_a_receipt_came_is_forgotten_after_8_days(outbox, clock):
+    number = outbox.accept(TICKET, "till", source="folder", key="a")
+    outbox.settle(number, "paper")
+    clock.jump(7 * DAY)
+    outbox.sweep()
+    assert outbox.accept(TICKET, "till", source="folder", key="a") is None
+
+    clock.jump(DAY + 1)
+    outbox.sweep()
+
+    assert outbox.accepted() == []
+
+
+@pytest.mark.parametrize(("state", "outcome"), [("sealed", "reported"), ("stored", "expired")])
+def test_a_ticket_that_is_dropped_settles_its_receipt(outbox, clock, state, outcome):
+    secret = keep(outbox)
+    outbox.note(secret.id, state)
+    clock.jump(7 * DAY + 1)
+
+    outbox.sweep()
+
+    assert outbox.accepted() == [] or outbox.accepted()[0].outcome == outcome

@@ -616,7 +616,7 @@ async def test_what_is_too_old_to_upload_is_revoked_alone_and_a_404_is_no_end_of
     entry = await unfinished(shop)
     shop.outbox.want_revoked(entry.id)
     shop.clock.jump(7 * DAY + 1)
-    assert shop.outbox.sweep() == []
+    assert shop.outbox.sweep().not_uploaded == ()
     told = []
 
     await flush(shop.till, shop.outbox, shop.cashier.away, lambda *said: told.append(said[1]))
@@ -625,7 +625,7 @@ async def test_what_is_too_old_to_upload_is_revoked_alone_and_a_404_is_no_end_of
     assert isinstance(told[0], AbsentError)
     assert [left.id for left in shop.outbox.unfinished()] == [entry.id]
     shop.clock.jump(DAY)
-    assert [dropped.id for dropped in shop.outbox.sweep()] == [entry.id]
+    assert [dropped.id for dropped in shop.outbox.sweep().not_uploaded] == [entry.id]
 
 
 async def test_a_revoke_of_what_never_left_this_computer_asks_nobody(shop):

@@ -21,6 +21,7 @@ the QR code, a relay that can read nothing carries it, the customer's phone open
 
 _ENVIRONMENT = """\
 configuration:
+  e2ee-ticket setup asks for it and writes it:
   config.toml in the user's configuration directory, or the file E2EE_TICKET_CONFIG names.
   Every key is also an environment variable, which wins:
     relay           E2EE_TICKET_RELAY           the relay, https://host
@@ -49,6 +50,8 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_width())
+        # Argparse measures a command's name without its indent, and breaks the longest.
+        self._action_max_length = len("    uninstall")
 
 
 def _width() -> int:
@@ -101,6 +104,14 @@ def _build(first: Sequence[str]) -> argparse.ArgumentParser:
         "display": _add_display,
         "outbox": _add_outbox,
         "revoke": _add_revoke,
+        "agent": _add_agent,
+        "console": _add_console,
+        "setup": _add_setup,
+        "check": _add_check,
+        "page": _add_page,
+        "config": _add_config,
+        "service": _add_service,
+        "uninstall": _add_uninstall,
     }
     for name in first if set(first) & set(adding) else adding:
         adding[name](commands)
@@ -345,6 +356,201 @@ def _add_revoke(commands: Any) -> None:  # noqa: ANN401 - idem
         metavar="SECONDS",
         help="stop trying after so long (60)",
     )
+
+
+def _add_agent(commands: Any) -> None:  # noqa: ANN401 - idem
+    _add(
+        commands,
+        "agent",
+        "Run the till; every source, every display and the cashier's page, until it is stopped.",
+        """
+e2ee-ticket agent
+e2ee-ticket service install""",
+        module="agent",
+    )
+
+
+def _add_console(commands: Any) -> None:  # noqa: ANN401 - idem
+    console = _add(
+        commands,
+        "console",
+        "Open the cashier's page of the agent that runs on this computer, in the browser.",
+        """
+e2ee-ticket console
+e2ee-ticket console --link
+e2ee-ticket console --pin""",
+        module="console",
+    )
+    what = console.add_mutually_exclusive_group()
+    what.add_argument(
+        "--link", action="store_true", help="print its address, which lets in who has it"
+    )
+    what.add_argument(
+        "--pin", action="store_true", help="set a PIN, with which other devices are let in"
+    )
+    what.add_argument("--no-pin", action="store_true", help="let no other device in any more")
+
+
+def _add_setup(commands: Any) -> None:  # noqa: ANN401 - idem
+    setup = _add(
+        commands,
+        "setup",
+        "Set this till up; asks a few questions, tests each answer against the real thing, and\n"
+        "writes the configuration. Run it again at any time: what is set already is the default.",
+        """
+e2ee-ticket setup
+e2ee-ticket setup --lang fr
+e2ee-ticket setup --answers shop.toml --yes""",
+        module="setup",
+    )
+    setup.add_argument(
+        "--lang",
+        choices=("de", "en", "es", "fr", "it"),
+        help="the language of the questions (default: this computer's)",
+    )
+    setup.add_argument(
+        "--answers",
+        type=Path,
+        metavar="FILE",
+        help="answers from a TOML file, by the questions' names, instead of from the keyboard",
+    )
+    setup.add_argument(
+        "--yes", action="store_true", help="take the default of every other question"
+    )
+
+
+def _add_check(commands: Any) -> None:  # noqa: ANN401 - idem
+    check = _add(
+        commands,
+        "check",
+        "Test all that is configured against the real thing; one line each. Ends with 0 if all is\n"
+        "well, 75 if only the network or a server is away, else 1.",
+        """
+e2ee-ticket check
+e2ee-ticket check --json""",
+        module="check",
+    )
+    check.add_argument("--json", action="store_true", help="print one object per line")
+
+
+def _add_page(commands: Any) -> None:  # noqa: ANN401 - idem
+    page = _add(
+        commands,
+        "page",
+        "Compare the pages that customers open with the released ones.",
+        "e2ee-ticket page verify https://receipts.example",
+    )
+    what = page.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=_Parser
+    )
+    verify = _add(
+        what,
+        "verify",
+        "Fetch the pages of an address as a phone would, and say whether they are the released\n"
+        "ones. Ends with 0 if they are, 1 if they are not, 75 if nothing answers.",
+        """
+e2ee-ticket page verify
+e2ee-ticket page verify https://receipts.example --relay https://relay.example""",
+        module="page",
+        function="verify",
+    )
+    verify.add_argument(
+        "url", metavar="URL", nargs="?", help="where the pages are (default: as configured)"
+    )
+    verify.add_argument("--relay", metavar="URL", help="the relay that the pages must name")
+
+
+def _add_config(commands: Any) -> None:  # noqa: ANN401 - idem
+    config = _add(
+        commands,
+        "config",
+        "Bring this till to another computer, or change its permit.",
+        "e2ee-ticket config export till.sealed",
+    )
+    what = config.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=_Parser
+    )
+    export = _add(
+        what,
+        "export",
+        "Write configuration, permit, key files and paired displays into one file, which opens\n"
+        "with a passphrase only.",
+        """
+e2ee-ticket config export till.sealed
+e2ee-ticket config export --passphrase-stdin till.sealed < passphrase.txt""",
+        module="config",
+        function="export",
+    )
+    export.add_argument("file", metavar="FILE", help="where to write it")
+    export.add_argument("--force", action="store_true", help="replace a file that is there")
+    import_ = _add(
+        what,
+        "import",
+        "Make this computer the till that was exported.",
+        "e2ee-ticket config import till.sealed",
+        module="config",
+        function="import_",
+    )
+    import_.add_argument("file", metavar="FILE", help="what config export wrote")
+    import_.add_argument(
+        "--force", action="store_true", help="replace the configuration that is here"
+    )
+    for command_ in (export, import_):
+        command_.add_argument(
+            "--passphrase-stdin", action="store_true", help="read the passphrase from stdin"
+        )
+    _add(
+        what,
+        "permit",
+        "Change the permit; asks for the new one, tries it at the relay, then writes it down.",
+        "e2ee-ticket config permit",
+        module="config",
+        function="permit",
+    )
+
+
+def _add_service(commands: Any) -> None:  # noqa: ANN401 - idem
+    service = _add(
+        commands,
+        "service",
+        "Start the agent with the computer, as its operating system does such things.",
+        "e2ee-ticket service install",
+    )
+    what = service.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=_Parser
+    )
+    about = {
+        "install": "Start the agent now, and whenever this user logs in.",
+        "remove": "Stop the agent, and start it no more.",
+        "status": "Say whether the agent is installed and runs.",
+    }
+    for name, text in about.items():
+        added = _add(
+            what, name, text, f"e2ee-ticket service {name}", module="service", function=name
+        )
+        added.add_argument(
+            "--system", action="store_true", help="for the whole machine (Linux, with sudo)"
+        )
+
+
+def _add_uninstall(commands: Any) -> None:  # noqa: ANN401 - idem
+    uninstall = _add(
+        commands,
+        "uninstall",
+        "Remove this till; delivers what waits, unpairs the displays, overwrites and removes what\n"
+        "is kept here. Asks first.",
+        """
+e2ee-ticket uninstall
+e2ee-ticket uninstall --keep-config""",
+        module="uninstall",
+    )
+    uninstall.add_argument(
+        "--keep-config", action="store_true", help="leave the configuration and its key files"
+    )
+    uninstall.add_argument(
+        "--forget", action="store_true", help="go on even if the relay cannot be told"
+    )
+    uninstall.add_argument("--yes", action="store_true", help="do not ask")
 
 
 _TIMEOUT_MAX: Final = 7 * 24 * 3600

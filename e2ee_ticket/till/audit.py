@@ -97,7 +97,11 @@ class _Fetched:
 
 
 class _ChangedError(Exception):
-    """What is served is not what was released."""
+    """What is served is not what was released; `digest` is its sum."""
+
+    def __init__(self, message: str, digest: str | None = None) -> None:
+        super().__init__(message)
+        self.digest = digest
 
 
 class _UnreachableError(Exception):
@@ -151,6 +155,7 @@ async def audit(
         raise ConfigError("a page's address is https://host or https://host:port, in lower case")
     known = released()
     hashes: list[tuple[str, str]] = []
+    path = "/"
     try:
         async with asyncio.timeout(seconds), _session() as session:
             headers = _as_a_phone()
@@ -161,6 +166,8 @@ async def audit(
                 )
                 hashes.append((path, digest))
     except _ChangedError as error:
+        if error.digest is not None:
+            hashes.append((path, error.digest))
         return Verdict("changed", str(error), _CHANGED_HINT, tuple(hashes))
     except (_UnreachableError, TimeoutError) as error:
         text = str(error) or "the receipt page does not answer in time"
@@ -359,7 +366,7 @@ def _judge(
     if digest != wanted and digest not in own_hashes and not whole:
         if fetched.status >= 400 and _ACTIVE.search(fetched.body) is None:
             raise _UnreachableError(f"the page's host answers {fetched.status}")
-        raise _ChangedError(f"the {what} is not the released one")
+        raise _ChangedError(f"the {what} is not the released one", digest)
     if fetched.status != 200 or fetched.refresh or _CHARSET.fullmatch(fetched.kind) is None:
         raise _ChangedError(f"the {what} is served in a way that changes it")
     for name, value in () if whole else attributes:

@@ -50,6 +50,15 @@ def edit(path: Path, changes: Mapping[str, object | None]) -> Config:
     return settled
 
 
+def judge_change(path: Path, changes: Mapping[str, object | None]) -> Config:
+    """Return what the file would say with these changes, and change nothing.
+
+    Raises:
+        ConfigError: as `edit`.
+    """
+    return judge(edited(_read(path), changes, path.name), path, {})
+
+
 def edit_table(
     path: Path, section: str, name: str, changes: Mapping[str, object | None] | None
 ) -> Config:

@@ -23,6 +23,8 @@ PICTURES_MAX: Final = 8
 
 _HARD_SPACE: Final = "\u00a0"
 _BLANKS = re.compile(r"[ \t\r\n\f\v]+")
+# A line is not broken between a word and the sign that French sets apart from it.
+_APART = re.compile(r"(?<=\u00ab) | (?=[\u00bb!?:;%€])")
 _BLOCKS: Final = frozenset(
     {
         "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "div",
@@ -177,7 +179,7 @@ class _Reader:
         runs, self._runs = self._runs, []
         style = _mostly(runs)
         text = "".join(run for run, _ in runs)
-        text = text.rstrip() if style.verbatim else text.strip()
+        text = text.rstrip() if style.verbatim else _APART.sub(_HARD_SPACE, text.strip())
         box = self._grids[-1].box if self._grids else None
         if box is not None:
             if text:
@@ -235,6 +237,8 @@ class _Reader:
         if name in _BLOCKS:
             self._end_line()
             self._leave(_AIR if name in _AIRY else 0.0)
+        elif name in _IN_TABLES or name == "table":
+            self._end_line()
         base = self._grids[-1].base if self._grids else 0
         for index in range(len(self._stack) - 1, base - 1, -1):
             if self._stack[index].name == name:

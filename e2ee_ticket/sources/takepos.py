@@ -1,0 +1,495 @@
+"""TakePOS prints here: the till's browser posts each receipt to this computer.
+
+Nothing of Dolibarr is changed. In its set-up, under TakePOS, Receipt: method "TakePOS Connector"
+(`TAKEPOS_PRINT_METHOD=takeposconnector`), address `127.0.0.1` (`TAKEPOS_PRINT_SERVER`), automatic
+printing on (`TAKEPOS_AUTO_PRINT_TICKETS=1`). TakePOS speaks two dialects:
+
+* address `127.0.0.1`: the receipt's page (HTML) to port 8111; typeset anew here.
+* address `http://127.0.0.1:8111`: what a receipt printer would get (ESC/POS); and, with
+  `TAKEPOS_CUSTOMER_DISPLAY=1`, each item and the total before it is paid.
+
+TakePOS' page listens to no answer: what was not taken is reported here, to be printed on paper.
+"""
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import errno
+import ipaddress
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError, SourceError
+from e2ee_ticket.sources import Arrival, Finding, Intake, Shop
+from e2ee_ticket.sources.doorman import Doorman, Refusal, parse_origins
+from e2ee_ticket.sources.takepos_receipts import read_job, read_receipt_page
+
+LISTEN: Final = "127.0.0.1:8111"
+PAGE_MAX_SIZE: Final = 1 << 20
+JOB_MAX_SIZE: Final = 4 << 20
+BODY_SECONDS: Final = 20.0
+FIRST_SECONDS: Final = 10.0
+CONNECTIONS_MAX: Final = 64
+BODIES_MAX: Final = 8
+REPORT_SECONDS: Final = 60.0
+DISPLAY_COLUMNS: Final = 20
+DISPLAY_LINES: Final = 2
+
+_FORM_MAX_SIZE: Final = JOB_MAX_SIZE * 4 // 3 + 64
+_QUERY_MAX: Final = 2_000
+_CHECK_SECONDS: Final = 5.0
+_WAITING: Final = "e2ee-ticket takepos: nothing has come yet\n"
+_WORKING: Final = "e2ee-ticket takepos: receipts come\n"
+_ORDER_PATHS: Final = frozenset({"/print2", "/print3"})
+_BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
+_LOCAL_NAMES: Final = (".local", ".lan", ".home", ".internal", ".test", ".localhost", ".home.arpa")
+_PAPER: Final = "print this one on paper"
+
+logger = logging.getLogger(__name__)
+# aiohttp would write into the log what it could not read, and that may be a receipt.
+_nothing_logged = logging.getLogger("e2ee_ticket.sources.takepos.aiohttp")
+_nothing_logged.disabled = True
+
+
+class _AnswerError(Exception):
+    """A request ends here: with a status, and a sentence for whoever looks at it."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class TakePos:
+    """What TakePOS' browser prints on this computer.
+
+    Args:
+        name: the source's name.
+        shop: whose receipts they are.
+        origin: the address of the Dolibarr whose pages may print here, or several.
+        listen: the address and port TakePOS is told; only this computer can reach it.
+        code_page: how a receipt printer's letters beyond ASCII are written.
+        currency: the sign to put behind amounts that come without one, such as `€`.
+    """
+
+    tills: Sequence[str] = ()
+
+    def __init__(
+        self,
+        name: str,
+        shop: Shop,
+        *,
+        origin: str | Sequence[str],
+        listen: str = LISTEN,
+        code_page: str = "cp850",
+        currency: str = "",
+    ) -> None:
+        self.name = name
+        self._shop = shop
+        self._origins = parse_origins(origin)
+        self._host, self._port = _parse_listen(listen)
+        self._door = Doorman(frozenset(self._origins), self._port)
+        self._code_page = code_page
+        self._currency = _parse_currency(currency)
+        self._has_received = False
+        self._reported_at: float | None = None
+        self._bodies = asyncio.Semaphore(BODIES_MAX)
+        # One receipt is drawn at a time: two would not be ready any sooner.
+        self._drawing = asyncio.Lock()
+
+    async def run(self, intake: Intake) -> None:
+        """Take what TakePOS prints until cancelled.
+
+        Raises:
+            SourceError: the port cannot be listened on.
+        """
+
+        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            return await self._answer(request, intake)
+
+        runner = web.ServerRunner(_Server(answer), handle_signals=False, shutdown_timeout=2.0)
+        await runner.setup()
+        try:
+            try:
+                await web.TCPSite(runner, self._host, self._port).start()
+            except OSError as error:
+                raise SourceError(*self._unavailable(error)) from error
+            intake.report(None)
+            await asyncio.Event().wait()
+        finally:
+            await runner.cleanup()
+
+    async def check(self) -> Sequence[Finding]:
+        """See whether TakePOS could print here, and tell how it is told to."""
+        return [
+            *await self._check_port(),
+            *[await _check_site(origin) for origin in self._origins],
+            *[finding for origin in self._origins for finding in _check_chrome(origin)],
+        ]
+
+    # Answering
+
+    async def _answer(self, request: web.BaseRequest, intake: Intake) -> web.StreamResponse:
+        headers = request.headers
+        path = "/" + request.raw_path.partition("?")[0].lstrip("/")
+        asks_only = path == "/" and request.method in ("GET", "HEAD")
+        refusal = self._door.refuse(headers, asks_only=asks_only)
+        is_preflight = request.method == "OPTIONS"
+        status, text = 200, "ok\n"
+        try:
+            if refusal is not None:
+                if not asks_only:
+                    self._report_refusal(refusal, intake)
+                raise _AnswerError(403, refusal.text)
+            if asks_only:
+                text = _WORKING if self._has_received else _WAITING
+            elif is_preflight:
+                status, text = 204, ""
+            else:
+                await self._serve(request, path, intake)
+        except _AnswerError as error:
+            status, text = error.status, f"{error}\n"
+        response = web.Response(status=status, text=text)
+        response.headers.update(self._door.answer_headers(headers, preflight=is_preflight))
+        # What is left of a body that nobody wants need not be read to its end.
+        if status >= 400 and not request.content.is_eof():
+            response.force_close()
+        return response
+
+    async def _serve(self, request: web.BaseRequest, path: str, intake: Intake) -> None:
+        """Do what one of TakePOS' own requests asks for.
+
+        Raises:
+            _AnswerError: it was not done.
+        """
+        query = _read_query(request)
+        if path in _ORDER_PATHS or query.get("printer", "1") != "1":
+            self._refuse_order(intake)
+        if path == "/display/index.php" and request.method == "GET":
+            intake.live(_display_lines(query.get("text", "")))
+        elif path == "/printer/drawer.php" and request.method in ("GET", "POST"):
+            intake.drawer()
+        elif path == "/print" and request.method == "POST":
+            body = await self._read_body(request, PAGE_MAX_SIZE)
+            if body.strip() == b"opendrawer":
+                intake.drawer()
+            else:
+                await self._take(self._read_page, body, intake)
+        elif path == "/printer/index.php" and request.method == "POST":
+            job = _parse_form(await self._read_body(request, _FORM_MAX_SIZE))
+            await self._take(self._read_job, job, intake)
+        elif path in ("/print", "/printer/index.php", "/printer/drawer.php", "/display/index.php"):
+            raise _AnswerError(405, "this address is asked in another way")
+        else:
+            raise _AnswerError(404, "TakePOS asks for nothing here")
+
+    async def _read_body(self, request: web.BaseRequest, max_size: int) -> bytes:
+        """Read a body that fits, and comes in time.
+
+        Raises:
+            _AnswerError: it does not.
+        """
+        if "Content-Encoding" in request.headers:
+            raise _AnswerError(415, "send the receipt as it is, not packed")
+        if (request.content_length or 0) > max_size:
+            raise _AnswerError(413, "this is larger than any receipt")
+        body = bytearray()
+        async with self._bodies:
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    async for chunk in request.content.iter_any():
+                        body += chunk
+                        if len(body) > max_size:
+                            raise _AnswerError(413, "this is larger than any receipt")
+            except TimeoutError:
+                raise _AnswerError(408, "the rest of the receipt did not come") from None
+            except (OSError, aiohttp.ClientError, web.RequestPayloadError):
+                raise _AnswerError(400, "the receipt ended too early") from None
+        return bytes(body)
+
+    async def _take(
+        self, read: Callable[[bytes], tuple[Arrival, Finding | None]], body: bytes, intake: Intake
+    ) -> None:
+        """Hand one receipt over; only then it is answered.
+
+        Raises:
+            _AnswerError: it was not taken.
+        """
+        try:
+            async with self._drawing:
+                arrival, trouble = await asyncio.to_thread(read, body)
+            await intake.accept(arrival)
+        except ReceiptError as error:
+            text = f"what TakePOS printed did not become a ticket: {error}"
+            intake.report(Finding(ok=False, text=text, hint=_PAPER))
+            raise _AnswerError(422, str(error)) from error
+        except OutboxError as error:
+            text = f"what TakePOS printed could not be kept: {error}"
+            intake.report(Finding(ok=False, text=text, hint=_PAPER))
+            raise _AnswerError(503, "this computer cannot keep the receipt now") from error
+        except Exception as error:
+            # A fault of ours must not be the end of a receipt that nobody is told of.
+            text = "what TakePOS printed did not become a ticket: it could not be drawn"
+            intake.report(Finding(ok=False, text=text, hint=_PAPER))
+            # Not its message: it may quote the receipt.
+            logger.error("a receipt of TakePOS could not be drawn: %s", type(error).__name__)  # noqa: TRY400
+            raise _AnswerError(500, "the receipt could not be drawn") from error
+        self._has_received = True
+        intake.report(trouble)
+
+    def _read_page(self, body: bytes) -> tuple[Arrival, Finding | None]:
+        ticket, is_cut = read_receipt_page(_decode(body), self._shop, self._currency)
+        if not is_cut:
+            return Arrival(ticket, ours=True), None
+        address = f"http://127.0.0.1:{self._port}"
+        trouble = Finding(
+            ok=False,
+            text="TakePOS cuts the last digit off its totals when it prints this way",
+            hint=f"in Dolibarr, TakePOS, Receipt: write {address} as the connector's address",
+        )
+        return Arrival(ticket, ours=True), trouble
+
+    def _read_job(self, job: bytes) -> tuple[Arrival, Finding | None]:
+        ticket = read_job(job, self._shop, self._currency, code_page=self._code_page)
+        return Arrival(ticket, ours=True, paper=job), None
+
+    # Refusing
+
+    def _refuse_order(self, intake: Intake) -> None:
+        text = "TakePOS sent an order for the kitchen here, and it was not printed"
+        hint = "give the kitchen a printer of its own in Dolibarr, TakePOS, Order printers"
+        intake.report(Finding(ok=False, text=text, hint=hint))
+        raise _AnswerError(422, "an order is no receipt")
+
+    def _report_refusal(self, refusal: Refusal, intake: Intake) -> None:
+        """Tell of a page that tried to print, at most once a minute."""
+        now = self._shop.now()
+        # The clock may have been set back.
+        if self._reported_at is not None and 0 <= now - self._reported_at < REPORT_SECONDS:
+            return
+        self._reported_at = now
+        page = f"a page of {refusal.origin}" if refusal.origin else "an unknown page or program"
+        hint = f'if this is your Dolibarr, set origin = "{refusal.origin}"'
+        text = f"{page} tried to print here and was refused"
+        intake.report(Finding(ok=False, text=text, hint=hint if refusal.origin else None))
+
+    # Checking
+
+    async def _check_port(self) -> Sequence[Finding]:
+        at = _join(self._host, self._port)
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                asyncio.Protocol, self._host, self._port
+            )
+        except OSError as error:
+            said = await _ask(f"http://{at}/")
+            if said == _WORKING:
+                return [Finding(ok=True, text=f"TakePOS prints on {at}")]
+            if said == _WAITING:
+                return [Finding(ok=True, text=f"{at} listens for TakePOS"), self._tell_settings()]
+            text, hint = self._unavailable(error)
+            return [Finding(ok=False, text=text, hint=hint)]
+        server.close()
+        await server.wait_closed()
+        return [Finding(ok=True, text=f"{at} is free for TakePOS"), self._tell_settings()]
+
+    def _tell_settings(self) -> Finding:
+        url = f"http://{_join(self._host, self._port)}"
+        address = "127.0.0.1" if (self._host, self._port) == ("127.0.0.1", 8111) else url
+        return Finding(
+            ok=True,
+            text="TakePOS has printed nothing here yet",
+            hint=(
+                "in Dolibarr, TakePOS, Receipt: method TakePOS Connector"
+                " (TAKEPOS_PRINT_METHOD=takeposconnector),"
+                f" address {address} (TAKEPOS_PRINT_SERVER),"
+                " automatic printing on (TAKEPOS_AUTO_PRINT_TICKETS=1);"
+                f" to show each item before it is paid: address {url}, and"
+                " TAKEPOS_CUSTOMER_DISPLAY=1"
+            ),
+        )
+
+    def _unavailable(self, error: OSError) -> tuple[str, str]:
+        at = _join(self._host, self._port)
+        if error.errno == errno.EADDRINUSE:
+            return (
+                f"{at} is in use by another program",
+                "end that program; another connector for TakePOS is the likeliest",
+            )
+        return f"{at} cannot be listened on", f"set listen = {LISTEN!r}"
+
+
+class _Server(web.Server):
+    """aiohttp's server, with as many connections as one till's browser needs, and no silent ones.
+
+    There is no router and no middleware: each request goes to one handler.
+    """
+
+    def __init__(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        super().__init__(
+            self._hear, access_log=None, logger=_nothing_logged, keepalive_timeout=30.0
+        )
+        self._answer = answer
+        self._silent: set[object] = set()
+
+    async def _hear(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._silent.discard(request.protocol)
+        return await self._answer(request)
+
+    def __call__(self) -> Any:  # noqa: ANN401 - what asyncio takes: any protocol
+        if len(self.connections) >= CONNECTIONS_MAX:
+            return _Closed()
+        protocol = super().__call__()
+        self._silent.add(protocol)
+        asyncio.get_running_loop().call_later(FIRST_SECONDS, self._close_silent, protocol)
+        return protocol
+
+    def _close_silent(self, protocol: RequestHandler) -> None:
+        # aiohttp would wait for ever for the first request of a connection.
+        if protocol in self._silent:
+            self._silent.discard(protocol)
+            protocol.force_close()
+
+
+class _Closed(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def _read_query(request: web.BaseRequest) -> Mapping[str, str]:
+    text = request.raw_path.partition("?")[2][:_QUERY_MAX]
+    try:
+        found = parse_qs(text, keep_blank_values=True, max_num_fields=8, errors="replace")
+    except ValueError:
+        raise _AnswerError(400, "TakePOS asks for less") from None
+    return {name: values[-1] for name, values in found.items()}
+
+
+def _display_lines(text: str) -> Sequence[str]:
+    """Cut what a customer display of two lines would show; none where it would be dark."""
+    shown = "".join(one if one.isprintable() else " " for one in text)
+    lines = (
+        shown[index * DISPLAY_COLUMNS : (index + 1) * DISPLAY_COLUMNS].strip()
+        for index in range(DISPLAY_LINES)
+    )
+    return [line for line in lines if line]
+
+
+def _parse_form(body: bytes) -> bytes:
+    """Read `invoice=` and the printer's bytes behind it.
+
+    Raises:
+        _AnswerError: it is another form.
+    """
+    name, _, value = body.partition(b"&")[0].partition(b"=")
+    value = value.strip().replace(b"%3D", b"").rstrip(b"=")
+    value = value.translate(bytes.maketrans(b"+/", b"-_"))
+    if name != b"invoice" or not value or not _BASE64URL.fullmatch(value):
+        raise _AnswerError(400, "this is not what TakePOS sends to a printer")
+    try:
+        job = base64.urlsafe_b64decode(value + b"=" * (-len(value) % 4))
+    except binascii.Error:
+        raise _AnswerError(400, "this is not what TakePOS sends to a printer") from None
+    return job
+
+
+def _decode(body: bytes) -> str:
+    # TakePOS writes UTF-8; a template that was edited by hand may hold anything.
+    with contextlib.suppress(UnicodeDecodeError):
+        return body.decode("utf-8")
+    return body.decode("cp1252", errors="replace")
+
+
+def _parse_listen(listen: object) -> tuple[str, int]:
+    """Read an address and a port of this computer alone.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    wrong = ConfigError(
+        f"listen must be an address of this computer alone, and a port, such as {LISTEN}"
+    )
+    host, _, port = listen.rpartition(":") if isinstance(listen, str) else ("", "", "")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65_536):
+        raise wrong
+    try:
+        is_local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        raise wrong from None
+    if not is_local:
+        raise wrong
+    return host, int(port)
+
+
+def _parse_currency(currency: object) -> str:
+    if not isinstance(currency, str) or len(currency) > 8 or re.search(r"[\d\s]", currency):
+        raise ConfigError("currency must be the sign behind an amount, such as €")
+    return currency
+
+
+def _join(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@contextlib.asynccontextmanager
+async def _asking(url: str) -> AsyncIterator[aiohttp.ClientResponse]:
+    timeout = aiohttp.ClientTimeout(total=_CHECK_SECONDS)
+    async with (
+        aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
+        session.get(url, allow_redirects=False) as response,
+    ):
+        yield response
+
+
+async def _ask(url: str) -> str | None:
+    """Ask what answers at an address; None where it is no text, or no answer."""
+    try:
+        async with _asking(url) as response:
+            return (await response.content.read(len(_WAITING) + 1)).decode("ascii")
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        return None
+
+
+async def _check_site(origin: str) -> Finding:
+    """See whether anything answers where Dolibarr is said to be."""
+    try:
+        async with _asking(origin + "/"):
+            return Finding(ok=True, text=f"{origin} answers")
+    except aiohttp.ClientSSLError:
+        text = f"the certificate of {origin} is not one that this computer trusts"
+        hint = "see whether TakePOS opens there in this computer's browser without a warning"
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        text = f"{origin} does not answer"
+        hint = "origin is the beginning of the address that the browser shows while TakePOS is open"
+    return Finding(ok=False, text=text, hint=hint)
+
+
+def _check_chrome(origin: str) -> Sequence[Finding]:
+    """Tell what the browser will say to a page that prints on this computer."""
+    parts = urlsplit(origin)
+    host = parts.hostname or ""
+    if _is_near(host):
+        return []
+    if parts.scheme == "http":
+        text = f"browsers let no page of {origin} print on this computer, because it is not https"
+        return [Finding(ok=False, text=text, hint="let Dolibarr be served with https")]
+    text = "Chrome may ask once whether the page may reach this computer's own network"
+    return [Finding(ok=True, text=text, hint="answer Allow")]
+
+
+def _is_near(host: str) -> bool:
+    """Tell whether a site is on this computer or in the shop's own network."""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith(_LOCAL_NAMES)

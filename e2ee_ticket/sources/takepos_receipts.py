@@ -1,0 +1,87 @@
+"""A ticket of what TakePOS printed, in either of its dialects."""
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+from e2ee_ticket.errors import ReceiptError
+from e2ee_ticket.pdf.draw_roll import draw_roll
+from e2ee_ticket.pdf.roll import Roll, Row
+from e2ee_ticket.protocol.ticket import TEXT_LIMITS, Ticket, plain_name
+from e2ee_ticket.sources import Shop
+from e2ee_ticket.sources.escpos import decode
+from e2ee_ticket.sources.facts import issued_at
+from e2ee_ticket.sources.takepos_html import REFERENCE, read_page
+
+_OPEN_SALE: Final = "this sale is still open; only a finished one becomes a ticket"
+_BARE_AMOUNT = re.compile(r"-?[0-9](?:[0-9.,'\u2019\u00a0\u202f]{0,20}[0-9])?")
+_TOTAL = re.compile(
+    r"\s*(?:sous-)?total\b.{0,40}?\s(-?[0-9][0-9.,]{0,15})\s*\S{0,3}\s*", re.IGNORECASE
+)
+_HARD_SPACE: Final = "\u00a0"
+
+
+def read_receipt_page(page: str, shop: Shop, currency: str) -> tuple[Ticket, bool]:
+    """Make a ticket of a receipt's page; tell whether its totals lost a digit on the way.
+
+    Raises:
+        ReceiptError: it is no receipt.
+    """
+    read = read_page(page, lang=shop.lang, currency=currency or None)
+    if read.is_open:
+        raise ReceiptError(_OPEN_SALE)
+    ticket = _ticket(
+        read.roll,
+        shop,
+        title=read.title or shop.name,
+        number=read.number,
+        total=_with_currency(read.total, currency),
+    )
+    return ticket, read.is_cut
+
+
+def read_job(job: bytes, shop: Shop, currency: str, *, code_page: str) -> Ticket:
+    """Make a ticket of what a receipt printer would get.
+
+    Raises:
+        ReceiptError: it is no receipt.
+    """
+    if b"(PROV" in job:
+        raise ReceiptError(_OPEN_SALE)
+    roll = decode(job, code_page=code_page, lang=shop.lang, title=shop.name or "")
+    number, total = _facts(roll)
+    total = _with_currency(total, currency)
+    return _ticket(roll, shop, title=shop.name, number=number, total=total)
+
+
+def _facts(roll: Roll) -> tuple[str | None, str | None]:
+    lines = ["".join(run.text for run in item.runs) for item in roll.items if isinstance(item, Row)]
+    numbers = [found[0] for line in lines if (found := REFERENCE.search(line))]
+    totals = [found[1] for line in lines if (found := _TOTAL.fullmatch(line))]
+    return next(iter(numbers), None), next(reversed(totals), None)
+
+
+def _ticket(
+    roll: Roll, shop: Shop, *, title: str | None, number: str | None, total: str | None
+) -> Ticket:
+    now = shop.now()
+    return Ticket(
+        receipt=draw_roll(roll, issued=datetime.fromtimestamp(now, UTC)),
+        name=plain_name(number),
+        title=_fitting(title, "title"),
+        total=_fitting(total, "total"),
+        number=_fitting(number, "number"),
+        issued=issued_at(now),
+        lang=shop.lang,
+    )
+
+
+def _fitting(text: str | None, name: str) -> str | None:
+    """Leave out what is too long to be what it is said to be."""
+    return text if text and len(text) <= TEXT_LIMITS[name] else None
+
+
+def _with_currency(total: str | None, currency: str) -> str | None:
+    if total and currency and _BARE_AMOUNT.fullmatch(total):
+        return total + _HARD_SPACE + currency
+    return total

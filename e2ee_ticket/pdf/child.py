@@ -7,6 +7,8 @@ touches a byte of the receipt. The exit code says what went wrong; nothing else 
 
     child.py picture MAX_SIZE MAX_WIDTH  → a PNG picture
     child.py inspect                     → JSON
+    child.py look MAX_SIZE MAX_WIDTH     → JSON, a line feed, and the PNG picture if there is one
+    child.py clean                       → the PDF without what acts by itself
 """
 
 # Each task imports its own library, which has no types for what a file holds.
@@ -15,13 +17,14 @@ touches a byte of the receipt. The exit code says what went wrong; nothing else 
 import contextlib
 import io
 import json
+import math
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-ENCRYPTED, UNREADABLE, UNFIT, EXHAUSTED = 3, 4, 5, 6
+ENCRYPTED, UNREADABLE, UNFIT, EXHAUSTED, SIGNED = 3, 4, 5, 6, 7
 
 MEMORY_SIZE = 768 * 1024 * 1024
 CPU_SECONDS = 10
@@ -32,8 +35,33 @@ COLOURS = 16
 WIDTH_STEP = 0.93
 
 OBJECTS_MAX = 1_000_000
+CHAIN_MAX = 100
 NAMES_MAX = 20
 METADATA_MAX_SIZE = 1024 * 1024
+
+SCRIPT = "/JavaScript"
+LAUNCH = "/Launch"
+# What sends something, opens something else or plays something.
+OTHER_ACTIONS = frozenset(
+    {
+        "/SubmitForm",
+        "/ImportData",
+        "/GoToR",
+        "/GoToE",
+        "/Thread",
+        "/Rendition",
+        "/Movie",
+        "/Sound",
+        "/GoTo3DView",
+        "/RichMediaExecute",
+    }
+)
+ACTIVE_ANNOTATIONS = frozenset({"/Movie", "/Screen", "/Sound", "/RichMedia", "/3D"})
+PLAIN_SCHEMES = frozenset({"http", "https", "mailto", "tel"})
+# A link that nobody can see is no offer to the customer: smaller than a letter, or all over.
+LINK_MIN_SIDE = 3.0
+LINK_MAX_SHARE = 0.5
+HIDDEN_FLAGS = 0b100010  # Hidden, NoView
 
 
 class Failure(Exception):  # noqa: N818 - it is an exit, not an error
@@ -135,40 +163,108 @@ def load_inspect() -> Callable[[bytes], bytes]:
     return lambda receipt: json.dumps(findings(receipt)).encode("utf-8")
 
 
+def load_look(max_size: int, max_width: int) -> Callable[[bytes], bytes]:
+    """Import what looks inside and what draws, and return both in one."""
+    inspect, draw = load_inspect(), load_picture(max_size, max_width)
+
+    def look(receipt: bytes) -> bytes:
+        found = inspect(receipt)
+        try:
+            drawn = draw(receipt)
+        except Failure:
+            drawn = b""
+        return found + b"\n" + drawn
+
+    return look
+
+
+def load_clean() -> Callable[[bytes], bytes]:
+    """Import what writes a PDF, and return the cleaning."""
+    import pikepdf
+
+    del pikepdf  # `cleaned` finds it loaded
+    return cleaned
+
+
+@contextlib.contextmanager
+def _opened(receipt: bytes) -> Iterator[Any]:
+    """Open a receipt.
+
+    Raises:
+        Failure: encrypted, or not readable.
+    """
+    import pikepdf
+
+    try:
+        with pikepdf.open(io.BytesIO(receipt), suppress_warnings=True) as pdf:
+            yield pdf
+    except pikepdf.PasswordError as error:
+        raise Failure(ENCRYPTED) from error
+    except (
+        pikepdf.PdfError,
+        ArithmeticError,
+        LookupError,
+        NotImplementedError,
+        RecursionError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise Failure(UNREADABLE) from error
+
+
+def _everything(pdf: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield every dictionary and stream of a PDF once, with its members.
+
+    Raises:
+        Failure: there are more than any receipt has.
+    """
+    import pikepdf
+
+    containers = pikepdf.Array | pikepdf.Dictionary
+    todo: list[Any] = [pdf.trailer, *pdf.objects]
+    for _ in range(OBJECTS_MAX):
+        if not todo:
+            return
+        thing = todo.pop()
+        if isinstance(thing, pikepdf.Array):
+            children = list(thing)
+        elif isinstance(thing, pikepdf.Dictionary | pikepdf.Stream):
+            dictionary = thing.stream_dict if isinstance(thing, pikepdf.Stream) else thing
+            members = dict(dictionary.items())
+            yield thing, members
+            children = list(members.values())
+        else:
+            continue
+        todo += [
+            child for child in children if isinstance(child, containers) and not child.is_indirect
+        ]
+    raise Failure(EXHAUSTED)
+
+
 def findings(receipt: bytes) -> dict[str, Any]:
     """Look at every object of a receipt; nothing in it is run, resolved or followed.
 
     Raises:
         Failure: encrypted, not readable, or more objects than any receipt has.
     """
-    import pikepdf
-
-    try:
-        with pikepdf.open(io.BytesIO(receipt), suppress_warnings=True) as pdf:
-            seen = _Seen()
-            todo: list[Any] = [pdf.trailer, *pdf.objects]
-            for _ in range(OBJECTS_MAX):
-                if not todo:
-                    break
-                todo += seen.look(todo.pop())
-            else:
-                raise Failure(EXHAUSTED)
-            return {
-                "pages": len(pdf.pages),
-                "encrypted": pdf.is_encrypted,
-                "pdfa": _pdfa(pdf),
-                "signed": seen.signed,
-                "scripts": seen.scripts,
-                "launch_actions": seen.launch_actions,
-                "other_actions": seen.other_actions,
-                "external_resources": seen.external_resources,
-                "external_hosts": sorted(seen.hosts)[:NAMES_MAX],
-                "embedded_files": sorted(seen.files)[:NAMES_MAX],
-            }
-    except pikepdf.PasswordError as error:
-        raise Failure(ENCRYPTED) from error
-    except (pikepdf.PdfError, RecursionError, ValueError, KeyError, TypeError) as error:
-        raise Failure(UNREADABLE) from error
+    with _opened(receipt) as pdf:
+        seen = _Seen()
+        for thing, members in _everything(pdf):
+            seen.note(thing, members)
+        return {
+            "pages": len(pdf.pages),
+            "encrypted": pdf.is_encrypted,
+            "pdfa": _pdfa(pdf),
+            "signed": seen.signed,
+            "scripts": seen.scripts,
+            "launch_actions": seen.launch_actions,
+            "other_actions": seen.other_actions,
+            "external_resources": seen.external_resources,
+            "hidden_links": sum(1 for _ in _hidden_links(pdf)),
+            "external_hosts": sorted(seen.hosts)[:NAMES_MAX],
+            "embedded_files": sorted(seen.files)[:NAMES_MAX],
+        }
 
 
 class _Seen:
@@ -180,35 +276,24 @@ class _Seen:
         self.hosts: set[str] = set()
         self.files: set[str] = set()
 
-    def look(self, thing: Any) -> list[Any]:
-        """Take note of one object, and return the direct objects inside it."""
-        import pikepdf
-
-        if isinstance(thing, pikepdf.Array):
-            children = list(thing)
-        elif isinstance(thing, pikepdf.Dictionary | pikepdf.Stream):
-            dictionary = thing.stream_dict if isinstance(thing, pikepdf.Stream) else thing
-            members = dict(dictionary.items())
-            self._note(members, is_stream=isinstance(thing, pikepdf.Stream))
-            children = list(members.values())
-        else:
-            return []
-        return [
-            child
-            for child in children
-            if isinstance(child, pikepdf.Array | pikepdf.Dictionary) and not child.is_indirect
-        ]
-
-    def _note(self, members: dict[str, Any], *, is_stream: bool) -> None:
-        kind = _text(members.get("/S"))
-        if "/JS" in members or kind == "/JavaScript":
+    def note(self, thing: Any, members: dict[str, Any]) -> None:
+        """Take note of one dictionary or stream."""
+        action = _action(members)
+        if "/JS" in members or action == SCRIPT:
             self.scripts += 1
-        elif kind == "/Launch":
+        elif action == LAUNCH:
             self.launch_actions += 1
-        elif kind in ("/SubmitForm", "/ImportData", "/GoToR", "/GoToE", "/Rendition", "/Movie"):
+        elif (
+            action in OTHER_ACTIONS
+            or _is_strange(members)
+            or _text(members.get("/Subtype")) in ACTIVE_ANNOTATIONS
+        ):
             self.other_actions += 1
-        if "/URI" in members:
-            self._note_address(_text(members["/URI"]))
+        self.scripts += "/XFA" in members
+        # What acts by itself need not be a script: an address is enough to tell who reads when.
+        self.other_actions += "/AA" in members or _opens_an_address(members)
+        if _action(members) == "/URI":
+            self._note_address(_text(members.get("/URI")))
         if "/ByteRange" in members and "/Contents" in members:
             self.signed = True
         if "/EF" in members:
@@ -216,7 +301,7 @@ class _Seen:
         elif _text(members.get("/FS")) == "/URL":
             self.external_resources += 1
             self._note_address(_text(members.get("/F")))
-        elif is_stream and "/F" in members:  # the stream's data are in another file
+        elif _is_elsewhere(thing, members):
             self.external_resources += 1
 
     def _note_address(self, address: str) -> None:
@@ -228,6 +313,208 @@ class _Seen:
             host = ""
         if host:
             self.hosts.add(host[:100])
+
+
+def _action(members: dict[str, Any]) -> str:
+    """Return the kind of an action; the parts of a document's structure are none."""
+    return "" if _text(members.get("/Type")) == "/StructElem" else _text(members.get("/S"))
+
+
+def _opens_an_address(members: dict[str, Any]) -> bool:
+    """Tell whether opening the document opens an address, at once or in a chain of actions."""
+    import pikepdf
+
+    todo = [members.get("/OpenAction")]
+    for _ in range(CHAIN_MAX):
+        if not todo:
+            return False
+        action = todo.pop()
+        if isinstance(action, pikepdf.Array):
+            todo += list(action)[:CHAIN_MAX]
+        elif isinstance(action, pikepdf.Dictionary):
+            if _text(action.get("/S")) == "/URI":
+                return True
+            todo.append(action.get("/Next"))
+    return True
+
+
+def _is_strange(members: dict[str, Any]) -> bool:
+    """Tell whether an address is none that a browser, a mail program or a telephone opens."""
+    if _action(members) != "/URI":
+        return False
+    try:
+        scheme = urlsplit(_text(members.get("/URI"))).scheme.lower()
+    except ValueError:
+        return False
+    return bool(scheme) and "." not in scheme and scheme not in PLAIN_SCHEMES
+
+
+def _is_elsewhere(thing: Any, members: dict[str, Any]) -> bool:
+    """Tell whether a stream's data are to be had from elsewhere, or another's page is shown."""
+    import pikepdf
+
+    return isinstance(thing, pikepdf.Stream) and ("/F" in members or "/Ref" in members)
+
+
+def _hidden_links(pdf: Any) -> Iterator[Any]:
+    """Yield the links to addresses that nobody can see.
+
+    Raises:
+        Failure: there are more annotations than any receipt has.
+    """
+    import pikepdf
+
+    count = 0
+    for page in pdf.pages:
+        annotations = page.obj.get("/Annots")
+        if not isinstance(annotations, pikepdf.Array):
+            continue
+        count += len(annotations)
+        if count > OBJECTS_MAX:
+            raise Failure(EXHAUSTED)
+        box = None
+        for annotation in annotations:
+            if isinstance(annotation, pikepdf.Dictionary) and _leads_out(annotation):
+                box = box or _page_box(page)
+                if not _is_seen(annotation, box):
+                    yield annotation
+
+
+def _leads_out(annotation: Any) -> bool:
+    import pikepdf
+
+    actions = (annotation.get("/A"), annotation.get("/PA"))
+    return any(isinstance(action, pikepdf.Dictionary) and "/URI" in action for action in actions)
+
+
+def _page_box(page: Any) -> tuple[float, float, float, float]:
+    try:
+        return _box(page.cropbox)
+    except (TypeError, ValueError, ArithmeticError, AttributeError):
+        return (-math.inf, -math.inf, math.inf, math.inf)
+
+
+def _is_seen(annotation: Any, page: tuple[float, float, float, float]) -> bool:
+    rectangle = annotation.get("/Rect")
+    try:
+        left, bottom, right, top = _box(rectangle)
+        flags = int(annotation.get("/F", 0))
+    except (TypeError, ValueError, ArithmeticError):
+        return False
+    width = min(right, page[2]) - max(left, page[0])
+    height = min(top, page[3]) - max(bottom, page[1])
+    whole = (page[2] - page[0]) * (page[3] - page[1])
+    return (
+        not flags & HIDDEN_FLAGS
+        and min(width, height) >= LINK_MIN_SIDE
+        and width * height <= LINK_MAX_SHARE * whole
+    )
+
+
+def _box(rectangle: Any) -> tuple[float, float, float, float]:
+    """Read a rectangle, whichever corners it names.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    left, bottom, right, top = map(float, rectangle)
+    return min(left, right), min(bottom, top), max(left, right), max(bottom, top)
+
+
+def cleaned(receipt: bytes) -> bytes:
+    """Write a receipt without what acts by itself, plays, or is to be had from elsewhere.
+
+    What is left is written as it was: pages, fonts, pictures, metadata, embedded files, tags.
+
+    Raises:
+        Failure: encrypted, signed, not readable, or more objects than any receipt has.
+    """
+    import pikepdf
+
+    with _opened(receipt) as pdf:
+        if pdf.is_encrypted:
+            raise Failure(ENCRYPTED)
+        things = list(_everything(pdf))
+        if any("/ByteRange" in members and "/Contents" in members for _, members in things):
+            raise Failure(SIGNED)
+        for annotation in list(_hidden_links(pdf)):
+            _empty(annotation, "/A", "/PA")
+        for thing, members in things:
+            _disarm(thing, members)
+        for page in pdf.pages:
+            _drop_dead_annotations(page.obj)
+        _drop_if_emptied(pdf.Root, "/OpenAction")
+        names = pdf.Root.get("/Names")
+        if isinstance(names, pikepdf.Dictionary):
+            _empty(names, "/JavaScript", "/Renditions")
+        out = io.BytesIO()
+        # Nothing is decoded and packed anew: what need not change does not.
+        pdf.save(
+            out,
+            compress_streams=False,
+            stream_decode_level=pikepdf.StreamDecodeLevel.none,
+            fix_metadata_version=False,
+            deterministic_id=True,
+        )
+        return out.getvalue()
+
+
+def _disarm(thing: Any, members: dict[str, Any]) -> None:
+    """Take away what one dictionary or stream does by itself."""
+    action = _action(members)
+    if (
+        "/JS" in members
+        or action in {SCRIPT, LAUNCH}
+        or action in OTHER_ACTIONS
+        or _is_strange(members)
+    ):
+        _empty(thing, *members)  # whoever refers to it
+        return
+    if _text(members.get("/FS")) == "/URL" and "/EF" not in members:
+        _empty(thing, "/FS", "/F", "/UF")
+    if _is_elsewhere(thing, members):
+        _empty(thing, "/F", "/FFilter", "/FDecodeParms", "/Ref")
+    if _opens_an_address(members):
+        _empty(thing, "/OpenAction")
+    _empty(thing, "/AA", "/XFA")
+
+
+def _drop_dead_annotations(page: Any) -> None:
+    """Leave out what can only play, and links that lead nowhere any more."""
+    import pikepdf
+
+    annotations = page.get("/Annots")
+    if not isinstance(annotations, pikepdf.Array):
+        return
+    kept = []
+    for annotation in annotations:
+        if isinstance(annotation, pikepdf.Dictionary):
+            kind = _text(annotation.get("/Subtype"))
+            if kind in ACTIVE_ANNOTATIONS:
+                # The document's structure may refer to it still.
+                _empty(annotation, *(name for name in dict(annotation.items()) if name != "/Type"))
+                continue
+            _drop_if_emptied(annotation, "/A")
+            if kind == "/Link" and "/A" not in annotation and "/Dest" not in annotation:
+                continue
+        kept.append(annotation)
+    if len(kept) < len(annotations):
+        page["/Annots"] = pikepdf.Array(kept)
+
+
+def _drop_if_emptied(thing: Any, name: str) -> None:
+    import pikepdf
+
+    value = thing.get(name)
+    if isinstance(value, pikepdf.Dictionary) and not len(value):
+        del thing[name]
+
+
+def _empty(thing: Any, *names: str) -> None:
+    """Take members away; those that a stream needs stay."""
+    for name in names:
+        if name in thing and name != "/Length":
+            del thing[name]
 
 
 def _text(value: Any) -> str:
@@ -252,6 +539,8 @@ def _pdfa(pdf: Any) -> str | None:
 TASKS: dict[str, Callable[..., Callable[[bytes], bytes]]] = {
     "picture": load_picture,
     "inspect": load_inspect,
+    "look": load_look,
+    "clean": load_clean,
 }
 
 

@@ -6,14 +6,14 @@ The PDF is opened in a process of its own, and delivered byte for byte whatever 
 import asyncio
 import json
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 from e2ee_ticket.pdf import sandbox
 from e2ee_ticket.pdf.check import check_receipt, is_truncated
 
 __all__ = ["Findings", "check_receipt", "examine", "inspect", "is_truncated"]
 
-_RESULT_MAX_SIZE = 64 * 1024
+RESULT_MAX_SIZE: Final = 64 * 1024
 _FACTURX = frozenset({"factur-x.xml", "zugferd-invoice.xml", "xrechnung.xml", "order-x.xml"})
 
 
@@ -32,6 +32,7 @@ class Findings:
         launch_actions: how many actions that start a program.
         other_actions: how many actions that send a form, open another file or play something.
         external_resources: how much of it is to be loaded from elsewhere.
+        hidden_links: how many links nobody can see, or lead to no plain address.
         external_hosts: where its links lead; hosts only, for the rest may name the customer.
         embedded_files: the names of the files inside.
     """
@@ -46,6 +47,7 @@ class Findings:
     launch_actions: int = 0
     other_actions: int = 0
     external_resources: int = 0
+    hidden_links: int = 0
     external_hosts: tuple[str, ...] = ()
     embedded_files: tuple[str, ...] = ()
 
@@ -61,30 +63,40 @@ class Findings:
             self.scripts or self.launch_actions or self.other_actions or self.external_resources
         )
 
+    def harms(self) -> tuple[str, ...]:
+        """Say in short sentences what `clean` would take out."""
+        return _true(
+            (self.scripts, "it holds scripts"),
+            (self.launch_actions, "it holds actions that start programs"),
+            (self.other_actions, "it holds actions that open, send or play something"),
+            (self.external_resources, "parts of it are loaded from elsewhere"),
+            (self.hidden_links, "it holds a link that nobody can see"),
+        )
+
     def remarks(self) -> tuple[str, ...]:
         """Say in short sentences what somebody at the till might want to know."""
-        said = (
+        first = _true(
             (self.failure and not self.encrypted, f"could not be looked into: {self.failure}"),
             (self.truncated, "its end seems to be missing: some readers may refuse it"),
             (self.encrypted and self.failure, "it is encrypted: the customer needs its password"),
             (self.encrypted and not self.failure, "it is protected against changes"),
             (self.signed, "it is signed; it is delivered unchanged"),
             (self.facturx, "it holds an electronic invoice; it is delivered unchanged"),
-            (self.scripts, "it holds scripts"),
-            (self.launch_actions, "it holds actions that start programs"),
-            (self.other_actions, "it holds actions that open or send something"),
-            (self.external_resources, "parts of it are loaded from elsewhere"),
-            (self.external_hosts, f"it links to {', '.join(self.external_hosts)}"),
         )
-        return tuple(sentence for holds, sentence in said if holds)
+        hosts = _true((self.external_hosts, f"it links to {', '.join(self.external_hosts)}"))
+        return (*first, *self.harms(), *hosts)
+
+
+def _true(*said: tuple[object, str]) -> tuple[str, ...]:
+    return tuple(sentence for holds, sentence in said if holds)
 
 
 async def examine(receipt: bytes, *, timeout: float = sandbox.TIMEOUT_SECONDS) -> Findings:  # noqa: ASYNC109 - it kills a process
     """Look inside a receipt; never raises for what is in it."""
     truncated = is_truncated(receipt)
     try:
-        result = await sandbox.run(receipt, "inspect", max_size=_RESULT_MAX_SIZE, timeout=timeout)
-        return _findings(json.loads(result), truncated=truncated)
+        result = await sandbox.run(receipt, "inspect", max_size=RESULT_MAX_SIZE, timeout=timeout)
+        return take_findings(json.loads(result), receipt)
     except sandbox.EncryptedError as error:
         return Findings(failure=str(error), truncated=truncated, encrypted=True)
     except sandbox.ChildError as error:
@@ -98,8 +110,8 @@ def inspect(receipt: bytes, *, timeout: float = sandbox.TIMEOUT_SECONDS) -> Find
     return asyncio.run(examine(receipt, timeout=timeout))
 
 
-def _findings(told: dict[str, Any], *, truncated: bool) -> Findings:
-    """Take what the child tells; a child that a PDF has taken over may tell anything.
+def take_findings(told: dict[str, Any], receipt: bytes) -> Findings:
+    """Take what the child tells of a receipt; a child that a PDF has taken over may tell anything.
 
     Raises:
         LookupError, TypeError: not of the form expected.
@@ -115,7 +127,7 @@ def _findings(told: dict[str, Any], *, truncated: bool) -> Findings:
             taken[field.name] = value
         else:
             raise TypeError(field.name)
-    return Findings(truncated=truncated, **taken)
+    return Findings(truncated=is_truncated(receipt), **taken)
 
 
 def _plain(text: str) -> str:

@@ -12,7 +12,7 @@ from e2ee_ticket.pdf import sandbox
 MAX_SIZE: Final = 48 * 1024
 MAX_WIDTH: Final = 900
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+PNG: Final = b"\x89PNG\r\n\x1a\n"
 
 
 async def preview(
@@ -27,7 +27,7 @@ async def preview(
     task = ("picture", str(max_size), str(max_width))
     try:
         picture = await sandbox.run(receipt, *task, max_size=max_size, timeout=timeout)
-        if not picture.startswith(_PNG):
+        if not picture.startswith(PNG):
             raise sandbox.ChildError("what came is not a picture")
     except sandbox.ChildError as error:
         if report is not None:

@@ -21,6 +21,7 @@ _REASONS: Final = {
     4: "it cannot be read",
     5: "no legible picture of it is small enough",
     6: "it takes too much memory or time",
+    7: "it is signed",
 }
 # What an interpreter and its libraries need to start, and nothing of the shop's.
 _ENVIRONMENT: Final = ("LD_LIBRARY_PATH", "PATH", "SYSTEMROOT", "TEMP", "TMP", "HOME")

@@ -39,8 +39,11 @@ def saved(change, **options) -> bytes:
 async def test_a_real_invoice_holds_nothing_but_an_invisible_link_of_the_library_that_made_it():
     findings = await examine(INVOICE)
 
-    assert findings == Findings(pages=1, external_hosts=("www.tcpdf.org",))
-    assert findings.remarks() == ("it links to www.tcpdf.org",)
+    assert findings == Findings(pages=1, hidden_links=1, external_hosts=("www.tcpdf.org",))
+    assert findings.remarks() == (
+        "it holds a link that nobody can see",
+        "it links to www.tcpdf.org",
+    )
     assert not findings.active
 
 

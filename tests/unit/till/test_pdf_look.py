@@ -1,0 +1,86 @@
+import json
+from pathlib import Path
+
+import hostile_pdf
+import pytest
+
+from e2ee_ticket.pdf import sandbox
+from e2ee_ticket.pdf.inspect import Findings, examine
+from e2ee_ticket.pdf.look import look
+from e2ee_ticket.pdf.preview import MAX_SIZE, preview
+
+INVOICE = (Path(__file__).parents[2] / "data/dolibarr_takepos_invoice.pdf").read_bytes()
+
+
+async def test_one_look_finds_what_two_would():
+    assert await look(INVOICE) == (await examine(INVOICE), await preview(INVOICE))
+
+
+@pytest.mark.parametrize("make", hostile_pdf.ALL, ids=lambda make: make.__name__)
+async def test_a_hostile_pdf_is_looked_at_in_a_bounded_time(make):
+    reasons: list[str] = []
+
+    findings, picture = await look(make(), timeout=2.0, report=reasons.append)
+
+    assert findings.failure or findings.pages
+    assert (picture is None) == bool(reasons)
+    assert picture is None or len(picture) <= MAX_SIZE
+
+
+async def test_what_takes_too_long_to_draw_is_looked_into_all_the_same():
+    receipt = hostile_pdf.endless_drawing()
+
+    findings, picture = await look(receipt, timeout=1.5)
+
+    assert findings == await examine(receipt)
+    assert findings.pages == 1
+    assert picture is None
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def put(program: str) -> None:
+        path = tmp_path / "child.py"
+        path.write_text("import sys\n" + program)
+        monkeypatch.setattr(sandbox, "CHILD", path)
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("program", "failure", "why"),
+    [
+        ("print('<script>')", "what came is not a finding", "what came is not a finding"),
+        ("print('[]')", "what came is not a finding", "what came is not a finding"),
+        ("sys.exit(3)", "it is encrypted", "it is encrypted"),
+        ("sys.exit(4)", "it cannot be read", "it cannot be read"),
+    ],
+)
+async def test_a_child_that_fails_or_was_taken_over_finds_nothing(play, program, failure, why):
+    play(program)
+    reasons: list[str] = []
+
+    findings, picture = await look(INVOICE, report=reasons.append)
+
+    assert (findings.failure, picture) == (failure, None)
+    assert reasons == [f"no picture of the receipt: {why}"]
+
+
+@pytest.mark.parametrize(
+    ("picture", "why"),
+    [
+        (b"", "no legible picture of it is small enough"),
+        (b"<script>", "what came is not a picture"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(MAX_SIZE), "what came is not a picture"),
+    ],
+)
+async def test_a_picture_that_is_none_is_not_shown(play, picture, why):
+    from e2ee_ticket.pdf import child
+
+    told = json.dumps(child.findings(hostile_pdf.one_page()))
+    play(f"sys.stdout.buffer.write({told!r}.encode() + b'\\n' + {picture!r})")
+    reasons: list[str] = []
+
+    assert await look(INVOICE, report=reasons.append) == (Findings(pages=1), None)
+    assert await look(INVOICE) == (Findings(pages=1), None)
+    assert reasons == [f"no picture of the receipt: {why}"]

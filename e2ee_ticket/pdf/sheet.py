@@ -103,10 +103,11 @@ class Sheet(FPDF):
             self.add_font(family, style, _FONTS / f"{_FILES[family]}-{_FACES[style]}.ttf")
         self.set_font(family, style, size)
 
-    def covers(self, text: str, family: str) -> bool:
-        """Tell whether a font has every character of a text."""
+    def count_missing(self, text: str, family: str) -> int:
+        """Count the characters that a font does not have."""
         self.choose(1, family=family)
-        return self._legible(text) == text
+        glyphs = cast("TTFFont", self.current_font).cmap
+        return sum(ord(c) not in glyphs for c in text)
 
     def _legible(self, text: str) -> str:
         # As printers do it; and fpdf2 would log what it misses, which is a receipt's text.

@@ -1,0 +1,466 @@
+"""Drawing a roll: what a printer would have printed, typeset on a page as long as it is.
+
+Nothing is added, left out or reworded. Rows stand in columns as on paper; a row of hyphens becomes
+a line, empty paper is kept short, and codes are drawn anew, so that they can be scanned.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from e2ee_ticket.errors import ReceiptError
+from e2ee_ticket.pdf import codes
+from e2ee_ticket.pdf.roll import (
+    Align,
+    Cell,
+    Code,
+    Item,
+    Paragraph,
+    Picture,
+    Roll,
+    Row,
+    Rule,
+    Run,
+    Space,
+    Table,
+)
+from e2ee_ticket.pdf.sheet import (
+    INK,
+    MARGIN,
+    MONO,
+    PAGE_WIDTH,
+    PAPER,
+    QUIET,
+    TEXT,
+    Band,
+    Sheet,
+)
+
+HEIGHT_LIMIT: Final = 20_000.0
+"""As long as a receipt may be, in millimetres."""
+
+_WIDTH: Final = PAGE_WIDTH - 2 * MARGIN
+_COLUMN_DOTS: Final = 12
+_COLUMN_MAX: Final = 1.76  # millimetres; few columns need not be as wide as the paper
+_LINE: Final = 3.8  # what Space counts in
+_SPACE_MAX: Final = 3.0
+_SMALL: Final = 0.75
+_POINT: Final = 25.4 / 72
+_SLICE_DOTS: Final = 8_000
+_TABLE_COLUMNS_MAX: Final = 12
+_TOO_LONG: Final = "the receipt is longer than a receipt can be: print it on paper"
+_DRAWN_RULE: Final = re.compile(r" *([-─━_=═*]|- )\1{7,} *")
+_DOUBLE: Final = "=═"
+
+
+def draw_roll(roll: Roll, *, issued: datetime | None = None) -> bytes:
+    """Draw a roll as a tagged PDF with its language, its title and its fonts inside.
+
+    `issued` is when the PDF says that it was made; without it, it says the start of 1970.
+
+    Raises:
+        ReceiptError: it is longer than any receipt.
+    """
+    when = issued if issued is not None else datetime.fromtimestamp(0, UTC)
+    sheet = Sheet(title=roll.title or "-", lang=roll.lang, issued=when)
+    return sheet.draw(_Layout(roll, sheet).bands())
+
+
+@dataclass(frozen=True, slots=True)
+class _Style:
+    """How a text in the proportional font looks."""
+
+    size: float
+    face: str = ""
+    ink: int = INK
+    family: str = TEXT
+
+    @property
+    def leading(self) -> float:
+        return self.size * 0.46
+
+
+class _Layout:
+    """Turns the items of one roll into bands."""
+
+    def __init__(self, roll: Roll, sheet: Sheet) -> None:
+        self._roll, self._sheet = roll, sheet
+        self._column = min(_WIDTH / max(1, min(roll.columns, 255)), _COLUMN_MAX)
+        self._size = self._column * 2 / _POINT  # the font is half as wide as it is high
+        self._block = self._column * max(1, min(roll.columns, 255))
+        self._left = (PAGE_WIDTH - self._block) / 2
+        self._codes: dict[tuple[str, str], codes.Drawing | None] = {}
+        self._headed = False
+
+    def bands(self) -> list[Band]:
+        """Lay out all of it."""
+        bands: list[Band] = []
+        height = 0.0
+        for item in _joined(self._roll.items):
+            for band in self._item(item):
+                bands.append(band)
+                height += band.height
+                if height > HEIGHT_LIMIT:
+                    raise ReceiptError(_TOO_LONG)
+        return bands
+
+    def _item(self, item: Item) -> Iterator[Band]:
+        match item:
+            case Row():
+                yield from self._row(item)
+            case Paragraph():
+                yield from self._paragraph(item)
+            case Table():
+                yield from self._table(item)
+            case Picture():
+                yield from self._picture(item)
+            case Code():
+                yield from self._code(item)
+            case Rule():
+                yield self._rule(double=item.double)
+            case Space():
+                yield _blank(_LINE * min(max(item.lines, 0), _SPACE_MAX))
+
+    def _text_tag(self, *, large: bool) -> str:
+        """The first text is the heading, if it looks like one."""
+        tag = "H1" if large and not self._headed else "P"
+        self._headed = True
+        return tag
+
+    def _x_of(self, align: Align, width: float, left: float, room: float) -> float:
+        return left + {"left": 0.0, "center": 0.5, "right": 1.0}[align] * (room - width)
+
+    # Rows
+
+    def _row(self, row: Row) -> Iterator[Band]:
+        text = "".join(run.text for run in row.runs)
+        plain = not any(run.inverse or run.underline for run in row.runs)
+        if plain and (match := _DRAWN_RULE.fullmatch(text)):
+            yield self._drawn_rule(row, match)
+            return
+        large = any(run.wide > 1 or run.high > 1 for run in row.runs)
+        runs = _drawn_in(row.runs, self._roll.columns)
+        for line in _wrapped(runs, self._roll.columns):
+            yield self._line(line, row.align, self._text_tag(large=large))
+
+    def _line(self, runs: list[Run], align: Align, tag: str) -> Band:
+        widths = [len(run.text) * _columns_of(run) * self._column for run in runs]
+        left = self._x_of(align, sum(widths), self._left, self._block)
+        tall = max((run.high * (_SMALL if run.small else 1) for run in runs), default=1.0)
+        leading = self._size * _POINT * (0.36 + 0.98 * tall)
+        rise = self._size * _POINT * (0.14 + 0.83 * tall)  # the baseline's distance from the top
+
+        def draw(y: float) -> None:
+            x = left
+            for run, width in zip(runs, widths, strict=True):
+                self._run(run, x, y + rise, width)
+                x += width
+
+        return _Height(leading).band(draw, tag)
+
+    def _run(self, run: Run, x: float, y: float, width: float) -> None:
+        size = self._size * run.high * (_SMALL if run.small else 1)
+        em = size * _POINT
+        ink = INK
+        if run.inverse:
+            self._sheet.fill([(x, y - 0.87 * em, width, 1.16 * em)])
+            ink = PAPER
+        elif run.underline:
+            self._sheet.fill([(x, y + 0.11 * em, width, 0.06 * em / run.high)])
+        face = "B" if run.bold else ""
+        self._sheet.set_stretching(100 * run.wide / run.high)
+        self._sheet.put(x, y, run.text, size, style=face, ink=ink, family=MONO)
+        self._sheet.set_stretching(100)
+
+    # Paragraphs and tables
+
+    def _style_of(self, text: str, size: float, face: str = "", ink: int = INK) -> _Style:
+        """Take the other font for what the proportional one has no signs for."""
+        missing = self._sheet.count_missing(text, TEXT)
+        if missing and self._sheet.count_missing(text, MONO) < missing:
+            return _Style(size * 0.92, face, ink, MONO)
+        return _Style(size, face, ink)
+
+    def _wrap(self, text: str, width: float, style: _Style) -> list[str]:
+        return [
+            line
+            for part in text.splitlines()
+            for line in self._sheet.wrap(part, width, style.size, style.face, style.family) or [""]
+        ]
+
+    def _set(
+        self, text: str, style: _Style, align: Align, left: float, room: float
+    ) -> Callable[[float], None]:
+        def draw(y: float) -> None:
+            width = self._sheet.measure(text, style.size, style.face, style.family)
+            x = self._x_of(align, width, left, room)
+            self._sheet.put(
+                x, y, text, style.size, style=style.face, ink=style.ink, family=style.family
+            )
+
+        return draw
+
+    def _paragraph(self, item: Paragraph) -> Iterator[Band]:
+        scale = min(max(item.size, 0.5), 4.0)
+        style = self._style_of(item.text, 10 * scale, "B" if item.bold else "")
+        tag = self._text_tag(large=scale >= 1.3) if item.text.strip() else "P"
+        for line in self._wrap(item.text, _WIDTH, style):
+            draw = self._set(line, style, item.align, MARGIN, _WIDTH)
+            yield _Height(style.leading).band(_at(draw, 0.75 * style.leading), tag)
+
+    def _table(self, item: Table) -> Iterator[Band]:
+        rows = [_fitted(row) for row in item.rows]
+        widths = self._columns(rows, item.head)
+        for index, row in enumerate(rows):
+            yield from self._table_row(row, widths, head=index < item.head)
+            if index + 1 == item.head:
+                yield self._thin_rule()
+        yield _blank(0.8)
+
+    def _cell_style(self, cell: Cell, *, head: bool) -> _Style:
+        face = "B" if cell.bold else ""
+        return self._style_of(cell.text, 8.5 if head else 10, face, QUIET if head else INK)
+
+    def _columns(self, rows: list[list[Cell]], head: int) -> list[float]:
+        """Measure the columns: each as wide as its widest cell, the first what is left."""
+        count = max((sum(cell.span for cell in row) for row in rows), default=1)
+        widths = [0.0] * count
+        for index, row in enumerate(rows):
+            place = 0
+            for cell in row:
+                if cell.span == 1 and place:
+                    style = self._cell_style(cell, head=index < head)
+                    wide = max((self._measured(line, style) for line in cell.text.splitlines()),
+                               default=0.0)  # fmt: skip
+                    widths[place] = max(widths[place], wide + _GAP)
+                place += cell.span
+        room = _WIDTH * (0.66 if count > 1 else 0)
+        if (taken := sum(widths)) > room:
+            widths = [width * room / taken for width in widths]
+        widths[0] = _WIDTH - sum(widths[1:])
+        return widths
+
+    def _measured(self, text: str, style: _Style) -> float:
+        return self._sheet.measure(text[:300], style.size, style.face, style.family)
+
+    def _table_row(self, row: list[Cell], widths: list[float], *, head: bool) -> Iterator[Band]:
+        """Lay out one row; a long cell makes it several lines high."""
+        cells: list[tuple[list[Callable[[float], None]], _Style]] = []
+        place, left = 0, MARGIN
+        for cell in row:
+            room = sum(widths[place : place + cell.span])
+            style = self._cell_style(cell, head=head)
+            gap = _GAP if place else 0.0
+            lines = self._wrap(cell.text, max(room - gap, 1.0), style)
+            cells.append(
+                ([self._set(line, style, cell.align, left + gap, room - gap) for line in lines],
+                 style)
+            )  # fmt: skip
+            place, left = place + cell.span, left + room
+        leading = max((style.leading for _, style in cells), default=_LINE)
+        for number in range(max((len(lines) for lines, _ in cells), default=0)):
+            here = [lines[number] for lines, _ in cells if number < len(lines)]
+
+            def draw(y: float, here: list[Callable[[float], None]] = here) -> None:
+                for draw_cell in here:
+                    draw_cell(y + 0.75 * leading)
+
+            yield _Height(leading).band(draw, "P")
+        yield _blank(0.5)
+
+    # Lines, pictures, codes
+
+    def _drawn_rule(self, row: Row, match: re.Match[str]) -> Band:
+        """Draw a row of hyphens as a line, as long as they were."""
+        column = self._column * max(_columns_of(run) for run in row.runs)
+        width = min(len(match[0].strip()) * column, self._block)
+        room = self._block - width
+        if row.align == "left":
+            left = self._left + min((len(match[0]) - len(match[0].lstrip())) * column, room)
+        else:
+            left = self._x_of(row.align, width, self._left, self._block)
+        return self._rule(double=match[1] in _DOUBLE, left=left, width=width)
+
+    def _rule(self, *, double: bool, left: float | None = None, width: float | None = None) -> Band:
+        left = self._left if left is None else left
+        width = self._block if width is None else width
+        lines = (1.5, 2.2) if double else (1.8,)
+
+        def draw(y: float) -> None:
+            boxes = [(left, y + down - 0.1, width, 0.2) for down in lines]
+            self._sheet.fill(boxes, ink=QUIET)
+
+        return Band(3.7, draw)
+
+    def _thin_rule(self) -> Band:
+        return Band(1.6, lambda y: self._sheet.rule(y + 0.4))
+
+    def _picture(self, item: Picture) -> Iterator[Band]:
+        stride = (item.width + 7) // 8
+        rows = min(item.height, len(item.data) // stride if stride else 0)
+        if not rows or item.wide < 1 or item.high < 1:
+            return
+        dot = min(self._column / _COLUMN_DOTS, self._block / (item.width * item.wide))
+        width = dot * item.wide * item.width
+        x = self._x_of(item.align, width, self._left, self._block)
+        for top in range(0, rows, _SLICE_DOTS):
+            end = min(top + _SLICE_DOTS, rows)
+            data = item.data[top * stride : end * stride]
+            height = dot * item.high * (end - top)
+            yield Band(
+                height,
+                self._drawn_picture(data, item.width, end - top, (x, width, height)),
+                "Figure",
+                "-",
+            )
+        yield _blank(0.8)
+
+    def _drawn_picture(
+        self, data: bytes, width: int, rows: int, place: tuple[float, float, float]
+    ) -> Callable[[float], None]:
+        def draw(y: float) -> None:
+            from PIL import Image, ImageOps  # noqa: PLC0415 - few receipts have one
+
+            x, wide, high = place
+            dots = Image.frombytes("1", (width, rows), data).convert("L")
+            self._sheet.image(ImageOps.invert(dots), x, y, wide, high)
+
+        return draw
+
+    def _code(self, item: Code) -> Iterator[Band]:
+        key = (item.kind, item.text)
+        if key not in self._codes:
+            self._codes[key] = codes.draw_code(*key)
+        drawing = self._codes[key]
+        if drawing is None:
+            yield from self._paragraph(Paragraph(item.text, item.align))
+            return
+        x = self._x_of(item.align, drawing.width, self._left, self._block)
+        yield _blank(drawing.quiet)
+        yield Band(
+            drawing.height,
+            lambda y: self._sheet.fill([(x + a, y + b, w, h) for a, b, w, h in drawing.boxes]),
+            "Figure",
+            item.text,
+        )
+        yield _blank(1.0 if item.caption else drawing.quiet)
+        if item.caption:
+            caption = self._style_of(item.text, 8.5, ink=INK)
+            draw = self._set(item.text, caption, "center", x, drawing.width)
+            yield _Height(3.6).band(_at(draw, 2.6), "P")
+            yield _blank(drawing.quiet)
+
+
+_GAP: Final = 2.6
+_GAPS: Final = re.compile(r"(?<=\S) {4,}(?=\S)")
+_GAP_MIN: Final = 2
+_DRAW_IN_MAX: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Height:
+    """Of a band of text."""
+
+    value: float
+
+    def band(self, draw: Callable[[float], None], tag: str) -> Band:
+        return Band(self.value, draw, tag)
+
+
+def _blank(height: float) -> Band:
+    return Band(height, lambda _: None)
+
+
+def _at(draw: Callable[[float], None], down: float) -> Callable[[float], None]:
+    return lambda y: draw(y + down)
+
+
+def _joined(items: tuple[Item, ...]) -> Iterator[Item]:
+    """Make one space of several; none at the ends."""
+    space = 0.0
+    begun = False
+    for item in items:
+        if isinstance(item, Space):
+            space += max(item.lines, 0)
+            continue
+        if space and begun:
+            yield Space(space)
+        space, begun = 0.0, True
+        yield item
+
+
+def _columns_of(run: Run) -> float:
+    return run.wide * (_SMALL if run.small else 1.0)
+
+
+def _drawn_in(runs: tuple[Run, ...], columns: int) -> tuple[Run, ...]:
+    """Take a row that is a little too wide back to the width, where it has a gap to give.
+
+    A till that was made for wider paper would lose its sums to the next line.
+    """
+    total = sum(len(run.text) * _columns_of(run) for run in runs)
+    if not columns < total <= columns + _DRAW_IN_MAX:
+        return runs
+    place, gap = max(
+        ((place, gap) for place, run in enumerate(runs) for gap in _GAPS.finditer(run.text)),
+        key=lambda found: len(found[1][0]),
+        default=(0, None),
+    )
+    if gap is None:
+        return runs
+    run = runs[place]
+    surplus = math.ceil((total - columns) / _columns_of(run))
+    if len(gap[0]) - surplus < _GAP_MIN:
+        return runs
+    text = run.text[: gap.start()] + run.text[gap.start() + surplus :]
+    return (*runs[:place], _again(run, text), *runs[place + 1 :])
+
+
+def _wrapped(runs: tuple[Run, ...], columns: int) -> Iterator[list[Run]]:
+    """Cut a row where the paper ends, as a printer does; blanks beyond it are nothing."""
+    line: list[Run] = []
+    left = float(columns)
+    for run in runs:
+        width = _columns_of(run)
+        text = "".join(c if c.isprintable() else " " for c in run.text)
+        at = 0
+        while at < len(text):
+            fits = int((left + 1e-6) / width)
+            if not fits and line:
+                if not "".join((text[at:], "x"))[0].strip() and _blank_to_end(text, at):
+                    break
+                yield line
+                line, left = [], float(columns)
+                continue
+            piece = text[at : at + max(fits, 1)]
+            line.append(_again(run, piece))
+            left -= len(piece) * width
+            at += len(piece)
+    if line:
+        yield line
+
+
+def _blank_to_end(text: str, at: int) -> bool:
+    return not text[at:].strip()
+
+
+def _again(run: Run, text: str) -> Run:
+    return Run(text, run.bold, run.underline, run.inverse, run.small, run.wide, run.high)
+
+
+def _fitted(row: tuple[Cell, ...]) -> list[Cell]:
+    """Keep a row within so many columns as can be read; what is beyond goes into the last."""
+    cells: list[Cell] = []
+    place = 0
+    for cell in row:
+        span = max(1, min(cell.span, _TABLE_COLUMNS_MAX - place))
+        if place >= _TABLE_COLUMNS_MAX:
+            last = cells[-1]
+            cells[-1] = Cell(f"{last.text} {cell.text}", last.align, last.bold, last.span)
+            continue
+        cells.append(Cell(cell.text, cell.align, cell.bold, span))
+        place += span
+    return cells

@@ -78,26 +78,17 @@ class Splitter:
                 self._shows = self._shows or bool(text[0].strip(b" "))
                 at = text.end()
                 continue
-            length = commands.length_of(buffer, at)
-            if length is not None and length > self._limit:
-                raise ReceiptError(_TOO_LARGE)
-            if length is None or at + length > len(buffer):
+            length = self._measure(at)
+            if length is None:
                 break
-            self._commands += 1
-            if self._commands > commands.COMMAND_LIMIT:
-                raise ReceiptError(_TOO_LARGE)
             command = bytes(buffer[at : at + min(length, 12)])
-            told = _tell(command)
-            if told is not None:
-                self._job += buffer[start:at]
+            told, cut = _tell(command), command[:2] in _CUTS
+            if told is not None or cut:
+                self._job += buffer[start : at + length if cut else at]
                 start = at + length
-                if told != _NOTHING:
-                    yield told
-            elif command[:2] in _CUTS:
-                self._job += buffer[start : at + length]
-                start = at + length
-                if (job := self._take()) is not None:
-                    yield job
+                ready = self._take() if cut else told
+                if ready is not None and ready != _NOTHING:
+                    yield ready
             else:
                 self._note(command)
             at += length
@@ -105,6 +96,18 @@ class Splitter:
         del buffer[:at]
         if self.size > self._limit:
             raise ReceiptError(_TOO_LARGE)
+
+    def _measure(self, at: int) -> int | None:
+        """Measure the command here; None while some of it is still to come."""
+        length = commands.length_of(self._buffer, at)
+        if length is not None and length > self._limit:
+            raise ReceiptError(_TOO_LARGE)
+        if length is None or at + length > len(self._buffer):
+            return None
+        self._commands += 1
+        if self._commands > commands.COMMAND_LIMIT:
+            raise ReceiptError(_TOO_LARGE)
+        return length
 
     def end(self) -> Job | None:
         """Take what is there as a job, if it shows anything: no more will come."""

@@ -8,50 +8,18 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from e2ee_ticket.errors import SourceError
+from e2ee_ticket.errors import SourceError, TicketError
 from e2ee_ticket.sources import Finding
 from e2ee_ticket.sources.dolibarr import query
 from e2ee_ticket.sources.dolibarr.client import Client, DolibarrError
 from e2ee_ticket.sources.dolibarr.fields import Members, read_text, read_whole
+from e2ee_ticket.sources.dolibarr.rights import RIGHT_12, RIGHT_262
 
 CLOCK_SECONDS: Final = 120
 OLDEST_VERSION: Final = 18
 _PARTIES: Final = ",".join(map(str, range(1, 301)))
 _PROBED_ROWS: Final = (1, 2, 3)
 _NO_INVOICE: Final = "e2ee-ticket-check/e2ee-ticket-check.pdf"
-
-_WHERE: Final = (
-    "tick it in Dolibarr: Users & Groups, the user of the API key, tab Permissions;"
-    " in French Utilisateurs & Groupes, l'utilisateur, onglet Permissions"
-)
-RIGHT_11: Final = (
-    "right 11 is missing: this key may not read invoices",
-    (
-        f"{_WHERE}: module Invoices, Read customer invoices (Factures, Consulter les factures clients)"
-    ),
-)
-RIGHT_12: Final = (
-    "right 12 is missing: this key may not have PDFs made",
-    (
-        f"{_WHERE}: module Invoices, Create/modify customer invoices"
-        " (Factures, Créer/modifier les factures clients); or set builddoc = false, and invoices"
-        " without a PDF are drawn as receipts"
-    ),
-)
-RIGHT_262: Final = (
-    "right 262 is missing: Dolibarr hides the invoices from this key, and says nothing",
-    (
-        f"{_WHERE}: module Third parties, Extend access to all third parties"
-        " (Tiers, Étendre l'accès à tous les tiers)"
-    ),
-)
-UNSEEN: Final = (
-    "Dolibarr no longer shows this key the invoices that it did",
-    (
-        f"has right 262 been taken away? {_WHERE}: module Third parties, Extend access to all third"
-        " parties (Tiers, Étendre l'accès à tous les tiers)"
-    ),
-)
 
 
 async def is_hidden(client: Client) -> bool:
@@ -79,6 +47,12 @@ async def is_hidden(client: Client) -> bool:
             if error.status != 404:
                 raise
     return False
+
+
+def finding_of(error: TicketError) -> Finding:
+    """Tell of an error as of something that was found."""
+    later = isinstance(error, DolibarrError) and error.passing and error.status != 401
+    return Finding(ok=False, text=str(error), hint=getattr(error, "hint", None), later=later)
 
 
 class Checkup:
@@ -113,18 +87,12 @@ class Checkup:
             async with self._client.connected():
                 await self._run()
         except SourceError as error:
-            self._findings.append(Finding(ok=False, text=str(error), hint=error.hint))
+            self._findings.append(finding_of(error))
         return self._findings
 
     async def _run(self) -> None:
         await self._status()
-        try:
-            await query.newest_invoice(self._client)
-        except DolibarrError as error:
-            if error.status != 403:
-                raise
-            self._ill(*RIGHT_11)
-            return
+        await query.newest_invoice(self._client)
         self._well("the key may read invoices (right 11)")
         if await is_hidden(self._client):
             self._ill(*RIGHT_262)

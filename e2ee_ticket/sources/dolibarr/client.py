@@ -27,10 +27,11 @@ PATIENCE_SECONDS: Final = 60.0
 
 _WAIT_MAX_SECONDS: Final = 600.0
 _SHORT_SIZE: Final = 2000
+_PHP_MARKS: Final = (b"<b>Warning</b>", b"<b>Notice</b>", b"<b>Deprecated</b>", b"Fatal error</b>")
 
 
 class DolibarrError(SourceError):
-    """Dolibarr did not do its part; `status` is None unless its API answered."""
+    """Dolibarr did not do its part; `status` is None where its API was not reached."""
 
     def __init__(
         self,
@@ -232,6 +233,12 @@ def _foreign(status: int, body: bytes, headers: Mapping[str, str]) -> DolibarrEr
             " (Home, Setup, Other Setup)",
             status=403,
         )
+    if any(mark in body[:_SHORT_SIZE] for mark in _PHP_MARKS):
+        return DolibarrError(
+            "Dolibarr's server writes PHP warnings into its answers",
+            "set display_errors = Off in its php.ini, and look for the warning in its log",
+            status=500,
+        )
     if status == 200 and not page and len(body) < _SHORT_SIZE:
         return DolibarrError(
             "Dolibarr answers, but its REST API is switched off",
@@ -257,7 +264,9 @@ def _foreign(status: int, body: bytes, headers: Mapping[str, str]) -> DolibarrEr
         )
     if status >= 500:
         return DolibarrError(
-            f"Dolibarr's server failed ({status})", "look into the web server's error log"
+            f"Dolibarr's server failed ({status})",
+            "look into the web server's error log",
+            status=status,
         )
     return DolibarrError(
         "a web page answers in the place of Dolibarr's API",

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 Members = Mapping[str, Any]
 
-_AMOUNT_MAX: Final = Decimal(10) ** 12
+AMOUNT_MAX: Final = Decimal(10) ** 12
 _TEXT_MAX: Final = 300
 _TAG: Final = re.compile(r"</?[a-zA-Z][^<>]{0,500}>")
 _NUMBER_SIZE: Final = 40
@@ -28,7 +28,7 @@ def read_number(members: Members, name: str) -> Decimal | None:
         number = Decimal(str(value).strip())
     except (InvalidOperation, ValueError):
         return None
-    return number if number.is_finite() and abs(number) < _AMOUNT_MAX else None
+    return number if number.is_finite() and abs(number) < AMOUNT_MAX else None
 
 
 def read_whole(members: Members, name: str) -> int | None:

@@ -26,7 +26,7 @@ class Ledger:
 
     def __init__(self, newest: int, waiting: Iterable[int] = ()) -> None:
         self.newest = newest
-        self.open: set[int] = {row for row in waiting if 0 < row < newest}
+        self.open: set[int] = {row for row in waiting if 0 < row <= newest}
         self._trim()
 
     def __repr__(self) -> str:
@@ -45,6 +45,11 @@ class Ledger:
             self._trim()
         else:
             self.open.discard(row)
+
+    def leave_open(self, row: int) -> None:
+        """Note that a row was seen, and is to be asked for again."""
+        self.settle(row)
+        self.open.add(row)
 
     def pass_over(self, row: int) -> None:
         """Take everything up to a row as had."""

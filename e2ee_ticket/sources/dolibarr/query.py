@@ -16,6 +16,7 @@ from e2ee_ticket.sources.dolibarr.fields import (
     read_text,
     read_whole,
 )
+from e2ee_ticket.sources.dolibarr.rights import RIGHT_11
 
 PAGE: Final = 50
 DRAFTS_MAX: Final = 100
@@ -122,6 +123,8 @@ async def _list(
     except DolibarrError as error:
         if error.status == 404:  # how older versions say that there is none
             return []
+        if error.status == 403 and error.hint is None:
+            raise DolibarrError(*RIGHT_11, status=403) from error
         raise
     return objects(answer.value)
 

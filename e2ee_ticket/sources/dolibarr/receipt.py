@@ -15,6 +15,7 @@ from typing import Any, Final
 from e2ee_ticket.errors import SourceError
 from e2ee_ticket.pdf.draw import Line, Payment, Receipt, Shop, Vat, format_money, format_number
 from e2ee_ticket.sources.dolibarr.fields import (
+    AMOUNT_MAX,
     Members,
     objects,
     plain,
@@ -30,7 +31,6 @@ _LINES_MAX: Final = 2000
 _PAYMENTS_MAX: Final = 50
 _NOT_AN_ARTICLE: Final = 9  # product_type of a heading or a subtotal, which has no amount
 _CENT: Final = Decimal("0.01")
-_SUBUNIT: Final = Decimal("0.0001")
 _DAY: Final = 86400
 _FARTHEST_EAST: Final = 14 * 3600
 _MINUS: Final = "\u2212"
@@ -169,10 +169,10 @@ def _line(line: Members, prefix: str, lang: str) -> Line:
         text += f" {_MINUS}{format_number(discount, lang, places_min=0)}{_NARROW}%"
     unit_price = None
     if quantity not in (0, 1):
-        unit_price = (amount / quantity).quantize(_SUBUNIT)
-        if unit_price * quantity != amount:  # the till has rounded, and we would show it wrong
+        unit_price = _unit_price(amount, quantity)
+        if unit_price is None:
             text = f"{format_number(quantity, lang, places=3, places_min=0)} × {text}"  # noqa: RUF001
-            quantity, unit_price = Decimal(1), None
+            quantity = Decimal(1)
     return Line(
         text=text,
         amount=amount,
@@ -180,6 +180,14 @@ def _line(line: Members, prefix: str, lang: str) -> Line:
         unit_price=unit_price,
         vat_rate=read_number(line, "tva_tx"),
     )
+
+
+def _unit_price(amount: Decimal, quantity: Decimal) -> Decimal | None:
+    """Return what one costs, or None where that is not whole cents: the till rounded the sum."""
+    price = amount / quantity
+    if abs(price) >= AMOUNT_MAX or price != price.quantize(_CENT):
+        return None
+    return price.quantize(_CENT)
 
 
 def _label(line: Members, lang: str) -> str:

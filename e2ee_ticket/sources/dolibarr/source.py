@@ -1,13 +1,10 @@
 """The source: asks Dolibarr for new sales, every two seconds or when it is told of one."""
 
 import asyncio
-import base64
-import binascii
 import contextlib
 import hashlib
 import logging
 import random
-import re
 import secrets
 import time
 from collections.abc import Mapping, Sequence
@@ -16,23 +13,17 @@ from typing import Final, Literal
 from urllib.parse import quote
 
 from e2ee_ticket.errors import OutboxError, ReceiptError, SourceError
-from e2ee_ticket.pdf import draw
-from e2ee_ticket.pdf.check import check_receipt
-from e2ee_ticket.protocol.ticket import Ticket, plain_name
 from e2ee_ticket.sources import Arrival, Finding, Intake, Shop
 from e2ee_ticket.sources.dolibarr import query, webhook
-from e2ee_ticket.sources.dolibarr.checkup import RIGHT_262, UNSEEN, Checkup, is_hidden
-from e2ee_ticket.sources.dolibarr.client import Client, DolibarrError
-from e2ee_ticket.sources.dolibarr.fields import Members, objects, read_text, read_whole
-from e2ee_ticket.sources.dolibarr.ledger import SIFT_AT, Ledger
-from e2ee_ticket.sources.dolibarr.receipt import (
-    company_of,
-    invoice_number,
-    invoice_time,
-    invoice_total,
-    payment_codes,
-    read_receipt,
+from e2ee_ticket.sources.dolibarr.checkup import (
+    Checkup,
+    finding_of,
+    is_hidden,
 )
+from e2ee_ticket.sources.dolibarr.client import Client, DolibarrError
+from e2ee_ticket.sources.dolibarr.fields import read_whole
+from e2ee_ticket.sources.dolibarr.ledger import SIFT_AT, Ledger
+from e2ee_ticket.sources.dolibarr.rights import RIGHT_262, UNSEEN
 from e2ee_ticket.sources.dolibarr.settings import (
     is_open_http,
     read_key,
@@ -45,14 +36,12 @@ from e2ee_ticket.sources.dolibarr.settings import (
     read_url,
     read_webhook,
 )
-from e2ee_ticket.sources.dolibarr.words import word
+from e2ee_ticket.sources.dolibarr.tickets import Tickets, draft, read_invoice
 
 _LOG: Final = logging.getLogger(__name__)
 _RANDOM: Final = random.SystemRandom()
-_PDF_ANSWER_MAX_SIZE: Final = 8 * 1024 * 1024
 _ATTEMPTS: Final = 3
 _NUMBER_LIMIT: Final = 64
-_COUNTRIES: Final = {"fr": "fr_FR", "en": "en_GB", "de": "de_DE", "it": "it_IT", "es": "es_ES"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +82,7 @@ class Dolibarr:
 
     `tills` names a till for each TakePOS terminal's number; without it, all sales are the source's
     only till's. `receipt` is `drawn` (an 80 mm receipt, made here) or `pdf` (the invoice that
-    Dolibarr made, byte for byte).
+    Dolibarr made, byte for byte). `webhook_port` is where a webhook is listened at, if one is.
     """
 
     def __init__(
@@ -123,14 +112,19 @@ class Dolibarr:
         self.tills: Sequence[str] = tuple(dict.fromkeys(self._tills.values()))
         self._receipt = read_receipt_kind(receipt)
         self._builddoc = read_switch(builddoc, "builddoc")
-        self._template = read_template(template)
-        lines = read_lines(company, "company"), read_lines(company_details, "company_details")
-        self._company = draw.Shop(lines[0][0], lines[0][1:], lines[1]) if lines[0] else None
-        self._company_details = lines[1]
+        template = read_template(template)
+        self._tickets = Tickets(
+            self._client,
+            name,
+            shop,
+            pdf=self._receipt == "pdf",
+            template=template if self._builddoc else None,
+            company=read_lines(company, "company"),
+            details=read_lines(company_details, "company_details"),
+        )
         self._webhook = read_webhook(webhook, webhook_secret, webhook_secret_file)
         self.pace = Pace(poll=read_seconds(poll_seconds))
         self._place = hashlib.sha256(self._url.encode()).hexdigest()[:8]
-        self._payment_names: dict[str, str] | None = None
         self._told = asyncio.Event()
         self._ledger: Ledger | None = None
         self._kept: str | None = None
@@ -141,7 +135,7 @@ class Dolibarr:
         self._last_watch = 0.0
         self._trouble: Finding | None = None
         self._given_up: Finding | None = None
-        self._listening = False
+        self.webhook_port: int | None = None
 
     def __repr__(self) -> str:
         return f"Dolibarr({self.name!r})"
@@ -164,9 +158,7 @@ class Dolibarr:
                     except (SourceError, OutboxError) as error:
                         failures += 1
                         wait = self._wait_after(error, failures)
-                        trouble = Finding(
-                            ok=False, text=str(error), hint=getattr(error, "hint", None)
-                        )
+                        trouble = finding_of(error)
                     else:
                         failures = 0
                         wait = self._wait()
@@ -194,7 +186,7 @@ class Dolibarr:
             open_http=is_open_http(self._url),
         )
         findings = list(await checkup.run())
-        if self._webhook is not None and not self._listening:
+        if self._webhook is not None and self.webhook_port is None:
             findings.append(await webhook.check_listening(*self._webhook))
         return findings
 
@@ -208,19 +200,19 @@ class Dolibarr:
         if not 0 < len(wanted) <= _NUMBER_LIMIT or not wanted.isprintable():
             raise SourceError("this is no invoice number", "type it as it is printed")
         if wanted.upper().startswith("(PROV"):
-            raise _draft()
+            raise draft()
         async with self._client.connected():
             try:
                 answer = await self._client.get(f"invoices/ref/{quote(wanted, safe='')}")
             except DolibarrError as error:
                 raise _not_found(error) from error
-            invoice = _invoice(answer.value)
+            invoice = read_invoice(answer.value)
             if (read_whole(invoice, "status") or read_whole(invoice, "statut") or 0) < 1:
-                raise _draft()
+                raise draft()
             row = read_whole(invoice, "id")
             if row is None:
                 raise SourceError("Dolibarr's answer holds no invoice")
-            ticket, ours = await self._make(row, invoice)
+            ticket, ours = await self._tickets.make(row, invoice)
         arrival = Arrival(
             ticket, till=till, ours=ours, key=f"{self._place}-{row}/{secrets.token_hex(8)}"
         )
@@ -248,12 +240,15 @@ class Dolibarr:
             # Their customers have gone: enough of them is enough. The console has the rest.
             ledger.pass_over(min(sale.row for sale in sales) - 1)
             _LOG.warning("source %s: only the newest sales made meanwhile are taken", self.name)
+        failed = None
         for sale in sorted(sales, key=lambda sale: sale.row):
             if ledger.expects(sale.row):
-                await self._consider(sale, ledger, intake, late=away)
+                failed = await self._consider(sale, ledger, intake, late=away) or failed
         self._last_answer = self._now()
         await self._tidy(ledger, intake)
         await self._watch(ledger)
+        if failed is not None:
+            raise failed
         if seconds > self.pace.slow:
             return Finding(
                 ok=False,
@@ -285,38 +280,29 @@ class Dolibarr:
 
     async def _consider(
         self, sale: query.Sale, ledger: Ledger, intake: Intake, *, late: bool
-    ) -> None:
-        """Deliver a sale, or leave it open, or note that it is none of ours."""
+    ) -> DolibarrError | None:
+        """Deliver a sale, or leave it open, or note that it is none of ours.
+
+        Returns what Dolibarr failed with, where the sale is to be tried again after the others.
+        """
         now = time.monotonic()
         since, late = self._seen.setdefault(sale.row, (now, late))
         if sale.abandoned or (self._tills and sale.till not in self._tills):
             self._settle(sale.row, ledger)
-            return
+            return None
         if not sale.final:
-            return
+            return None
         patience = self.pace.part_paid if sale.part_paid else self.pace.unpaid
         if not sale.paid and now - since < patience:
-            if sale.row > ledger.newest:
-                ledger.settle(sale.row)
-                ledger.open.add(sale.row)
-            return
+            ledger.leave_open(sale.row)
+            return None
         try:
-            ticket, ours = await self._make(sale.row)
-            settled = ledger.copy()
-            settled.settle(sale.row)
-            arrival = Arrival(
-                ticket,
-                till=self._tills.get(sale.till),
-                ours=ours,
-                key=f"{self._place}-{sale.row}",
-                cursor=settled.to_cursor(self._place),
-                late=late or now - since > self.pace.late,
-            )
-            if await intake.accept(arrival):
-                self._kept = arrival.cursor
+            await self._deliver(sale, ledger, intake, late=late or now - since > self.pace.late)
         except DolibarrError as error:
-            if error.passing:
+            if error.status is None or error.status in (401, 429):
                 raise
+            if error.passing and now - since < self.pace.late:
+                return error
             self._failed(sale.row, ledger, error)
         except (SourceError, ReceiptError) as error:
             self._failed(sale.row, ledger, error)
@@ -324,12 +310,28 @@ class Dolibarr:
             self._settle(sale.row, ledger)
             self._last_sale = now
             self._given_up = None
+        return None
+
+    async def _deliver(
+        self, sale: query.Sale, ledger: Ledger, intake: Intake, *, late: bool
+    ) -> None:
+        ticket, ours = await self._tickets.make(sale.row)
+        settled = ledger.copy()
+        settled.settle(sale.row)
+        arrival = Arrival(
+            ticket,
+            till=self._tills.get(sale.till),
+            ours=ours,
+            key=f"{self._place}-{sale.row}",
+            cursor=settled.to_cursor(self._place),
+            late=late,
+        )
+        if await intake.accept(arrival):
+            self._kept = arrival.cursor
 
     def _failed(self, row: int, ledger: Ledger, error: Exception) -> None:
         """Try a sale that cannot be read a few times, and then say so, not to stop the others."""
-        if row > ledger.newest:
-            ledger.settle(row)
-            ledger.open.add(row)
+        ledger.leave_open(row)
         self._attempts[row] = self._attempts.get(row, 0) + 1
         if self._attempts[row] < _ATTEMPTS:
             return
@@ -368,105 +370,6 @@ class Dolibarr:
         if ledger.newest and await query.newest_sale(self._client) < ledger.newest:
             raise SourceError(*UNSEEN)
         self._last_watch = now
-
-    # Making a ticket of an invoice.
-
-    async def _make(self, row: int, invoice: Members | None = None) -> tuple[Ticket, bool]:
-        """Return the ticket, and whether its PDF was drawn here."""
-        if invoice is None:
-            invoice = _invoice((await self._client.get(f"invoices/{row}")).value)
-        number = invoice_number(invoice)
-        if number.startswith("(PROV"):
-            raise _draft()
-        payments = await self._payments(row)
-        pdf = await self._fetch_pdf(invoice, number) if self._receipt == "pdf" else None
-        ours = pdf is None
-        company = await self._company_shop()
-        if pdf is None:
-            names = await self._names(payments)
-            receipt = read_receipt(invoice, payments, company, self._shop.lang, names)
-            pdf = await asyncio.to_thread(_draw, receipt)
-        total, currency = invoice_total(invoice)
-        ticket = Ticket(
-            receipt=pdf,
-            name=plain_name(f"{number}.pdf"),
-            title=company.name[:200],
-            total=draw.format_money(total, currency, self._shop.lang)[:64],
-            number=number,
-            issued=invoice_time(invoice, payments).isoformat(),
-            lang=self._shop.lang,
-        )
-        return ticket, ours
-
-    async def _payments(self, row: int) -> object:
-        try:
-            return (await self._client.get(f"invoices/{row}/payments")).value
-        except DolibarrError as error:
-            if error.status in (404, 405):  # none yet
-                return []
-            raise
-
-    async def _fetch_pdf(self, invoice: Members, number: str) -> bytes | None:
-        """Return the invoice as Dolibarr made it; None where there is no PDF of it."""
-        path = _document(invoice, number)
-        asked = {"modulepart": "facture", "original_file": path}
-        try:
-            answer = await self._client.get("documents/download", asked, limit=_PDF_ANSWER_MAX_SIZE)
-        except DolibarrError as error:
-            if error.status != 404:
-                raise
-            if not self._builddoc:
-                return None
-            try:
-                answer = await self._client.put(
-                    "documents/builddoc",
-                    {
-                        "modulepart": "invoice",
-                        "original_file": path,
-                        "doctemplate": self._template,
-                        "langcode": _langcode(self._shop.lang),
-                    },
-                    limit=_PDF_ANSWER_MAX_SIZE,
-                )
-            except DolibarrError as refusal:
-                if refusal.status in (403, 404, 500):  # no right 12, no such template: draw it
-                    _LOG.warning("source %s: Dolibarr made no PDF; drawn instead", self.name)
-                    return None
-                raise
-        return _read_pdf(answer.value)
-
-    async def _company_shop(self) -> draw.Shop:
-        """Return who sells: as configured, or as Dolibarr says where this key may ask."""
-        if self._company is None:
-            found = None
-            try:
-                answer = await self._client.get("setup/company")
-                found = company_of(answer.value) if isinstance(answer.value, dict) else None
-            except DolibarrError as error:
-                if error.status is None or error.passing:
-                    raise
-            found = found or draw.Shop(self._shop.name or self.name)
-            details = self._company_details or found.details
-            self._company = draw.Shop(found.name, found.address, details)
-        return self._company
-
-    async def _names(self, payments: object) -> Mapping[str, str]:
-        """Return the names of ways to pay that only this Dolibarr knows."""
-        unknown = [code for code in payment_codes(payments) if word(code, "en") is None]
-        if unknown and self._payment_names is None:
-            try:
-                answer = await self._client.get("setup/dictionary/payment_types")
-            except DolibarrError as error:
-                if error.passing:
-                    raise
-                self._payment_names = {}
-            else:
-                pairs = (
-                    (read_text(one, "code"), read_text(one, "label"))
-                    for one in objects(answer.value)
-                )
-                self._payment_names = {code: label for code, label in pairs if code and label}
-        return self._payment_names or {}
 
     # Time.
 
@@ -517,40 +420,21 @@ class Dolibarr:
         warned = False
         while True:
             try:
-                async with webhook.listening(address, secret, self._paid):
-                    self._listening = True
+                async with webhook.listening(address, secret, self._paid) as port:
+                    self.webhook_port = port
                     await asyncio.Event().wait()
             except SourceError as error:
                 if not warned:
                     _LOG.warning("source %s: %s", self.name, error)
                 warned = True
             finally:
-                self._listening = False
+                self.webhook_port = None
             await asyncio.sleep(self.pace.longest_wait)
 
     def _paid(self, row: int | None) -> None:
         if row is None or self._ledger is None or self._ledger.expects(row):
             self._told.set()
             self._last_sale = time.monotonic()
-
-
-def _draw(receipt: draw.Receipt) -> bytes:
-    try:
-        return draw.draw_receipt(receipt)
-    except Exception as error:  # whatever the drawing library cannot set, the till goes on
-        raise SourceError("an invoice cannot be drawn as a receipt") from error
-
-
-def _invoice(value: object) -> Members:
-    if not isinstance(value, dict):
-        raise SourceError("Dolibarr's answer holds no invoice")
-    return value
-
-
-def _draft() -> SourceError:
-    return SourceError(
-        "this invoice is a draft", "validate it in Dolibarr first; then it has its number"
-    )
 
 
 def _not_found(error: DolibarrError) -> SourceError:
@@ -562,32 +446,3 @@ def _not_found(error: DolibarrError) -> SourceError:
             "it needs the rights 11 and 262; the check of this source says which is missing",
         )
     return error
-
-
-def _document(invoice: Members, number: str) -> str:
-    """Return where Dolibarr keeps the PDF, below its folder of invoices."""
-    known = read_text(invoice, "last_main_doc") or ""
-    match = re.fullmatch(r"facture/([^/<>|\\]{1,100}/[^/<>|\\]{1,100}\.pdf)", known)
-    if match is not None and ".." not in known:
-        return match[1]
-    folder = re.sub(r'[<>/\\?*|":\x00-\x1f]', "_", number)  # as Dolibarr cleans a file's name
-    return f"{folder}/{folder}.pdf"
-
-
-def _read_pdf(value: object) -> bytes:
-    content = value.get("content") if isinstance(value, dict) else None
-    if not isinstance(content, str):
-        raise SourceError("Dolibarr's answer holds no document")
-    try:
-        pdf = base64.b64decode(content, validate=True)
-    except (binascii.Error, ValueError):
-        raise SourceError("Dolibarr's document is damaged") from None
-    check_receipt(pdf)
-    return pdf
-
-
-def _langcode(lang: str) -> str:
-    base, _, country = lang.partition("-")
-    if len(country) == 2:
-        return f"{base.lower()}_{country.upper()}"
-    return _COUNTRIES.get(base.lower(), "")

@@ -111,7 +111,7 @@ async def check_listening(address: tuple[str, int], secret: str) -> Finding:
         refused = Finding(ok=False, text=str(error), hint=error.hint)
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     harmless = {"triggercode": "E2EE_TICKET_CHECK", "object": {}}
-    timeout = aiohttp.ClientTimeout(total=3)
+    timeout = aiohttp.ClientTimeout(total=1)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,

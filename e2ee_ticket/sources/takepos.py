@@ -30,6 +30,7 @@ from aiohttp.web_protocol import RequestHandler
 from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError, SourceError
 from e2ee_ticket.sources import Arrival, Finding, Intake, Shop
 from e2ee_ticket.sources.doorman import Doorman, Refusal, parse_origins
+from e2ee_ticket.sources.escpos import CODE_PAGE, check_code_page
 from e2ee_ticket.sources.takepos_receipts import read_job, read_receipt_page
 
 LISTEN: Final = "127.0.0.1:8111"
@@ -45,7 +46,8 @@ DISPLAY_LINES: Final = 2
 
 _FORM_MAX_SIZE: Final = JOB_MAX_SIZE * 4 // 3 + 64
 _QUERY_MAX: Final = 2_000
-_CHECK_SECONDS: Final = 5.0
+_PORT_SECONDS: Final = 1.0
+_SITE_SECONDS: Final = 5.0
 _WAITING: Final = "e2ee-ticket takepos: nothing has come yet\n"
 _WORKING: Final = "e2ee-ticket takepos: receipts come\n"
 _ORDER_PATHS: Final = frozenset({"/print2", "/print3"})
@@ -88,7 +90,7 @@ class TakePos:
         *,
         origin: str | Sequence[str],
         listen: str = LISTEN,
-        code_page: str = "cp850",
+        code_page: str = CODE_PAGE,
         currency: str = "",
     ) -> None:
         self.name = name
@@ -96,10 +98,12 @@ class TakePos:
         self._origins = parse_origins(origin)
         self._host, self._port = _parse_listen(listen)
         self._door = Doorman(frozenset(self._origins), self._port)
-        self._code_page = code_page
+        self._code_page = check_code_page(code_page)
         self._currency = _parse_currency(currency)
         self._has_received = False
         self._reported_at: float | None = None
+        self._body_seconds = BODY_SECONDS
+        self._first_seconds = FIRST_SECONDS
         self._bodies = asyncio.Semaphore(BODIES_MAX)
         # One receipt is drawn at a time: two would not be ready any sooner.
         self._drawing = asyncio.Lock()
@@ -114,7 +118,9 @@ class TakePos:
         async def answer(request: web.BaseRequest) -> web.StreamResponse:
             return await self._answer(request, intake)
 
-        runner = web.ServerRunner(_Server(answer), handle_signals=False, shutdown_timeout=2.0)
+        runner = web.ServerRunner(
+            _Server(answer, self._first_seconds), handle_signals=False, shutdown_timeout=2.0
+        )
         await runner.setup()
         try:
             try:
@@ -203,7 +209,7 @@ class TakePos:
         body = bytearray()
         async with self._bodies:
             try:
-                async with asyncio.timeout(BODY_SECONDS):
+                async with asyncio.timeout(self._body_seconds):
                     async for chunk in request.content.iter_any():
                         body += chunk
                         if len(body) > max_size:
@@ -332,11 +338,20 @@ class _Server(web.Server):
     There is no router and no middleware: each request goes to one handler.
     """
 
-    def __init__(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+    def __init__(
+        self,
+        answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        first_seconds: float,
+    ) -> None:
         super().__init__(
-            self._hear, access_log=None, logger=_nothing_logged, keepalive_timeout=30.0
+            self._hear,
+            access_log=None,
+            logger=_nothing_logged,
+            keepalive_timeout=30.0,
+            lingering_time=1.0,
         )
         self._answer = answer
+        self._first_seconds = first_seconds
         self._silent: set[object] = set()
 
     async def _hear(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -348,7 +363,7 @@ class _Server(web.Server):
             return _Closed()
         protocol = super().__call__()
         self._silent.add(protocol)
-        asyncio.get_running_loop().call_later(FIRST_SECONDS, self._close_silent, protocol)
+        asyncio.get_running_loop().call_later(self._first_seconds, self._close_silent, protocol)
         return protocol
 
     def _close_silent(self, protocol: RequestHandler) -> None:
@@ -442,8 +457,8 @@ def _join(host: str, port: int) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _asking(url: str) -> AsyncIterator[aiohttp.ClientResponse]:
-    timeout = aiohttp.ClientTimeout(total=_CHECK_SECONDS)
+async def _asking(url: str, seconds: float) -> AsyncIterator[aiohttp.ClientResponse]:
+    timeout = aiohttp.ClientTimeout(total=seconds)
     async with (
         aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
         session.get(url, allow_redirects=False) as response,
@@ -454,7 +469,7 @@ async def _asking(url: str) -> AsyncIterator[aiohttp.ClientResponse]:
 async def _ask(url: str) -> str | None:
     """Ask what answers at an address; None where it is no text, or no answer."""
     try:
-        async with _asking(url) as response:
+        async with _asking(url, _PORT_SECONDS) as response:
             return (await response.content.read(len(_WAITING) + 1)).decode("ascii")
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
         return None
@@ -463,7 +478,7 @@ async def _ask(url: str) -> str | None:
 async def _check_site(origin: str) -> Finding:
     """See whether anything answers where Dolibarr is said to be."""
     try:
-        async with _asking(origin + "/"):
+        async with _asking(origin + "/", _SITE_SECONDS):
             return Finding(ok=True, text=f"{origin} answers")
     except aiohttp.ClientSSLError:
         text = f"the certificate of {origin} is not one that this computer trusts"

@@ -22,7 +22,7 @@ _HARD_SPACE: Final = "\u00a0"
 # What an order for the kitchen begins with; it is sent to the same address as a receipt.
 _ORDER = re.compile(r"\s{0,20}<html><br><b>")
 # A number as Dolibarr makes them: TC1-2611-0009, FA2611-0012.
-REFERENCE = re.compile(r"\b[A-Z]{1,8}[0-9]{0,8}(?:[-/][0-9]{2,8})?[-/][0-9]{3,8}\b")
+_REFERENCE = re.compile(r"\b[A-Z]{1,8}[0-9]{0,8}(?:[-/][0-9]{2,8})?[-/][0-9]{3,8}\b")
 # What the stock template prints of a sale that is still open: Terminal 1 Place 0.
 _OPEN_SALE = re.compile(r"(?:^| )[^\W\d_]{2,20} \d{1,4} [^\W\d_]{2,20} \d{1,6}$")
 _OTHER_CURRENCY = re.compile(r" [A-Z]{3}")
@@ -86,7 +86,7 @@ def _head(items: Sequence[Item]) -> Iterator[Paragraph]:
 def _number(head: Sequence[Paragraph]) -> str | None:
     # The template sets it on the right; a shop's address and its registers stand elsewhere.
     for line in sorted(head, key=lambda line: line.align != "right"):
-        if found := REFERENCE.search(line.text):
+        if found := _REFERENCE.search(line.text):
             return found[0]
     return None
 

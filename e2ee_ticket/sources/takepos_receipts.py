@@ -6,18 +6,16 @@ from typing import Final
 
 from e2ee_ticket.errors import ReceiptError
 from e2ee_ticket.pdf.draw_roll import draw_roll
-from e2ee_ticket.pdf.roll import Roll, Row
+from e2ee_ticket.pdf.roll import Roll, Rule, Space
 from e2ee_ticket.protocol.ticket import TEXT_LIMITS, Ticket, plain_name
 from e2ee_ticket.sources import Shop
 from e2ee_ticket.sources.escpos import decode
 from e2ee_ticket.sources.facts import issued_at
-from e2ee_ticket.sources.takepos_html import REFERENCE, read_page
+from e2ee_ticket.sources.roll_facts import facts
+from e2ee_ticket.sources.takepos_html import read_page
 
 _OPEN_SALE: Final = "this sale is still open; only a finished one becomes a ticket"
 _BARE_AMOUNT = re.compile(r"-?[0-9](?:[0-9.,'\u2019\u00a0\u202f]{0,20}[0-9])?")
-_TOTAL = re.compile(
-    r"\s*(?:sous-)?total\b.{0,40}?\s(-?[0-9][0-9.,]{0,15})\s*\S{0,3}\s*", re.IGNORECASE
-)
 _HARD_SPACE: Final = "\u00a0"
 
 
@@ -30,12 +28,14 @@ def read_receipt_page(page: str, shop: Shop, currency: str) -> tuple[Ticket, boo
     read = read_page(page, lang=shop.lang, currency=currency or None)
     if read.is_open:
         raise ReceiptError(_OPEN_SALE)
+    known = facts(read.roll)
+    total = None if read.is_cut else read.total or known.total
     ticket = _ticket(
         read.roll,
         shop,
         title=read.title or shop.name,
-        number=read.number,
-        total=_with_currency(read.total, currency),
+        number=read.number or known.number,
+        total=_with_currency(total, currency),
     )
     return ticket, read.is_cut
 
@@ -49,16 +49,11 @@ def read_job(job: bytes, shop: Shop, currency: str, *, code_page: str) -> Ticket
     if b"(PROV" in job:
         raise ReceiptError(_OPEN_SALE)
     roll = decode(job, code_page=code_page, lang=shop.lang, title=shop.name or "")
-    number, total = _facts(roll)
-    total = _with_currency(total, currency)
-    return _ticket(roll, shop, title=shop.name, number=number, total=total)
-
-
-def _facts(roll: Roll) -> tuple[str | None, str | None]:
-    lines = ["".join(run.text for run in item.runs) for item in roll.items if isinstance(item, Row)]
-    numbers = [found[0] for line in lines if (found := REFERENCE.search(line))]
-    totals = [found[1] for line in lines if (found := _TOTAL.fullmatch(line))]
-    return next(iter(numbers), None), next(reversed(totals), None)
+    if all(isinstance(item, Rule | Space) for item in roll.items):
+        raise ReceiptError("nothing is printed on this receipt")
+    known = facts(roll)
+    total = _with_currency(known.total, currency)
+    return _ticket(roll, shop, title=shop.name, number=known.number, total=total)
 
 
 def _ticket(

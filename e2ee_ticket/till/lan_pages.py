@@ -47,7 +47,7 @@ def _hash(text: str) -> str:
 
 _POLICY: Final = (
     f"default-src 'none'; style-src {_hash(_STYLE)} 'unsafe-inline'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "img-src data:; base-uri 'none'; form-action 'none'"
 )
 
 _WORDS: Final[Mapping[str, Mapping[str, str]]] = json.loads(

@@ -23,6 +23,11 @@ def open_outbox(config: Config) -> Outbox:
     return Outbox(Path(config.state_dir) / FILE_NAME, SystemClock().now)
 
 
+def open_outbox_of_the_agent(config: Config) -> Outbox:
+    """Open the outbox for the agent, of which there is one (till/lock.py)."""
+    return Outbox(Path(config.state_dir) / FILE_NAME, SystemClock().now, owner="agent-")
+
+
 @contextlib.contextmanager
 def outbox_if_possible(config: Config) -> Iterator[Outbox | None]:
     """Open the outbox, or say why not: a sale goes on without it."""

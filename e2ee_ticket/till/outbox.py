@@ -107,15 +107,16 @@ class Outbox:
         path: Path,
         now: Callable[[], float],
         *,
+        owner: str = "",
         migrations: Sequence[str] = MIGRATIONS,
     ) -> None:
-        """Open the file, or make it.
+        """Open the file, or make it; the agent is the owner `agent-`, any other has no name.
 
         Raises:
             OutboxError: it cannot be opened, or a newer version of this program made it.
         """
         self._now = now
-        self._owner = secrets.token_hex(8)
+        self._owner = owner + secrets.token_hex(8)
         self._lock = threading.Lock()
         make_private_dir(path.parent)
         with _translated():
@@ -359,6 +360,14 @@ class Outbox:
                 },
             )
             return cursor.rowcount == 1
+
+    def reclaim(self) -> None:
+        """Take back what an agent that died had claimed; there is one agent at a time (lock.py)."""
+        with self._transaction() as execute:
+            execute(
+                "UPDATE tickets SET claimed_by = NULL, claimed_until = NULL"
+                " WHERE claimed_by LIKE 'agent-%'"
+            )
 
     def release(self, ticket_id: str) -> None:
         """Leave a ticket to whoever claims it next."""

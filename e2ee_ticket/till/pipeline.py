@@ -133,6 +133,18 @@ class Delivery:
         self._begun = False
         self._lost = 0
 
+    @classmethod
+    def resume(cls, till: Till, outbox: Outbox, entry: Entry, observer: Observer) -> "Delivery":
+        """Follow a ticket of the outbox; its secret is gone, so that it cannot be shown again."""
+        resumed = cls(till, Ticket(receipt=b""), observer, number=entry.receipt_number)
+        resumed.forget()
+        resumed.id, resumed._token = entry.id, entry.token
+        resumed.state, resumed.kept, resumed._begun = entry.state, True, True
+        resumed._envelope = outbox.envelope(entry.id)
+        age = till.clock.now() - entry.sealed_at
+        resumed._sealed_at = till.clock.monotonic() - age
+        return resumed
+
     def show(self) -> None:
         """Show the ticket on the display; `upload` does so, unless it was done before."""
         self._begun = True
@@ -219,12 +231,12 @@ class Delivery:
         screen = self._screen
         if screen is None:
             return False
-        await screen.until(lambda: screen.shown or not self._on_screen(), seconds)
+        await screen.until(lambda: screen.shown or not self.on_screen, seconds)
         return self.check_shown()
 
     def check_shown(self) -> bool:
         """Note whether the display has confirmed this ticket (C36), and tell."""
-        if self._screen is not None and self._on_screen() and self._screen.shown:
+        if self._screen is not None and self.on_screen and self._screen.shown:
             self._note_shown()
         return bool(self.shown)
 
@@ -233,12 +245,23 @@ class Delivery:
 
         What was not sealed yet is sealed without its preview: a phone may hold the link.
         """
-        if self._screen is not None and self._on_screen():
+        if self._screen is not None and self.on_screen:
             self._screen.clear()
         if self.state == "accepted":
             self._accept()
             self._seal()
         return self.kept or self.state != "sealed"
+
+    def move_to(self, screen: Screen | None) -> None:
+        """Show it on another screen from now on: a display that was paired anew."""
+        self._screen = screen
+        if screen is not None and self.shown is None:
+            self.shown = False
+
+    @property
+    def link(self) -> Link | None:
+        """The ticket's link, as long as its code may be shown."""
+        return None if self._secret is None else Link(self._till.page, self._secret)
 
     def forget(self) -> None:
         """Forget the secret: ten minutes after the next sale at the latest (T3)."""
@@ -303,7 +326,7 @@ class Delivery:
 
     def _renew(self) -> None:
         """T17: other bytes are stored under this id, so this ticket needs another secret."""
-        visible = self._on_screen()
+        visible = self.on_screen
         self._note("failed")
         self._secret, self.id, self._token = _draw()
         self.shown = None if self._screen is None else False
@@ -314,7 +337,9 @@ class Delivery:
     def _is_old(self) -> bool:
         return self._till.clock.monotonic() - self._sealed_at > UPLOAD_SECONDS
 
-    def _on_screen(self) -> bool:
+    @property
+    def on_screen(self) -> bool:
+        """Whether the display is to show this ticket now."""
         return (
             self._screen is not None
             and self._secret is not None
@@ -327,7 +352,7 @@ class Delivery:
             self._observer.shown(self._progress())
 
     def _become(self, state: str, expires_in: int | None) -> None:
-        on_screen = self._on_screen()
+        on_screen = self.on_screen
         self.check_shown()
         self.state, self.expires_in = state, expires_in
         if state != "sealed":

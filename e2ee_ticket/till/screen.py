@@ -97,7 +97,8 @@ class Screen:
         self._clock = clock
         self._report = report
         self._channel = TillChannel(pairing.secret, idle, display_count=display_count)
-        self._idle = idle
+        self.idle = idle
+        """What it shows when there is nothing to show."""
         self._live: tuple[bytes, ...] = ()
         self._changed = asyncio.Event()
         self._moved = asyncio.Condition()
@@ -154,11 +155,11 @@ class Screen:
 
     def thank(self) -> None:
         """Show thanks for a few seconds, then idle."""
-        self.show(Content.thanks(name=self._idle.name, lang=self._idle.lang))
+        self.show(Content.thanks(name=self.idle.name, lang=self.idle.lang))
 
     def clear(self) -> None:
         """Show idle."""
-        self.show(self._idle)
+        self.show(self.idle)
 
     async def until(self, reached: Callable[[], bool], seconds: float) -> bool:
         """Wait until something about this screen is true, at most so long; tell whether it is."""

@@ -1,0 +1,157 @@
+"""`e2ee-ticket agent`: every source, till and display of the configuration, and the console.
+
+It logs to stderr, a line an event, with nothing of what was sold or to whom; under systemd each
+line has its level, and the service is told when it is ready. SIGTERM and Ctrl-C end it cleanly:
+what is not uploaded yet is in the outbox.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import Final
+
+from e2ee_ticket.cli import voice
+from e2ee_ticket.cli.session import open_outbox_of_the_agent, relay_client
+from e2ee_ticket.errors import ConfigError
+from e2ee_ticket.till import console, lock
+from e2ee_ticket.till.agent import Agent
+from e2ee_ticket.till.clock import SystemClock
+from e2ee_ticket.till.config import Config, config_path, load
+from e2ee_ticket.till.displays import Displays
+
+log = logging.getLogger(__name__)
+
+# What systemd's journal calls the levels of a line.
+_JOURNAL: Final = {
+    logging.DEBUG: 7,
+    logging.INFO: 6,
+    logging.WARNING: 4,
+    logging.ERROR: 3,
+    logging.CRITICAL: 2,
+}
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Run until stopped; take up a changed configuration by itself."""
+    _log_to_stderr(debug=parsed.debug)
+    config = load()
+    config.page_origin  # noqa: B018 - a ConfigError now rather than later
+    _warm_up()
+    with lock.lock(config.state_dir):
+        if sys.platform == "win32":
+            return _run_on_windows(config)
+        return asyncio.run(_main(config))
+
+
+async def _main(config: Config) -> int:
+    loop = asyncio.get_running_loop()
+    main = asyncio.current_task()
+    assert main is not None  # noqa: S101 - a coroutine runs in a task
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, main.cancel)
+    try:
+        await _work(config)
+    except asyncio.CancelledError:
+        log.info("stopped; what is not uploaded is in the outbox")
+    return voice.DONE
+
+
+def _run_on_windows(config: Config) -> int:  # pragma: no cover - Windows only
+    try:
+        asyncio.run(_work(config))
+    except KeyboardInterrupt:
+        log.info("stopped; what is not uploaded is in the outbox")
+    return voice.DONE
+
+
+async def _work(config: Config) -> None:
+    while True:
+        again = await _work_once(config)
+        if not again:
+            return
+        try:
+            config = load()
+        except ConfigError as error:
+            log.error("the changed configuration cannot be used: %s", error)  # noqa: TRY400
+
+
+async def _work_once(config: Config) -> bool:
+    clock = SystemClock()
+    with open_outbox_of_the_agent(config) as outbox:
+        async with relay_client(config) as relay:
+            agent = Agent(
+                config,
+                config_file=config_path(os.environ),
+                relay=relay,
+                outbox=outbox,
+                displays=Displays(config.state_dir),
+                clock=clock,
+                servers={"console": _serve_console, "ready": _tell_ready},
+            )
+            _greet(config)
+            return await agent.run()
+
+
+async def _serve_console(agent: Agent) -> None:
+    settings = agent.config.console
+    app = console.create_console(
+        agent, settings, state_dir=agent.config.state_dir, clock=SystemClock()
+    )
+    await console.serve(app, settings.listen)
+
+
+async def _tell_ready(_agent: Agent) -> None:
+    _notify("READY=1")
+    await asyncio.Event().wait()
+
+
+def _greet(config: Config) -> None:
+    log.info("console: http://%s/ (open it with: e2ee-ticket console)", config.console.listen)
+    for source in config.sources:
+        log.info("source %s (%s) for till %s", source.name, source.kind, source.till)
+    if not config.sources:
+        log.warning("no source is configured: e2ee-ticket setup asks for one")
+
+
+def _log_to_stderr(*, debug: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines())
+    root = logging.getLogger("e2ee_ticket")
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG if debug else logging.INFO)
+    root.propagate = False
+
+
+class _Lines(logging.Formatter):
+    """One line an event, without a traceback, whose values may be a customer's."""
+
+    def __init__(self) -> None:
+        self._journal = "JOURNAL_STREAM" in os.environ
+        super().__init__("%(message)s" if self._journal else "%(asctime)s %(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a line; the journal reads its level from the first characters."""
+        record.exc_info = record.exc_text = record.stack_info = None
+        line = super().format(record).replace("\n", " ")
+        return f"<{_JOURNAL.get(record.levelno, 6)}>{line}" if self._journal else line
+
+
+def _notify(state: str) -> None:
+    """Tell systemd, where it asked to be told."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address or not hasattr(socket, "AF_UNIX"):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(state.encode(), address.replace("@", "\0", 1))
+
+
+def _warm_up() -> None:
+    """Import now what the first sale would wait for."""
+    import segno  # noqa: F401, PLC0415
+
+    import e2ee_ticket.pdf.draw  # noqa: PLC0415
+    import e2ee_ticket.protocol.envelope  # noqa: F401, PLC0415

@@ -1,0 +1,742 @@
+"""The till's background process: every source, every till, every display, and the console.
+
+    source ──▶ intake ──▶ outbox (durable) ──▶ desk ──▶ display, at once
+                                                └─────▶ (look inside) ▶ seal ▶ relay
+
+A source's receipt is in the outbox before the source is told so. What becomes of it is the desk's
+(desk.py); what the cashier sees and does is a `Floor` (floor.py), which this is one of.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from e2ee_ticket.client import RelayClient
+from e2ee_ticket.errors import (
+    AbsentError,
+    ConfigError,
+    OutboxError,
+    ReceiptError,
+    RelayError,
+    SourceError,
+    TicketError,
+)
+from e2ee_ticket.pdf.check import check_receipt
+from e2ee_ticket.pdf.policy import apply_policy
+from e2ee_ticket.protocol.channel import PairingLink, PairingSecret, WriteToken, registration
+from e2ee_ticket.protocol.content import Content
+from e2ee_ticket.protocol.link import Link
+from e2ee_ticket.protocol.ticket import Ticket
+from e2ee_ticket.sources import Arrival, Finding, Shop, Source, make_source
+from e2ee_ticket.till import settings_file
+from e2ee_ticket.till.audit import PageWatch
+from e2ee_ticket.till.clock import Clock
+from e2ee_ticket.till.config import Config, SourceConfig, TillConfig
+from e2ee_ticket.till.desk import LOOKS_AT_ONCE, UPLOADS_AT_ONCE, Desk, Engine, Gate, make_looker
+from e2ee_ticket.till.displays import Displays, Pairing
+from e2ee_ticket.till.floor import (
+    DisplayState,
+    PageState,
+    RelayState,
+    Sale,
+    SourceState,
+    Trouble,
+)
+from e2ee_ticket.till.lan import LanDisplay
+from e2ee_ticket.till.outbox import LET_GO, RECEIPT_SECONDS, Accepted, Entry, Outbox
+from e2ee_ticket.till.pipeline import Till
+from e2ee_ticket.till.post import Post
+from e2ee_ticket.till.presence import PatientClock, Presence
+from e2ee_ticket.till.record import Record, facts_of
+from e2ee_ticket.till.screen import Screen
+
+log = logging.getLogger(__name__)
+
+RECORDS_MAX: Final = 500
+SWEEP_SECONDS: Final = 3600.0
+TEST_CONFIRM_SECONDS: Final = 5.0
+TEST_SHOW_SECONDS: Final = 5.0
+AGAIN_FIRST_SECONDS: Final = 1.0
+AGAIN_LONGEST_SECONDS: Final = 30.0
+_TEST_LINES: Final = ("Test", "Café 6,90", "Total 6,90")
+
+Server = Callable[["Agent"], Coroutine[None, None, None]]
+
+
+class Agent:
+    """Everything that the configuration names, at work; `async with` makes it ready."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        config_file: Path,
+        relay: RelayClient,
+        outbox: Outbox,
+        displays: Displays,
+        clock: Clock,
+        watch: PageWatch | None = None,
+        servers: Mapping[str, Server] | None = None,
+    ) -> None:
+        """Put it together; nothing runs yet. `relay` is open and stays open.
+
+        Raises:
+            ConfigError: a source's settings cannot be.
+        """
+        self.config = config
+        self._file = config_file
+        self._relay = relay
+        self._outbox = outbox
+        self._displays = displays
+        self._clock = clock
+        self._servers = dict(servers or {})
+        self._server_troubles: dict[str, Trouble] = {}
+        self._count = 1
+        self._moved = asyncio.Condition()
+        self._restart = asyncio.Event()
+        self._background: set[asyncio.Task[None]] = set()
+        self._outbox_trouble: Trouble | None = None
+        self._undelivered: dict[int, Trouble] = {}
+        self._presence = Presence(relay, clock, self._relay_changed)
+        self._watch = watch or PageWatch(
+            config.page_origin,
+            config.relay_origin,
+            config.page_hashes,
+            clock=clock,
+            changed=lambda _: self.note_change(),
+        )
+        looks = Gate(LOOKS_AT_ONCE)
+        self._engine = Engine(
+            till=Till(
+                relay=relay,
+                outbox=outbox,
+                page=config.page_origin,
+                clock=PatientClock(clock, self._presence),
+                name=config.tills[0].name,
+                ticket_seconds=config.ticket_seconds,
+                keep_seconds=config.keep_seconds,
+                clear_on=config.clear_on,
+            ),
+            outbox=outbox,
+            clock=clock,
+            presence=self._presence,
+            page=self._watch.may_show,
+            changed=self.note_change,
+            trouble=self._note_trouble,
+            uploads=Gate(UPLOADS_AT_ONCE),
+            looks=looks,
+            looker=make_looker(looks, self.note_change),
+        )
+        self._posts: dict[str, Post] = {}
+        self._desks = {
+            till.name: Desk(till, self._engine, lambda till=till: self._screen_of(till))  # type: ignore[misc]
+            for till in config.tills
+        }
+        self._records: dict[int, Record] = {}
+        shop = Shop(name=config.shop, lang=config.lang or "en", now=clock.now)
+        self._intakes = [
+            _Intake(self, source, make_source(source.kind, source.name, shop, source.settings))
+            for source in config.sources
+        ]
+        for intake in self._intakes:
+            unknown = set(intake.source.tills) - set(self._desks)
+            if unknown:
+                raise ConfigError(
+                    f"source {intake.name} names a till that is none of: {', '.join(self._desks)}"
+                )
+        self._lan: LanDisplay | None = None
+        self._lan_trouble: Trouble | None = None
+
+    # Running
+
+    async def run(self) -> bool:
+        """Work until cancelled, or until the configuration has changed: then return True."""
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._close)
+            await self._open_lan(stack)
+            self._restore()
+            for pairing in self._displays.all():
+                await self._start_post(pairing)
+            work: list[Coroutine[None, None, None]] = [
+                self._presence.run(),
+                self._watch.run(),
+                self._sweep_always(),
+                *(self._supervise(intake) for intake in self._intakes),
+                *(self._serve(name, server) for name, server in self._servers.items()),
+            ]
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(each) for each in work]
+                await self._restart.wait()
+                for task in tasks:
+                    task.cancel()
+        return True
+
+    async def _open_lan(self, stack: contextlib.AsyncExitStack) -> None:
+        if self.config.lan is None:
+            return
+        lan = LanDisplay(
+            self.config.lan,
+            relay=self.config.relay_origin,
+            page=self.config.page_origin,
+            pairings=self._displays.all,
+            clock=self._clock,
+            lang=self.config.lang,
+            report=self._note_lan,
+        )
+        self._lan = lan
+        task = asyncio.create_task(lan.run())
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        stack.push_async_callback(end)
+
+    async def _close(self) -> None:
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        for desk in self._desks.values():
+            await desk.close()
+        await asyncio.gather(*(post.stop() for post in self._posts.values()))
+
+    async def _supervise(self, intake: "_Intake") -> None:
+        """Run a source for ever: a source that ends is begun again, a little later each time."""
+        wait = AGAIN_FIRST_SECONDS
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await intake.source.run(intake)
+            except SourceError as error:
+                intake.report(Finding(ok=False, text=str(error), hint=error.hint))
+            except TicketError as error:
+                intake.report(Finding(ok=False, text=str(error)))
+            except Exception as error:  # noqa: BLE001 - one source must not end the others
+                # The type alone: the text may hold what a customer bought.
+                log.error("source %s ended: %s", intake.name, type(error).__name__)  # noqa: TRY400
+                text = "this source broke off and is begun again"
+                intake.report(Finding(ok=False, text=text, hint="e2ee-ticket check tests it"))
+            if self._clock.monotonic() - began > AGAIN_LONGEST_SECONDS:
+                wait = AGAIN_FIRST_SECONDS
+            await self._clock.sleep(wait)
+            wait = min(wait * 2, AGAIN_LONGEST_SECONDS)
+
+    async def _serve(self, name: str, server: Server) -> None:
+        """Run a server for ever: where its address cannot be used now, it may be later."""
+        while True:
+            try:
+                await server(self)
+            except ConfigError as error:
+                text, _, hint = str(error).partition("; ")
+                if name not in self._server_troubles:
+                    log.error("%s: %s", name, error)  # noqa: TRY400 - no traceback
+                trouble = Trouble(name, text, hint or None, self._now())
+                self._server_troubles[name] = trouble
+                self.note_change()
+            await self._clock.sleep(AGAIN_LONGEST_SECONDS)
+
+    async def _sweep_always(self) -> None:
+        while True:
+            try:
+                self._sweep()
+            except OutboxError as error:
+                self._note_trouble(error)
+            await self._clock.sleep(SWEEP_SECONDS)
+
+    def _sweep(self) -> None:
+        swept = self._outbox.sweep()
+        lost = {entry.receipt_number for entry in swept.not_uploaded} | set(swept.not_shown)
+        for number in lost:
+            text = f"receipt {number} was not delivered, and its time is over"
+            log.warning(text)
+            self._undelivered[number] = Trouble(
+                "outbox", text, "it is let go; its sale is in the till's own records", self._now()
+            )
+        old = self._now() - RECEIPT_SECONDS
+        for record in self._records.values():
+            if record.at < old:
+                record.kept = False
+                record.ticket = record.paper = None
+            if record.number in lost:
+                record.outcome = "reported"
+        if lost:
+            self.note_change()
+
+    # Receipts
+
+    async def accept(self, intake: "_Intake", arrival: Arrival) -> bool:
+        """Keep a receipt, and put its sale on its way."""
+        name = arrival.till or intake.config.till
+        desk = self._desks.get(name)
+        if desk is None:
+            raise ReceiptError("no till of this name is configured")
+        check_receipt(arrival.ticket.receipt)
+        ticket = arrival.ticket
+        remarks: tuple[str, ...] = ()
+        if not arrival.ours and intake.config.policy != "as-is":
+            judged = await apply_policy(ticket.receipt, intake.config.policy)  # type: ignore[arg-type]
+            ticket, remarks = replace(ticket, receipt=judged.receipt), judged.remarks
+        ticket = replace(
+            ticket,
+            title=ticket.title or self.config.shop,
+            lang=ticket.lang or self.config.lang,
+        )
+        number = self._keep(intake, arrival, ticket, name)
+        if number is None:
+            return False
+        record = Record(
+            number=number,
+            till=name,
+            source=intake.name,
+            at=self._now(),
+            facts=facts_of(ticket),
+            ticket=ticket,
+            paper=arrival.paper,
+            ours=arrival.ours or intake.config.policy != "as-is",
+            remarks=remarks,
+        )
+        self._remember(record)
+        intake.last_at = record.at
+        log.info("till %s: sale %d from %s", name, number, intake.name)
+        if arrival.late:
+            desk.hold(
+                record,
+                "this sale reached this program late, so that its code was not shown",
+                "if the customer is still here: show it, or hand out paper",
+            )
+        else:
+            desk.take(record)
+        if self.config.paper == "always":
+            desk.print_too(record)
+        return True
+
+    def _keep(self, intake: "_Intake", arrival: Arrival, ticket: Ticket, till: str) -> int | None:
+        try:
+            number = self._outbox.accept(
+                ticket,
+                till,
+                source=intake.name,
+                key=arrival.key,
+                cursor=arrival.cursor,
+                paper=arrival.paper,
+            )
+        except OutboxError as error:
+            self._note_trouble(error)
+            raise
+        self._outbox_trouble = None
+        return number
+
+    def _remember(self, record: Record) -> None:
+        self._records[record.number] = record
+        for old in list(self._records.values()):
+            if len(self._records) <= RECORDS_MAX:
+                break
+            if old.over or old.state == "opened":
+                del self._records[old.number]
+
+    def _restore(self) -> None:
+        """Take up what an earlier process left: uploads go on, the rest is the cashier's."""
+        self._outbox.reclaim()
+        entries: dict[int, list[Entry]] = {}
+        for entry in self._outbox.entries():
+            entries.setdefault(entry.receipt_number, []).append(entry)
+        since = self._now() - RECEIPT_SECONDS
+        for accepted in self._outbox.accepted():
+            if accepted.accepted_at < since and accepted.outcome is not None:
+                continue
+            desk = self._desks.get(accepted.till) or next(iter(self._desks.values()))
+            record = _restored(accepted)
+            self._remember(record)
+            desk.restore(record, entries.get(accepted.number, ()))
+
+    # Displays
+
+    def _pairing_name(self, till: TillConfig) -> str | None:
+        """A shop with one till and one display needs to say nothing."""
+        if till.display is None and len(self.config.tills) == 1 and len(self._posts) == 1:
+            return next(iter(self._posts))
+        return None if till.display is None else till.display.casefold()
+
+    def _screen_of(self, till: TillConfig) -> Screen | None:
+        name = self._pairing_name(till)
+        post = None if name is None else self._posts.get(name)
+        return None if post is None else post.screen
+
+    async def _start_post(self, pairing: Pairing) -> None:
+        counts = [
+            till.display_count
+            for till in self.config.tills
+            if till.display is not None and till.display.casefold() == pairing.name.casefold()
+        ]
+        post = Post(
+            self._relay,
+            pairing,
+            Content.idle(name=self.config.shop, lang=self.config.lang, notice=self.config.notice),
+            self._clock,
+            display_count=max([*counts, self.config.display_count]),
+            doubt=self._presence.doubt,
+            changed=self.note_change,
+        )
+        self._posts[pairing.name.casefold()] = post
+        await post.start()
+
+    # What the console sees (floor.py)
+
+    @property
+    def tills(self) -> Sequence[TillConfig]:
+        """The counters."""
+        return self.config.tills
+
+    def sales(self, till: str | None = None, limit: int = 50) -> Sequence[Sale]:
+        """Return the latest sales, newest first."""
+        found = [
+            record
+            for record in reversed(self._records.values())
+            if till is None or record.till == till
+        ]
+        return [self._sale(record) for record in found[:limit]]
+
+    def sale(self, number: int) -> Sale:
+        """Return one sale."""
+        return self._sale(self._record(number))
+
+    async def show(self, number: int) -> None:
+        """Show it again on the display."""
+        record = self._record(number)
+        self._desk(record).show_again(record)
+
+    async def show_here(self, number: int) -> Link:
+        """Return the link for the till's own screen."""
+        record = self._record(number)
+        return self._desk(record).link(record)
+
+    async def hide_here(self, number: int) -> None:
+        """End showing it on the till's own screen."""
+        self._record(number).here = False
+        self.note_change()
+
+    async def revoke(self, number: int) -> None:
+        """Take it back."""
+        record = self._record(number)
+        self._desk(record).revoke(record)
+
+    async def paper(self, number: int) -> bytes | None:
+        """Hand it over on paper."""
+        record = self._record(number)
+        return await self._desk(record).paper(record)
+
+    async def dismiss(self, number: int) -> None:
+        """Let it go."""
+        if self._undelivered.pop(number, None) is not None:
+            self.note_change()
+            return
+        record = self._record(number)
+        self._desk(record).dismiss(record)
+
+    async def look_up(self, source: str, number: str, till: str | None = None) -> None:
+        """Make a ticket of an invoice that is chosen by its number."""
+        for intake in self._intakes:
+            if intake.name == source and hasattr(intake.source, "look_up"):
+                await intake.source.look_up(number, intake, till)
+                return
+        raise SourceError("this source cannot be asked for an invoice")
+
+    def troubles(self) -> Sequence[Trouble]:
+        """Say all that is wrong now, the worst first."""
+        found: list[Trouble | None] = [self._outbox_trouble, self._relay_trouble()]
+        verdict = self._watch.may_show()
+        if verdict.state == "changed" or (verdict.state == "unreachable" and self._presence.here):
+            since = self._watch.checked_at or self._now()
+            found.append(Trouble("page", verdict.text, verdict.hint, since))
+        found += [post.trouble for post in self._posts.values()]
+        found += [intake.trouble for intake in self._intakes]
+        found += [self._lan_trouble if self._lan is not None else None]
+        found += self._server_troubles.values()
+        found += self._undelivered.values()
+        return [trouble for trouble in found if trouble is not None]
+
+    def displays(self) -> Sequence[DisplayState]:
+        """Return every paired display."""
+        return [
+            DisplayState(
+                name=post.name,
+                tills=tuple(till.name for till in self.tills if self._pairing_name(till) == key),
+                connected=post.screen is not None and post.screen.connected,
+                present="idle" if post.screen is None else post.screen.present.kind,
+                trouble=post.trouble,
+            )
+            for key, post in self._posts.items()
+        ]
+
+    async def pair(self, name: str) -> PairingLink:
+        """Pair a display; the link is shown once."""
+        pairing = Pairing(name.strip(), PairingSecret.generate(), WriteToken.generate())
+        self._displays.check(pairing.name)
+        await self._relay.register(pairing.secret.cid, registration(pairing.secret, pairing.token))
+        self._displays.keep(pairing)
+        self._give_to_a_till(pairing)
+        await self._start_post(pairing)
+        self.note_change()
+        return PairingLink(self.config.page_origin, pairing.secret)
+
+    def _give_to_a_till(self, pairing: Pairing) -> None:
+        """With several tills, a new display goes to the first that has none; the owner may say."""
+        without = [till for till in self.tills if till.display is None]
+        if len(self.tills) == 1 or not without:
+            return
+        named = [till for till in without if till.name.casefold() == pairing.name.casefold()]
+        chosen = (named or without)[0]
+        tills = [
+            replace(till, display=pairing.name) if till is chosen else till for till in self.tills
+        ]
+        settings_file.edit(self._file, {"till": [_table(till) for till in tills]})
+        self.config = replace(self.config, tills=tuple(tills))
+        for till in tills:
+            self._desks[till.name].config = till
+
+    async def unpair(self, name: str, *, forget: bool = False) -> None:
+        """Unpair a display."""
+        pairing = self._displays.find(name)
+        try:
+            await self._relay.unpair(pairing.secret.cid, pairing.token.reveal())
+        except AbsentError:
+            pass  # the relay has forgotten it already
+        except RelayError:
+            if not forget:
+                raise
+        self._displays.forget(pairing.name)
+        post = self._posts.pop(pairing.name.casefold(), None)
+        if post is not None:
+            await post.stop()
+        self.note_change()
+
+    async def test_display(self, name: str) -> bool:
+        """Show a few lines on a display; one that another program has taken is taken back."""
+        post = self._posts.get(self._displays.find(name).name.casefold())
+        if post is None:
+            raise ConfigError("this display was paired by another program just now; restart")
+        if post.screen is None or post.screen.stopped is not None:
+            await post.stop()
+            await post.start()
+        screen = post.screen
+        assert screen is not None  # noqa: S101 - it was started
+        if screen.present.kind in ("ticket", "live"):
+            raise TicketError("a sale is on this display; test it when it is idle")
+        test = Content.live(_TEST_LINES, name=self.config.shop, lang=self.config.lang)
+        screen.show(test)
+        shown = await screen.until(lambda: screen.shown, TEST_CONFIRM_SECONDS)
+
+        async def end() -> None:
+            await self._clock.sleep(TEST_SHOW_SECONDS)
+            if screen.present is test:
+                screen.clear()
+
+        self._spawn(end())
+        return shown
+
+    def sources(self) -> Sequence[SourceState]:
+        """Return every source."""
+        return [
+            SourceState(
+                name=intake.name,
+                kind=intake.config.kind,
+                till=", ".join(intake.source.tills) or intake.config.till,
+                last_at=intake.last_at,
+                can_look_up=hasattr(intake.source, "look_up"),
+                trouble=intake.trouble,
+            )
+            for intake in self._intakes
+        ]
+
+    def relay(self) -> RelayState:
+        """Say how the relay is."""
+        return RelayState(
+            origin=self.config.relay_origin,
+            mode=self._presence.mode,
+            away_since=self._presence.away_since,
+            permit=self.config.permit is not None,
+        )
+
+    def page(self) -> PageState:
+        """Say what the audit of the ticket page found."""
+        return PageState(self.config.page_origin, self._watch.state, self._watch.checked_at)
+
+    async def changed(self, since: int, seconds: float) -> int:
+        """Wait until anything differs from what it was at `since`; return the new count."""
+        if self._count == since:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds), self._moved:
+                    await self._moved.wait_for(lambda: self._count != since)
+        return self._count
+
+    def change_config(self, changes: dict[str, object]) -> None:
+        """Write keys of the configuration, and begin anew with them."""
+        settings_file.edit(self._file, changes)
+        log.info("the configuration was changed; beginning anew")
+        self._restart.set()
+
+    async def short_address(self, display: str) -> str | None:
+        """Return a short address for pairing a tablet; None without [lan]."""
+        if self._lan is None:
+            return None
+        return self._lan.new_short_address(self._displays.find(display))
+
+    # Inside
+
+    def note_change(self) -> None:
+        """Something that the console shows has changed."""
+        self._count += 1
+        self._spawn(self._tell())
+
+    async def _tell(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _now(self) -> float:
+        return self._clock.now()
+
+    def _record(self, number: int) -> Record:
+        try:
+            return self._records[number]
+        except KeyError:
+            raise TicketError("this sale is no longer known") from None
+
+    def _desk(self, record: Record) -> Desk:
+        return self._desks.get(record.till) or next(iter(self._desks.values()))
+
+    def _sale(self, record: Record) -> Sale:
+        facts = record.facts
+        return Sale(
+            number=record.number,
+            till=record.till,
+            source=record.source,
+            at=record.at,
+            title=facts.title if facts else None,
+            total=facts.total if facts else None,
+            receipt=facts.number if facts else None,
+            state=record.state,
+            shown=record.shown,
+            on_screen=record.on_screen,
+            here=record.here and record.showable,
+            warning=record.warning,
+            hint=record.hint,
+            remarks=record.remarks,
+            actions=self._desk(record).actions(record),
+            expires_at=record.expires_at,
+        )
+
+    def _relay_changed(self) -> None:
+        if self._presence.here:
+            log.info("the relay is there")
+        else:
+            log.warning("the relay is away: %s", self._presence.failure)
+        for desk in self._desks.values():
+            desk.relay_changed()
+        self.note_change()
+
+    def _relay_trouble(self) -> Trouble | None:
+        since = self._presence.away_since
+        if since is None:
+            return None
+        hint = "sales go on, on paper; it is asked again and again, and uploads go on by themselves"
+        return Trouble("relay", str(self._presence.failure), hint, since)
+
+    def _note_trouble(self, error: TicketError) -> None:
+        log.error("%s", error)
+        hint = "make room or repair it; until then, hand out paper"
+        self._outbox_trouble = Trouble(
+            "outbox" if isinstance(error, OutboxError) else "printer",
+            str(error),
+            getattr(error, "hint", None) or hint,
+            self._now(),
+        )
+        self.note_change()
+
+    def _note_lan(self, finding: Finding | None) -> None:
+        self._lan_trouble = (
+            None
+            if finding is None or finding.ok
+            else Trouble("lan", finding.text, finding.hint, self._now())
+        )
+        self.note_change()
+
+
+class _Intake:
+    """What one source hands its receipts to."""
+
+    def __init__(self, agent: Agent, config: SourceConfig, source: Source) -> None:
+        self.config, self.source = config, source
+        self.name = config.name
+        self.last_at: float | None = None
+        self.trouble: Trouble | None = None
+        self._agent = agent
+
+    async def accept(self, arrival: Arrival) -> bool:
+        """Keep a receipt."""
+        return await self._agent.accept(self, arrival)
+
+    async def cursor(self) -> str | None:
+        """Return the latest cursor."""
+        return self._agent._outbox.cursor(self.name)  # noqa: SLF001 - one of the agent's parts
+
+    async def keep_cursor(self, cursor: str) -> None:
+        """Keep a cursor without a receipt."""
+        self._agent._outbox.keep_cursor(self.name, cursor)  # noqa: SLF001 - idem
+
+    def live(self, lines: Sequence[str], till: str | None = None) -> None:
+        """Show a sale that is not paid yet."""
+        desk = self._agent._desks.get(till or self.config.till)  # noqa: SLF001 - idem
+        if desk is not None:
+            desk.live(lines)
+
+    def drawer(self, till: str | None = None) -> None:
+        """Open the cash drawer."""
+        desk = self._agent._desks.get(till or self.config.till)  # noqa: SLF001 - idem
+        if desk is not None:
+            desk.drawer()
+
+    def report(self, trouble: Finding | None) -> None:
+        """Tell what keeps this source from working, or that it works."""
+        before = self.trouble
+        if trouble is None or trouble.ok:
+            self.trouble = None
+        elif before is None or before.text != trouble.text:
+            now = self._agent._now()  # noqa: SLF001 - idem
+            self.trouble = Trouble(self.name, trouble.text, trouble.hint, now)
+            log.warning("source %s: %s", self.name, trouble.text)
+        if self.trouble != before:
+            if self.trouble is None:
+                log.info("source %s works again", self.name)
+            self._agent.note_change()
+
+
+def _restored(accepted: Accepted) -> Record:
+    return Record(
+        number=accepted.number,
+        till=accepted.till,
+        source=accepted.source,
+        at=accepted.accepted_at,
+        facts=accepted.ticket,
+        kept=accepted.ticket is not None,
+        outcome=accepted.outcome if accepted.outcome not in LET_GO - {"revoked"} else None,
+    )
+
+
+def _table(till: TillConfig) -> Mapping[str, object]:
+    found: dict[str, object] = {"name": till.name}
+    if till.display is not None:
+        found["display"] = till.display
+    if till.display_count != 1:
+        found["display_count"] = till.display_count
+    if till.printer is not None:
+        found["printer"] = till.printer
+    return found

@@ -1,0 +1,662 @@
+"""One till of the shop: its sales, from the receipt's arrival to their end.
+
+No step to the code waits for the upload. A code is shown only where it will open something: not
+while the relay is away, and not while the receipt page is another than the released one; then the
+cashier is told at once, and has paper. What was accepted ends in one of the outbox's outcomes, or
+stands on the console until somebody decides.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from e2ee_ticket.errors import (
+    OutboxError,
+    ReceiptError,
+    RelayError,
+    SourceError,
+    TicketError,
+)
+from e2ee_ticket.pdf.look import look
+from e2ee_ticket.pdf.preview import preview
+from e2ee_ticket.protocol import content
+from e2ee_ticket.protocol.content import Content
+from e2ee_ticket.protocol.link import Link
+from e2ee_ticket.protocol.ticket import Ticket
+from e2ee_ticket.till import paper, pipeline
+from e2ee_ticket.till.audit import Verdict
+from e2ee_ticket.till.clock import Clock
+from e2ee_ticket.till.config import TillConfig
+from e2ee_ticket.till.outbox import LET_GO, OVER, Entry, Outbox
+from e2ee_ticket.till.pipeline import Delivery, Progress, Till
+from e2ee_ticket.till.presence import Presence
+from e2ee_ticket.till.record import Record
+from e2ee_ticket.till.screen import Screen
+
+log = logging.getLogger(__name__)
+
+UPLOADS_AT_ONCE: Final = 16
+LOOKS_AT_ONCE: Final = 2
+READY_SECONDS: Final = 3.0
+DOUBT_SECONDS: Final = 5.0
+FORGET_SECONDS: Final = 600.0
+WATCHED_COUNT: Final = 4
+"""How many of a till's latest sales are followed by a request that waits at the relay."""
+WATCHED_SECONDS: Final = 300.0
+ASK_FIRST_SECONDS: Final = 30.0
+ASK_LONGEST_SECONDS: Final = 6 * 3600.0
+LIVE_AFTER_SECONDS: Final = 15.0
+
+_PAPER: Final = "the sale is done; hand out paper, or show it when this is put right"
+_NO_CODE: Final = "hand out paper, or show it again"
+
+
+class Gate:
+    """At most so many at once; of those who wait, the latest comes first: its customer is here."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def __aenter__(self) -> None:
+        if self._free > 0:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+            elif turn.done() and not turn.cancelled():
+                self._leave()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        while self._waiting:
+            turn = self._waiting.pop()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What all tills of one agent share."""
+
+    till: Till
+    outbox: Outbox
+    clock: Clock
+    presence: Presence
+    page: Callable[[], Verdict]
+    changed: Callable[[], None]
+    trouble: Callable[[TicketError], None]
+    uploads: Gate
+    looks: Gate
+    looker: Callable[[Record, bytes], Awaitable[bytes | None]]
+
+
+class Desk:
+    """One till."""
+
+    def __init__(
+        self, config: TillConfig, engine: Engine, screen: Callable[[], Screen | None]
+    ) -> None:
+        self.config = config
+        self.current: Record | None = None
+        """The sale whose customer stands here."""
+        self._engine = engine
+        self._screen = screen
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._forgetting: dict[int, asyncio.Task[None]] = {}
+        self._recent: list[Record] = []
+        self._live: tuple[str, ...] | None = None
+        self._shown_at = 0.0
+
+    @property
+    def screen(self) -> Screen | None:
+        """The display that faces this till's customers, if it can be driven."""
+        screen = self._screen()
+        return None if screen is None or screen.stopped is not None else screen
+
+    async def close(self) -> None:
+        """End everything; what is unfinished is in the outbox."""
+        tasks = [*self._tasks, *self._forgetting.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # A sale
+
+    def take(self, record: Record) -> None:
+        """Show a new sale's code, or say why not."""
+        self._make_current(record)
+        self._spawn(self._begin(record))
+
+    async def _begin(self, record: Record) -> None:
+        refusal = await self._refusal()
+        if record.outcome is not None:
+            return  # handed over on paper meanwhile
+        if refusal is not None:
+            self._hold(record, *refusal)
+            return
+        assert record.ticket is not None  # noqa: S101 - it has just been accepted
+        self._show_new(record, record.ticket)
+
+    def hold(self, record: Record, warning: str, hint: str | None) -> None:
+        """Keep a sale without showing it: the cashier decides."""
+        self._hold(record, warning, hint)
+
+    def _hold(self, record: Record, warning: str, hint: str | None) -> None:
+        record.held = True
+        record.warn(warning, hint)
+        screen = self.screen
+        if screen is not None and self.current is record and screen.present.kind == "ticket":
+            screen.clear()  # it is the customer's before
+        log.warning("till %s: sale %d is not shown: %s", record.till, record.number, warning)
+        self._engine.changed()
+
+    async def _refusal(self) -> tuple[str, str] | None:
+        """Say why no code may be shown now; at start, wait a moment for the first answers."""
+        if not self._engine.presence.known.is_set() or self._engine.page().state == "unknown":
+            ready = self._until_ready()
+            await asyncio.wait({asyncio.ensure_future(ready)}, timeout=READY_SECONDS + 1)
+        return self.refusal()
+
+    async def _until_ready(self) -> None:
+        end = self._engine.clock.monotonic() + READY_SECONDS
+        while self._engine.clock.monotonic() < end:
+            if self._engine.presence.known.is_set() and self._engine.page().state != "unknown":
+                return
+            await self._engine.clock.sleep(0.05)
+
+    def refusal(self) -> tuple[str, str] | None:
+        """Say why no code may be shown now, and what to do; None where nothing is in the way."""
+        presence = self._engine.presence
+        if not presence.here:
+            return f"no code is shown: {presence.failure}", _PAPER
+        verdict = self._engine.page()
+        if not verdict.ok:
+            return f"no code is shown: {verdict.text}", verdict.hint or _PAPER
+        return None
+
+    def _show_new(self, record: Record, ticket: Ticket) -> None:
+        """Make a ticket of a receipt, and show it."""
+        record.held = False
+        record.warn(None)
+        screen = self.screen
+        delivery = Delivery(
+            self._engine.till,
+            ticket,
+            _Observer(self, record),
+            screen=screen,
+            preview=asyncio.shield(self._spawn(self._engine.looker(record, ticket.receipt))),
+            number=record.number,
+        )
+        record.deliveries.append(delivery)
+        self._put_on(record, delivery)
+        self._spawn(self._deliver(record, delivery))
+
+    def _put_on(self, record: Record, delivery: Delivery) -> None:
+        """Show a code on the display, or where there is none, on the till's own screen."""
+        self._live = None
+        delivery.show()
+        self._shown_at = self._engine.clock.monotonic()
+        record.here = not delivery.on_screen
+        if delivery.on_screen:
+            self._spawn(self._confirm(record, delivery))
+        self._engine.changed()
+
+    async def _confirm(self, record: Record, delivery: Delivery) -> None:
+        """C37: what the display does not confirm in 3 s is shown on the till's own screen."""
+        if await delivery.confirm() or not delivery.on_screen or not record.showable:
+            return
+        name = getattr(self.screen, "name", "the display")
+        record.here = True
+        record.warn(
+            f"{name} does not confirm that it shows the code",
+            "show this screen to the customer; is the tablet awake and online?",
+        )
+        log.warning("till %s: sale %d is not confirmed by its display", record.till, record.number)
+        self._engine.changed()
+
+    async def _deliver(self, record: Record, delivery: Delivery) -> None:
+        doubting = self._spawn(self._doubt(delivery))
+        try:
+            async with self._engine.uploads:
+                await delivery.upload()
+            await self._follow(record, delivery)
+        except (RelayError, ReceiptError) as error:
+            self._fail(record, delivery, error)
+        finally:
+            doubting.cancel()
+
+    async def _doubt(self, delivery: Delivery) -> None:
+        """An upload that takes long may have nowhere to go."""
+        await self._engine.clock.sleep(DOUBT_SECONDS)
+        if delivery.state in ("accepted", "sealed"):
+            self._engine.presence.doubt()
+
+    def _fail(self, record: Record, delivery: Delivery, error: TicketError) -> None:
+        if delivery.on_screen and self.screen is not None:
+            self.screen.clear()
+        record.here = False
+        if record.state not in ("opened", "received"):
+            record.warn(f"the ticket cannot be opened: {error}", _NO_CODE)
+        log.warning("till %s: sale %d: %s", record.till, record.number, error)
+        self._engine.presence.doubt()
+        self._engine.changed()
+
+    async def _follow(self, record: Record, delivery: Delivery) -> None:
+        """Ask the relay for the ticket's state: a customer who is here now is worth waiting for."""
+        began = self._engine.clock.now()
+        while delivery.state not in OVER and record.outcome not in ("paper", "reported", "revoked"):
+            if self._is_watched(record, began):
+                await delivery.look(pipeline.WATCH_SECONDS)
+                continue
+            age = max(self._engine.clock.now() - record.at, 0.0)
+            wait = min(max(age / 2, ASK_FIRST_SECONDS), ASK_LONGEST_SECONDS)
+            if record.expires_at is not None:
+                left = record.expires_at - self._engine.clock.now()
+                wait = min(wait, max(left, 0.0) + 1.0)
+            await self._engine.clock.sleep(wait)
+            await delivery.look(0)
+
+    def _is_watched(self, record: Record, began: float) -> bool:
+        return (
+            self._engine.presence.here
+            and record in self._recent[-WATCHED_COUNT:]
+            and (record is self.current or 0 <= self._engine.clock.now() - began < WATCHED_SECONDS)
+        )
+
+    # What the cashier can do
+
+    def actions(self, record: Record) -> frozenset[str]:
+        """Say what can be done with a sale now."""
+        kept = record.kept or record.ticket is not None
+        can: set[str] = set()
+        if record.outcome is None and not record.revoking:
+            if (record.showable or kept) and record.state not in ("opened", "received"):
+                can.add("here")
+                if self.screen is not None:
+                    can.add("show")
+            if record.state in ("sealed", "stored", "opened") and record.deliveries:
+                can.add("revoke")
+            if record.state in ("held", "sealed", "stored", "failed"):
+                can.add("dismiss")
+        if kept and record.state != "revoked" and not record.revoking:
+            can.add("paper")
+        return frozenset(can)
+
+    def show_again(self, record: Record, *, here: bool = False) -> None:
+        """Show a sale's code once more: the same where it still can be, else a new ticket's.
+
+        Raises:
+            TicketError: it was handed over, or is no longer kept, or no code may be shown now.
+        """
+        if not {"here", "show"} & self.actions(record):
+            raise TicketError("this receipt cannot be shown any more")
+        refusal = self.refusal()
+        if refusal is not None:
+            record.warn(*refusal)
+            raise TicketError(refusal[0])
+        delivery = record.delivery
+        if here and record.showable:
+            record.here = True
+            self._engine.changed()
+            return
+        ticket = None if record.showable else self._receipt(record)
+        self._make_current(record)
+        if record.showable and delivery is not None:
+            record.warn(None)
+            delivery.move_to(self.screen)
+            self._put_on(record, delivery)
+        elif ticket is not None:
+            self._show_new(record, ticket)
+        else:
+            raise TicketError("this receipt is no longer kept")
+        record.here = record.here or here
+
+    def link(self, record: Record) -> Link:
+        """Return the link of a code that is to be shown on the till's own screen.
+
+        Raises:
+            TicketError: it was handed over, or is no longer kept, or no code may be shown now.
+        """
+        if not (record.here and record.showable):
+            self.show_again(record, here=True)
+        delivery = record.delivery
+        link = None if delivery is None else delivery.link
+        if link is None:
+            raise TicketError("this code is no longer shown")
+        return link
+
+    def revoke(self, record: Record) -> None:
+        """Take a sale's tickets back, for certain: the wish is in the outbox when this returns.
+
+        Raises:
+            OutboxError: the wish cannot be kept.
+            TicketError: there is nothing to take back.
+        """
+        entries = [
+            entry
+            for entry in self._engine.outbox.entries()
+            if entry.receipt_number == record.number and entry.state not in OVER
+        ]
+        if not entries:
+            raise TicketError("there is nothing at the relay to take back")
+        for entry in entries:
+            self._engine.outbox.want_revoked(entry.id)
+        self._take_off(record)
+        record.revoking = True
+        for delivery in record.deliveries:
+            delivery.forget()
+        record.warn(
+            "taken back as soon as the relay has confirmed it",
+            None if self._engine.presence.here else "the relay is away; this goes on by itself",
+        )
+        self._spawn(self._revoke(record, entries))
+        self._engine.changed()
+
+    async def _revoke(self, record: Record, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            try:
+                state = await pipeline.revoke(
+                    self._engine.till, self._engine.outbox, entry, self._away
+                )
+            except RelayError as error:
+                record.warn(f"not taken back yet: {error}", "it is tried again by itself")
+                log.warning("till %s: sale %d: %s", record.till, record.number, error)
+                break
+            for delivery in record.deliveries:
+                if delivery.id == entry.id:
+                    delivery.state = state
+        else:
+            record.revoking = False
+            if record.state not in ("received", "opened"):
+                record.outcome = self._engine.outbox.settle(record.number, "revoked") or "revoked"
+            record.warn(None)
+            record.ticket = record.paper = None
+            record.kept = False
+            log.info("till %s: sale %d revoked", record.till, record.number)
+        self._engine.changed()
+
+    async def paper(self, record: Record) -> bytes | None:
+        """Print a receipt, or return the PDF for whoever can.
+
+        Raises:
+            TicketError: it is no longer kept.
+            SourceError: the printer does not take it; nothing has changed.
+        """
+        if "paper" not in self.actions(record):
+            raise TicketError("this receipt is no longer kept, so that it cannot be printed")
+        data = record.paper or self._engine.outbox.paper(record.number)
+        receipt = self._receipt(record)
+        if self.config.printer is not None and data is not None:
+            await paper.print_bytes(self.config.printer, data)
+            printed: bytes | None = None
+        elif receipt is not None:
+            printed = receipt.receipt
+            record.ticket = record.ticket or receipt  # until the next sale: paper may jam
+        else:
+            raise TicketError("this receipt is no longer kept, so that it cannot be printed")
+        self._end(record, "paper")
+        return printed
+
+    def dismiss(self, record: Record) -> None:
+        """Let a sale go that was not delivered: the cashier knows."""
+        if "dismiss" not in self.actions(record):
+            raise TicketError("there is nothing to let go")
+        self._end(record, "reported")
+        record.drop_content()
+
+    def drawer(self) -> None:
+        """Open the cash drawer, if this till has a printer with one."""
+        if self.config.printer is not None:
+            self._spawn(self._open_drawer(self.config.printer))
+
+    async def _open_drawer(self, printer: str) -> None:
+        try:
+            await paper.print_bytes(printer, paper.drawer_pulse())
+        except SourceError as error:
+            self._engine.trouble(error)
+
+    def print_too(self, record: Record) -> None:
+        """Print a copy for every customer, where the shop wants it so."""
+        if self.config.printer is not None and record.paper is not None:
+            self._spawn(self._print_copy(self.config.printer, record))
+
+    async def _print_copy(self, printer: str, record: Record) -> None:
+        try:
+            await paper.print_bytes(printer, record.paper or b"")
+        except SourceError as error:
+            record.warn(f"not printed: {error}", error.hint)
+            self._engine.changed()
+
+    # Before payment
+
+    def live(self, lines: Sequence[str]) -> None:
+        """Show a sale that is not paid yet; a code that was shown just now stays a moment."""
+        shown = tuple(line for line in lines if 0 < len(line) <= content.LINE_LIMIT)
+        self._live = shown[-content.LINES_MAX :]
+        if self.current is not None and self.current.on_screen:
+            age = self._engine.clock.monotonic() - self._shown_at
+            if age < LIVE_AFTER_SECONDS:
+                self._spawn(self._live_later(self._live, LIVE_AFTER_SECONDS - age))
+                return
+        self._show_live()
+
+    async def _live_later(self, lines: tuple[str, ...], seconds: float) -> None:
+        await self._engine.clock.sleep(seconds)
+        if self._live is lines:
+            self._show_live()
+
+    def _show_live(self) -> None:
+        screen = self.screen
+        if screen is None or self._live is None:
+            return
+        if self._live:
+            screen.show(Content.live(self._live, name=screen.idle.name, lang=screen.idle.lang))
+        elif screen.present.kind == "live":
+            screen.clear()
+
+    # After a restart, and when the world changes
+
+    def restore(self, record: Record, entries: Sequence[Entry]) -> None:
+        """Go on with a sale of a process that ended."""
+        for entry in entries:
+            delivery = Delivery.resume(
+                self._engine.till, self._engine.outbox, entry, _Observer(self, record)
+            )
+            record.deliveries.append(delivery)
+            record.revoking = record.revoking or (entry.revoke and entry.state not in OVER)
+            if entry.state not in OVER:
+                self._spawn(self._resume(record, delivery, entry))
+        if not entries and record.outcome is None:
+            record.held = True
+            record.warn(
+                "the till was restarted before this receipt was delivered",
+                "if the customer has no receipt: show it again, or hand out paper",
+            )
+
+    async def _resume(self, record: Record, delivery: Delivery, entry: Entry) -> None:
+        outbox = self._engine.outbox
+        try:
+            if entry.state == "sealed" or entry.revoke:
+                async with self._engine.uploads:
+                    outbox.claim(entry.id)
+                    delivery.state = await pipeline.finish(
+                        self._engine.till, outbox, entry, self._away
+                    )
+                if entry.revoke:
+                    record.revoking = False
+                    if delivery.state == "revoked":
+                        record.outcome = outbox.settle(record.number, "revoked")
+                self._note(record, delivery)
+            await self._follow(record, delivery)
+        except RelayError as error:
+            self._fail(record, delivery, error)
+
+    def relay_changed(self) -> None:
+        """Take a code off that opens nothing, because the relay went away before the upload."""
+        if self._engine.presence.here:
+            return
+        for record in self._recent:
+            if record.state == "sealed" and not record.over and not record.revoking:
+                self._take_off(record)
+                record.warn(
+                    "the relay is away: the code does not work yet",
+                    "hand out paper; the upload goes on by itself",
+                )
+
+    # Inside
+
+    def _make_current(self, record: Record) -> None:
+        forgetting = self._forgetting.pop(record.number, None)
+        if forgetting is not None:
+            forgetting.cancel()
+        previous, self.current = self.current, record
+        if record in self._recent:
+            self._recent.remove(record)
+        self._recent.append(record)
+        del self._recent[:-64]
+        if previous is not None and previous is not record:
+            previous.here = False
+            self._forgetting[previous.number] = asyncio.create_task(self._forget(previous))
+
+    async def _forget(self, record: Record) -> None:
+        """T3: the secret of a sale is forgotten ten minutes after the next."""
+        await self._engine.clock.sleep(FORGET_SECONDS)
+        record.drop_content()
+        self._forgetting.pop(record.number, None)
+        self._engine.changed()
+
+    def _take_off(self, record: Record) -> None:
+        if record.on_screen and self.screen is not None:
+            self.screen.clear()
+        record.here = False
+
+    def _end(self, record: Record, outcome: str) -> None:
+        self._take_off(record)
+        record.held = False
+        record.warn(None)
+        if record.state not in ("opened", "received"):
+            with self._keeping():
+                record.outcome = self._engine.outbox.settle(record.number, outcome)
+            record.outcome = record.outcome or outcome
+            record.kept = False
+        log.info("till %s: sale %d %s", record.till, record.number, outcome)
+        self._engine.changed()
+
+    def _receipt(self, record: Record) -> Ticket | None:
+        if record.ticket is not None:
+            return record.ticket
+        return self._engine.outbox.receipt(record.number)
+
+    def _away(self, _error: TicketError, _seconds: float) -> None:
+        self._engine.presence.doubt()
+
+    def _note(self, record: Record, delivery: Delivery) -> None:
+        """Something has happened to a ticket."""
+        if delivery.expires_in is not None:
+            record.expires_at = self._engine.clock.now() + delivery.expires_in
+        if delivery.state == "stored" and record.warning is not None and not record.here:
+            record.warn(None)
+        if delivery.state in ("opened", "received"):
+            record.warn(None)
+            record.here = record.here and record.showable
+        if delivery.state in LET_GO:
+            record.kept = False
+        if delivery.state in OVER:
+            record.here = False
+        log.info("till %s: sale %d %s", record.till, record.number, record.state)
+        self._engine.changed()
+
+    def _note_shown(self, record: Record) -> None:
+        if record.warning is not None and record.here:
+            record.warn(None)
+            record.here = False
+        log.info("till %s: sale %d is on its display", record.till, record.number)
+        self._engine.changed()
+
+    @contextlib.contextmanager
+    def _keeping(self) -> Iterator[None]:
+        try:
+            yield
+        except OutboxError as error:
+            self._engine.trouble(error)
+
+    def _spawn(self, work: "Coroutine[Any, Any, Any] | Awaitable[Any]") -> asyncio.Task[Any]:
+        async def run() -> Any:  # noqa: ANN401 - whatever it is
+            return await work
+
+        task = asyncio.create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, OutboxError):
+            self._engine.trouble(error)
+        elif error is not None:
+            # A bug of ours; its text may hold content, the place of it does not.
+            log.error("a task of till %s ended: %s", self.config.name, type(error).__name__)
+
+
+class _Observer:
+    """What a delivery tells its sale."""
+
+    def __init__(self, desk: Desk, record: Record) -> None:
+        self._desk, self._record = desk, record
+
+    def progress(self, progress: Progress) -> None:
+        """The ticket has come a step further."""
+        for delivery in self._record.deliveries:
+            if delivery.id == progress.id:
+                self._desk._note(self._record, delivery)  # noqa: SLF001 - one of the desk's parts
+
+    def shown(self, _progress: Progress) -> None:
+        """The display has confirmed it."""
+        self._desk._note_shown(self._record)  # noqa: SLF001 - idem
+
+    def link(self, _link: Link) -> None:
+        """Another link replaces the one before; whoever draws it asks for it each time."""
+        self._desk._engine.changed()  # noqa: SLF001 - idem
+
+    def away(self, error: TicketError, seconds: float) -> None:
+        """The relay did not do its part."""
+        self._desk._away(error, seconds)  # noqa: SLF001 - idem
+
+    def trouble(self, error: TicketError) -> None:
+        """Something is wrong, and the sale goes on without it."""
+        self._desk._engine.trouble(error)  # noqa: SLF001 - idem
+
+
+def make_looker(looks: Gate, changed: Callable[[], None]) -> Callable[[Record, bytes], Any]:
+    """Return what looks inside a receipt and draws its picture, a few at a time."""
+
+    async def looker(record: Record, receipt: bytes) -> bytes | None:
+        async with looks:
+            if record.ours:
+                return await preview(receipt)
+            findings, picture = await look(receipt)
+        record.remarks = findings.remarks()
+        for remark in record.remarks:
+            log.info("till %s: sale %d: %s", record.till, record.number, remark)
+        if record.remarks:
+            changed()
+        return picture
+
+    return looker

@@ -57,12 +57,16 @@ class Splitter:
     @property
     def begun(self) -> bool:
         """Whether there is something to see of the next job already."""
-        return self._shows
+        return self._shows or self._half_a_picture
 
     @property
     def size(self) -> int:
         """How many bytes are held."""
         return len(self._buffer) + len(self._job)
+
+    @property
+    def _half_a_picture(self) -> bool:
+        return bytes(self._buffer[:2]) in _PICTURES
 
     def feed(self, data: bytes) -> Iterator[Job | Answer | Kick]:
         """Take what came, and tell what it means.
@@ -89,6 +93,9 @@ class Splitter:
                 ready = self._take() if cut else told
                 if ready is not None and ready != _NOTHING:
                     yield ready
+            elif command == b"\x1b@" and not self._shows:
+                self._start_anew()
+                start = at
             else:
                 self._note(command)
             at += length
@@ -104,15 +111,12 @@ class Splitter:
             raise ReceiptError(_TOO_LARGE)
         if length is None or at + length > len(self._buffer):
             return None
-        self._commands += 1
-        if self._commands > commands.COMMAND_LIMIT:
-            raise ReceiptError(_TOO_LARGE)
         return length
 
     def end(self) -> Job | None:
         """Take what is there as a job, if it shows anything: no more will come."""
+        self._shows = self.begun
         self._job += self._buffer
-        self._shows = self._shows or bytes(self._buffer[:2]) in _SHOW
         self._buffer.clear()
         return self._take()
 
@@ -124,7 +128,16 @@ class Splitter:
         self._commands = 0
         return Job(data) if shows else None
 
+    def _start_anew(self) -> None:
+        """Forget what led to nothing: some tills reset the printer every minute, all day long."""
+        self._job.clear()
+        self._setting.clear()
+        self._commands = 0
+
     def _note(self, command: bytes) -> None:
+        self._commands += 1
+        if self._commands > commands.COMMAND_LIMIT:
+            raise ReceiptError(_TOO_LARGE)
         name = command[:2]
         if name in _SHOW:
             self._shows = self._shows or name != b"\x1d(" or _prints(command)
@@ -137,6 +150,7 @@ class Splitter:
 
 _CUTS: Final = frozenset((b"\x1dV", b"\x1bi", b"\x1bm"))
 _SHOW: Final = frozenset((b"\x1b*", b"\x1dv", b"\x1dk", b"\x1d(", b"\x1d8", b"\x1cp", b"\x1d/"))
+_PICTURES: Final = frozenset((b"\x1b*", b"\x1dv"))
 _SETTINGS: Final = frozenset((b"\x1bt", b"\x1bR"))
 
 

@@ -1,0 +1,389 @@
+"""A receipt printer on TCP 9100: whatever a till prints there becomes a receipt.
+
+Every till that prints can print here; it is told at once that there is paper and that all is well.
+What it prints is a receipt when the paper is cut, when the connection ends, or when nothing more
+comes. Nothing that is sent can stop this printer: what is too much is said to be.
+"""
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import re
+from collections import deque
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import ClassVar, Final
+
+from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError, SourceError
+from e2ee_ticket.pdf.draw_roll import draw_roll
+from e2ee_ticket.protocol.ticket import TEXT_LIMITS, Ticket, plain_name
+from e2ee_ticket.sources import Arrival, Finding, Intake, Shop, escpos
+from e2ee_ticket.sources.escpos_jobs import ANSWER_MAKER, ASK_MAKER, Answer, Job, Kick, Splitter
+from e2ee_ticket.sources.facts import issued_at
+from e2ee_ticket.sources.roll_facts import facts
+
+LISTEN: Final = "127.0.0.1:9100"
+IDLE_SECONDS: Final = 3.0
+
+CONNECTION_LIMIT: Final = 16
+WAITING_LIMIT: Final = 64
+"""Jobs that may wait to be drawn or kept; of one more the cashier is told that it is not taken."""
+WAITING_SIZE: Final = 16 * 1024 * 1024
+
+_CHUNK_SIZE: Final = 16 * 1024
+_JOB_SECONDS: Final = 300.0  # the slowest cable takes a minute for the longest receipt
+_SEND_SECONDS: Final = 10.0
+_STOP_SECONDS: Final = 2.0
+_PROBE_SECONDS: Final = 1.0
+_HEAD_SIZE: Final = 8
+# What a web page in the till's browser can make the browser send here.
+_WEB: Final = re.compile(rb"(?:GET|POST|PUT|HEAD|PATCH|TRACE|DELETE|OPTIONS|CONNECT|PRI) |\x16\x03")
+_PAPER_HINT: Final = "print it again from the till, or on paper"
+
+
+class Printer:
+    """A receipt printer.
+
+    Args:
+        name: the source's name.
+        shop: whose receipts they are.
+        listen: the address and port it prints at; other devices can print here only if it is not
+            a loopback address.
+        code_page: what the bytes of letters mean until the till says so.
+        columns: how many characters a line holds: 48 on 80 mm paper, 32 on 58 mm.
+        idle_seconds: how long nothing must come before what was printed without a cut is a
+            receipt.
+    """
+
+    tills: Sequence[str] = ()
+    retry_seconds: ClassVar[Sequence[float]] = (1, 2, 5, *(15,) * 235)
+    """The pauses between tries to keep a receipt that this computer does not keep: an hour."""
+
+    def __init__(
+        self,
+        name: str,
+        shop: Shop,
+        *,
+        listen: str = LISTEN,
+        code_page: str = escpos.CODE_PAGE,
+        columns: int = escpos.COLUMNS,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        self.name = name
+        self._shop = shop
+        self._host, self._port = _parse_listen(listen)
+        self._code_page = escpos.check_code_page(code_page)
+        self._columns = _parse_columns(columns)
+        self._idle_seconds = _parse_seconds(idle_seconds)
+        self._at = f"[{self._host}]:{self._port}" if ":" in self._host else listen
+        self._connections: dict[asyncio.Task[None], Splitter] = {}
+        self._waiting: deque[bytes] = deque()
+        self._arrived = asyncio.Event()
+
+    @property
+    def _is_local(self) -> bool:
+        return self._host == "localhost" or ipaddress.ip_address(self._host).is_loopback
+
+    async def run(self, intake: Intake) -> None:
+        """Print until cancelled.
+
+        Raises:
+            SourceError: the port cannot be listened on.
+        """
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._serve(reader, writer, intake)
+
+        try:
+            server = await asyncio.start_server(
+                serve, self._host, self._port, limit=_CHUNK_SIZE, backlog=CONNECTION_LIMIT
+            )
+        except OSError as error:
+            raise SourceError(*self._refused(error)) from error
+        intake.report(None)
+        try:
+            await self._deliver_all(intake)
+        finally:
+            server.close()
+            for task in list(self._connections):
+                task.cancel()
+
+    async def _deliver_all(self, intake: Intake) -> None:
+        """Deliver what waits, one after the other; when cancelled, the rest without delay."""
+        while True:
+            self._arrived.clear()
+            while self._waiting:
+                delivery = asyncio.ensure_future(self._deliver(self._waiting[0], intake))
+                try:
+                    await asyncio.shield(delivery)
+                except asyncio.CancelledError:
+                    await self._finish(delivery, intake)
+                    raise
+                self._waiting.popleft()
+            await self._arrived.wait()
+
+    async def _finish(self, delivery: "asyncio.Future[None]", intake: Intake) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                await delivery
+                self._waiting.popleft()
+                while self._waiting:
+                    await self._deliver(self._waiting[0], intake)
+                    self._waiting.popleft()
+
+    # Receiving
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, intake: Intake
+    ) -> None:
+        task = asyncio.current_task()
+        if task is None or not self._has_room():
+            writer.transport.abort()
+            return
+        splitter = Splitter()
+        self._connections[task] = splitter
+        try:
+            await self._receive(reader, writer, splitter, intake)
+        except ReceiptError as error:
+            intake.report(Finding(ok=False, text=str(error), hint=_PAPER_HINT))
+        except (OSError, TimeoutError):
+            pass  # what had come before was taken in _receive
+        finally:
+            del self._connections[task]
+            writer.transport.abort()
+
+    def _has_room(self) -> bool:
+        """Make room for a connection, where one has nothing to print."""
+        if len(self._connections) < CONNECTION_LIMIT:
+            return True
+        for task, splitter in self._connections.items():
+            if not splitter.begun:
+                task.cancel()
+                return True
+        return False
+
+    async def _receive(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        splitter: Splitter,
+        intake: Intake,
+    ) -> None:
+        """Take one connection's jobs, and answer it.
+
+        Raises:
+            ReceiptError: a job is larger than any receipt.
+            OSError: the connection is gone.
+            TimeoutError: the till does not take its answers.
+        """
+        loop = asyncio.get_running_loop()
+        head = b""
+        began: float | None = None
+        while True:
+            data = await self._read(reader, patient=not splitter.begun)
+            if data and len(head) < _HEAD_SIZE:
+                head += data[: _HEAD_SIZE - len(head)]
+                if _WEB.match(head):
+                    return  # a web page, and no till
+            for event in splitter.feed(data or b""):
+                await self._do(event, writer, intake)
+                began = None if isinstance(event, Job) else began
+            now = loop.time()
+            began = (began or now) if splitter.begun else None
+            if not data or (began is not None and now - began > _JOB_SECONDS):
+                began = None
+                if (job := splitter.end()) is not None:
+                    await self._do(job, writer, intake)
+            if data == b"":
+                return
+
+    async def _read(self, reader: asyncio.StreamReader, *, patient: bool) -> bytes | None:
+        """Read what comes: b"" is the connection's end, None that nothing came for a while."""
+        try:
+            async with asyncio.timeout(None if patient else self._idle_seconds):
+                return await reader.read(_CHUNK_SIZE)
+        except TimeoutError:
+            return None
+        except OSError:
+            return b""  # broken off; what has come is on its paper
+
+    async def _do(
+        self, event: Job | Answer | Kick, writer: asyncio.StreamWriter, intake: Intake
+    ) -> None:
+        if isinstance(event, Kick):
+            intake.drawer()
+        elif isinstance(event, Answer):
+            writer.write(event.data)
+            async with asyncio.timeout(_SEND_SECONDS):
+                await writer.drain()
+        elif not self._fits(event.data):
+            text = "a receipt was not taken: too many are waiting to be kept"
+            intake.report(Finding(ok=False, text=text, hint=_PAPER_HINT))
+        else:
+            self._waiting.append(event.data)
+            self._arrived.set()
+
+    def _fits(self, job: bytes) -> bool:
+        size = sum(len(waiting) for waiting in self._waiting)
+        return len(self._waiting) < WAITING_LIMIT and size + len(job) <= WAITING_SIZE
+
+    # Delivering
+
+    async def _deliver(self, job: bytes, intake: Intake) -> None:
+        """Make a receipt of a job, and hand it over; nothing that is in it stops the others."""
+        try:
+            arrival = await asyncio.to_thread(self._arrival, job)
+            await self._accept(arrival, intake)
+        except ReceiptError as error:
+            text = f"a print job did not become a receipt: {error}"
+            intake.report(Finding(ok=False, text=text, hint=_PAPER_HINT))
+        except OutboxError as error:
+            text = f"a receipt was given up: {error}"
+            intake.report(Finding(ok=False, text=text, hint=_PAPER_HINT))
+
+    async def _accept(self, arrival: Arrival, intake: Intake) -> None:
+        """Hand a receipt over; where this computer does not keep it, again and again.
+
+        Raises:
+            ReceiptError: it is no receipt.
+            OutboxError: this computer does not keep it, whatever the time.
+        """
+        for pause in (*self.retry_seconds, None):
+            try:
+                await intake.accept(arrival)
+            except OutboxError as error:
+                if pause is None:
+                    raise
+                text = f"a receipt waits: {error}"
+                hint = "it is tried again; until then print on paper"
+                intake.report(Finding(ok=False, text=text, hint=hint))
+                await asyncio.sleep(pause)
+            else:
+                intake.report(None)
+                return
+
+    def _arrival(self, job: bytes) -> Arrival:
+        """Draw a job.
+
+        Raises:
+            ReceiptError: it is more than any receipt.
+        """
+        now = self._shop.now()
+        roll = escpos.decode(
+            job,
+            code_page=self._code_page,
+            columns=self._columns,
+            lang=self._shop.lang,
+            title=self._shop.name or "",
+        )
+        if not roll.items:
+            raise ReceiptError("there is nothing on it")
+        known = facts(roll)
+        number = _fitting(known.number, "number")
+        ticket = Ticket(
+            receipt=draw_roll(roll, issued=datetime.fromtimestamp(now, UTC)),
+            name=plain_name(number),
+            title=self._shop.name,
+            total=_fitting(known.total, "total"),
+            number=number,
+            issued=issued_at(now),
+            lang=self._shop.lang,
+        )
+        return Arrival(ticket, ours=True, paper=job)
+
+    # Checking
+
+    async def check(self) -> Sequence[Finding]:
+        """See whether the port is free, or this very printer's."""
+        findings = [await self._check_port()]
+        if not self._is_local:
+            findings.append(
+                Finding(
+                    ok=True,
+                    text=f"{self._at} is open to the network: whoever is in it can print receipts",
+                    hint=f"unless other tills print here: listen = {LISTEN!r}",
+                )
+            )
+        return findings
+
+    async def _check_port(self) -> Finding:
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                asyncio.Protocol, self._host, self._port
+            )
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and await self._is_running():
+                return Finding(ok=True, text=f"the receipt printer answers at {self._at}")
+            text, hint = self._refused(error)
+            return Finding(ok=False, text=text, hint=hint)
+        server.close()
+        await server.wait_closed()
+        return Finding(ok=True, text=f"the receipt printer can listen at {self._at}")
+
+    async def _is_running(self) -> bool:
+        """Ask whoever listens there whether it is a printer of this program."""
+        local = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked about, not bound
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                reader, writer = await asyncio.open_connection(
+                    local.get(self._host, self._host), self._port
+                )
+                with contextlib.closing(writer):
+                    writer.write(ASK_MAKER)
+                    answer = await reader.readexactly(len(ANSWER_MAKER))
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            return False
+        return answer == ANSWER_MAKER
+
+    def _refused(self, error: OSError) -> tuple[str, str]:
+        """Say why the port cannot be listened on, and what to do."""
+        if error.errno == errno.EADDRINUSE:
+            return (
+                f"{self._at} is in use by another program",
+                "end that program, or choose another port in listen and in the till",
+            )
+        if error.errno in {errno.EACCES, errno.EPERM}:
+            return f"{self._at} may not be listened on", "choose a port above 1023 in listen"
+        return (
+            f"{self._at} cannot be listened on",
+            f"listen must be an address of this computer, such as {LISTEN}",
+        )
+
+
+def _fitting(text: str | None, name: str) -> str | None:
+    return text if text is not None and len(text) <= TEXT_LIMITS[name] else None
+
+
+def _parse_listen(listen: object) -> tuple[str, int]:
+    """Read `address:port`.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    host, _, port = listen.rpartition(":") if isinstance(listen, str) else ("", "", "")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        if host != "localhost":
+            ipaddress.ip_address(host)
+        if re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) <= 65_535:
+            return host, int(port)
+    except ValueError:
+        pass
+    raise ConfigError(f"listen must be an address and a port, such as {LISTEN}")
+
+
+def _parse_columns(columns: object) -> int:
+    if not isinstance(columns, int) or isinstance(columns, bool) or not 16 <= columns <= 80:
+        raise ConfigError("columns must be a whole number from 16 to 80, such as 48 or 32")
+    return columns
+
+
+def _parse_seconds(seconds: object) -> float:
+    if (
+        not isinstance(seconds, int | float)
+        or isinstance(seconds, bool)
+        or not 0.1 <= seconds <= 60
+    ):
+        raise ConfigError("idle_seconds must be a number from 0.1 to 60")
+    return float(seconds)

@@ -1,0 +1,257 @@
+"""The part of `setup` that asks where receipts come from, and lets each source test itself."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from e2ee_ticket.errors import ConfigError
+from e2ee_ticket.till import settings_file
+from e2ee_ticket.till.checks import check_source
+from e2ee_ticket.till.config import SourceConfig
+from e2ee_ticket.till.displays import write_private
+
+if TYPE_CHECKING:
+    from e2ee_ticket.cli.setup import Setup
+
+PROGRAMS: Final = ("takepos", "dolibarr", "ipp", "printer", "folder", "none")
+_NAMES: Final = {
+    "takepos": "TakePOS",
+    "dolibarr": "Dolibarr",
+    "ipp": "e-ticket",
+    "printer": "ESC/POS",
+    "folder": "PDF",
+}
+_TAKEPOS_LISTEN: Final = "127.0.0.1:8111"
+_IPP_LISTEN: Final = "127.0.0.1:8631"
+_PRINTER_LISTEN: Final = "127.0.0.1:9100"
+
+Settings = dict[str, Any]
+
+
+def ask(setup: "Setup") -> None:
+    """Ask for one source after the other."""
+    asking = setup.asking
+    asking.say("program.why")
+    present = setup.config.sources
+    if present:
+        asking.say("program.present", names=", ".join(source.name for source in present))
+    options = ("keep", *PROGRAMS) if present else PROGRAMS
+    number = 1
+    while True:
+        default = options[0] if not asking.alone or present else "none"
+        program = asking.choose(
+            "program", options, default=default, key="program" if number == 1 else None
+        )
+        if program in ("keep", "none") or not _add(setup, program):
+            return
+        if asking.alone or not asking.yes("more", default=False):
+            return
+        options = ("keep", *PROGRAMS[:-1])
+        number += 1
+
+
+def rename(source: Mapping[str, Any], renamed: Mapping[str, str], tills: Sequence[str]) -> Settings:
+    """Follow the tills of a source to their new names; one whose till is gone gets the first."""
+
+    def follow(name: str) -> str:
+        new = renamed.get(name, name)
+        return new if new in tills else tills[0]
+
+    moved = dict(source)
+    if isinstance(moved.get("till"), str):
+        moved["till"] = follow(moved["till"])
+    if isinstance(moved.get("tills"), Mapping):
+        moved["tills"] = {number: follow(name) for number, name in moved["tills"].items()}
+    return moved
+
+
+def _add(setup: "Setup", kind: str) -> bool:
+    """Ask for a source's settings, test them, write them; tell whether it was written."""
+    asking = setup.asking
+    name = _free_name(setup, _NAMES[kind])
+    while True:
+        settings = _ASK[kind](setup)
+        till = _till(setup, settings)
+        source = SourceConfig(kind=kind, name=name, till=till, settings=settings)
+        choice = _test(setup, source)
+        if choice == "drop":
+            return False
+        if choice in ("well", "keep"):
+            break
+    table = {"kind": kind, "name": name, "till": till, **settings}
+    settings_file.edit_table(setup.path, "source", name, table)
+    setup.reload()
+    if kind in _HOW:
+        asking.tell()
+        _HOW[kind](setup, settings)
+    return True
+
+
+def _test(setup: "Setup", source: SourceConfig) -> str:
+    """Let a source test itself until it is well or somebody decides otherwise."""
+    asking = setup.asking
+    while True:
+        asking.say("trying")
+        findings = setup.wait(check_source(setup.config, source))
+        asking.findings(findings)
+        wrong = [finding for finding in findings if not finding.ok]
+        if not wrong:
+            asking.well("source.ok")
+            return "well"
+        if asking.alone and asking.given("source") != "keep":
+            raise ConfigError(f"{source.name}: {wrong[0].text}")
+        choice = asking.choose("source", ("again", "change", "keep", "drop"), default="again")
+        if choice != "again":
+            return choice
+
+
+def _free_name(setup: "Setup", wanted: str) -> str:
+    taken = {source.name.casefold() for source in setup.config.sources}
+    name, number = wanted, 2
+    while name.casefold() in taken:
+        name, number = f"{wanted} {number}", number + 1
+    return name
+
+
+def _till(setup: "Setup", settings: Settings) -> str:
+    """Say which till the receipts belong to; Dolibarr names several by itself."""
+    names = [till.name for till in setup.config.tills]
+    if len(names) == 1 or settings.get("tills"):
+        return names[0]
+    return setup.asking.pick("which_till", names)
+
+
+# TakePOS
+
+
+def _ask_takepos(setup: "Setup") -> Settings:
+    setup.asking.say("origin.why")
+    return {"origin": setup.asking.ask("origin", _read_web_origin)}
+
+
+def _tell_takepos(setup: "Setup", settings: Settings) -> None:
+    listen = settings.get("listen", _TAKEPOS_LISTEN)
+    host = listen.rpartition(":")[0]
+    setup.asking.say("takepos.how", host=f"{host:<21}", url=f"{f'http://{listen}':<21}")
+
+
+def _read_web_origin(text: str) -> str:
+    """Take the origin of whatever was copied from the address bar.
+
+    Raises:
+        ConfigError: there is none in it.
+    """
+    parts = _split(text)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def _split(text: str) -> Any:  # noqa: ANN401 - urllib's own class
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        well = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        well, parts = False, None
+    if not well or parts is None or parts.username is not None or " " in text:
+        raise ConfigError("")
+    return parts
+
+
+# Dolibarr
+
+
+def _ask_dolibarr(setup: "Setup") -> Settings:
+    asking = setup.asking
+    known = next((s.settings for s in setup.config.sources if s.kind == "dolibarr"), {})
+    url = asking.ask("url", _read_url, default=known.get("url"))
+    asking.say("key.why")
+    file = setup.path.resolve().parent / f"{_free_name(setup, 'dolibarr').lower()}.key"
+    key = asking.ask("key", _read_key, hidden=True)
+    write_private(file, key.encode("ascii") + b"\n")
+    settings: Settings = {"url": url, "key_file": str(file)}
+    receipt = asking.choose("receipt", ("drawn", "pdf"), default="drawn")
+    if receipt != "drawn":
+        settings["receipt"] = receipt
+    tills = [till.name for till in setup.config.tills]
+    if len(tills) > 1:
+        asking.say("terminal.why")
+        settings["tills"] = {
+            asking.ask(
+                "terminal", _read_terminal, default=str(number), key=f"terminal_{number}", till=till
+            ): till
+            for number, till in enumerate(tills, 1)
+        }
+    return settings
+
+
+def _read_url(text: str) -> str:
+    _split(text)
+    return text if "://" in text else f"https://{text}"
+
+
+def _read_key(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ConfigError("")
+    return text
+
+
+def _read_terminal(text: str) -> str:
+    if not text.isascii() or not text.isdigit():
+        raise ConfigError("")
+    return str(int(text))
+
+
+# Programs that print
+
+
+def _ask_ipp(setup: "Setup") -> Settings:
+    del setup  # nothing needs to be asked: this computer only, at the port of its own
+    return {}
+
+
+def _tell_ipp(setup: "Setup", settings: Settings) -> None:
+    from e2ee_ticket.sources.ipp_printer import PATH  # noqa: PLC0415 - only here
+
+    at = settings.get("listen", _IPP_LISTEN) + PATH
+    setup.asking.say("ipp.how", address=f"ipp://{at}", http=f"http://{at}", queue="e-ticket")
+
+
+def _ask_printer(setup: "Setup") -> Settings:
+    setup.asking.say("listen.why")
+    listen = setup.asking.ask(
+        "listen", _read_listen, default=_PRINTER_LISTEN, example="0.0.0.0:9100"
+    )
+    return {} if listen == _PRINTER_LISTEN else {"listen": listen}
+
+
+def _tell_printer(setup: "Setup", settings: Settings) -> None:
+    port = settings.get("listen", _PRINTER_LISTEN).rpartition(":")[2]
+    setup.asking.say("printer_source.how", port=port)
+
+
+def _read_listen(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ConfigError("")
+    return text
+
+
+def _ask_folder(setup: "Setup") -> Settings:
+    return {"path": setup.asking.ask("folder", _read_folder)}
+
+
+def _read_folder(text: str) -> str:
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        raise ConfigError("")
+    return str(path.absolute())
+
+
+_ASK: Final = {
+    "takepos": _ask_takepos,
+    "dolibarr": _ask_dolibarr,
+    "ipp": _ask_ipp,
+    "printer": _ask_printer,
+    "folder": _ask_folder,
+}
+_HOW: Final = {"takepos": _tell_takepos, "ipp": _tell_ipp, "printer": _tell_printer}

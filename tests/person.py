@@ -1,0 +1,76 @@
+"""Somebody at a terminal: a pseudo-terminal, what stands on it, and what is typed."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import select
+import subprocess
+import termios
+import time
+
+import stage
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Person:
+    """Runs a command of a till in a terminal; answers what it asks."""
+
+    def __init__(self, till, *arguments, **environment):
+        self.screen = ""
+        self._read_to = 0
+        self._terminal, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            [stage.BIN / "e2ee-ticket", *arguments],
+            env=till.environment | {"LC_ALL": "C.UTF-8", "TERM": "xterm"} | environment,
+            cwd=till.folder, stdin=theirs, stdout=theirs, stderr=theirs,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - no threads
+        )  # fmt: skip
+        os.close(theirs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self._terminal)
+
+    def sees(self, text, seconds=20.0):
+        """Wait until a text stands on the screen, behind what was seen before."""
+        end = time.monotonic() + seconds
+        while (found := self.screen.find(text, self._read_to)) < 0:
+            left = end - time.monotonic()
+            if left <= 0 or not self._read(left):
+                raise AssertionError(f"{text!r} did not come; there is:\n{self.screen}")
+        self._read_to = found + len(text)
+
+    def types(self, text=""):
+        os.write(self._terminal, text.encode() + b"\n")
+
+    def answers(self, question, text=""):
+        self.sees(question)
+        self.types(text)
+
+    def presses_ctrl_c(self):
+        os.write(self._terminal, b"\x03")
+
+    def ends(self, seconds=20.0):
+        """Read to the end; return the exit code."""
+        end = time.monotonic() + seconds
+        while self._read(max(0.0, end - time.monotonic())):
+            pass
+        return self.process.wait(seconds)
+
+    def _read(self, seconds):
+        if not select.select([self._terminal], [], [], seconds)[0]:
+            return False
+        data = b""
+        with contextlib.suppress(OSError):  # the other end is gone
+            data = os.read(self._terminal, 65536)
+        self.screen += _ESCAPES.sub("", data.decode("utf-8", "replace")).replace("\r\n", "\n")
+        return bool(data)

@@ -153,6 +153,12 @@ class FakeDolibarr:
     def abandon(self, row):
         self.invoices[row] |= {"statut": "3", "status": "3"}
 
+    def restore(self, newest):
+        """The database is put back from a backup: what came after `newest` has never been."""
+        for row in [row for row in self.invoices if row > newest]:
+            del self.invoices[row]
+        self._rows = itertools.count(newest + 1)
+
     def ref(self, row):
         return self.invoices[row]["ref"]
 

@@ -45,7 +45,8 @@ def read_text(members: Members, name: str) -> str | None:
 
 def plain(text: str) -> str | None:
     """Take HTML and line breaks out of a text; None where nothing is left."""
-    bare = html.unescape(_TAG.sub(" ", text[: 20 * _TEXT_MAX]))
+    whole = text[: 20 * _TEXT_MAX].encode("utf-8", "ignore").decode()  # no half characters
+    bare = html.unescape(_TAG.sub(" ", whole))
     return " ".join(bare.replace("\\r\\n", " ").split())[:_TEXT_MAX].strip() or None
 
 

@@ -18,13 +18,20 @@ RECENT: Final = 50
 """So many rows below the newest may not be stored yet, and stay open whatever is known of them."""
 
 _CURSOR_MAX: Final = 4000
-_CURSOR: Final = re.compile(r"([0-9a-f]{8}) ([0-9]{1,12})((?: [0-9]{1,12}(?:-[0-9]{1,12})?)*)")
+_CURSOR: Final = re.compile(
+    r"([0-9a-f]{8})-([0-9a-f]{8}) ([0-9]{1,12})((?: [0-9]{1,12}(?:-[0-9]{1,12})?)*)"
+)
 
 
 class Ledger:
-    """The newest row that was had, and the open ones below it."""
+    """The newest row that was had, and the open ones below it.
 
-    def __init__(self, newest: int, waiting: Iterable[int] = ()) -> None:
+    `series` names this counting of rows: where it begins anew, with another Dolibarr or with a
+    database put back from a backup, the same row is another sale.
+    """
+
+    def __init__(self, series: str, newest: int, waiting: Iterable[int] = ()) -> None:
+        self.series = series
         self.newest = newest
         self.open: set[int] = {row for row in waiting if 0 < row <= newest}
         self._trim()
@@ -62,11 +69,11 @@ class Ledger:
 
     def copy(self) -> "Ledger":
         """Return another that knows the same."""
-        return Ledger(self.newest, self.open)
+        return Ledger(self.series, self.newest, self.open)
 
     def to_cursor(self, place: str) -> str:
         """Write it as a text; `place` is eight hexadecimal digits that name the Dolibarr."""
-        return " ".join((place, str(self.newest), *_ranges(sorted(self.open))))
+        return " ".join((f"{place}-{self.series}", str(self.newest), *_ranges(sorted(self.open))))
 
     @classmethod
     def from_cursor(cls, cursor: str | None, place: str) -> "Ledger | None":
@@ -75,11 +82,11 @@ class Ledger:
         if match is None or match[1] != place:
             return None
         waiting: set[int] = set()
-        for part in match[3].split():
+        for part in match[4].split():
             first, _, last = part.partition("-")
             end = min(int(last or first), int(first) + OPEN_MAX)
             waiting.update(range(int(first), end + 1))
-        return cls(int(match[2]), waiting)
+        return cls(match[2], int(match[3]), waiting)
 
     def _trim(self) -> None:
         if len(self.open) > OPEN_MAX:

@@ -22,7 +22,7 @@ from e2ee_ticket.sources.dolibarr.checkup import (
 )
 from e2ee_ticket.sources.dolibarr.client import Client, DolibarrError
 from e2ee_ticket.sources.dolibarr.fields import read_whole
-from e2ee_ticket.sources.dolibarr.ledger import SIFT_AT, Ledger
+from e2ee_ticket.sources.dolibarr.ledger import RECENT, SIFT_AT, Ledger
 from e2ee_ticket.sources.dolibarr.rights import RIGHT_262, UNSEEN
 from e2ee_ticket.sources.dolibarr.settings import (
     is_open_http,
@@ -130,6 +130,7 @@ class Dolibarr:
         self._kept: str | None = None
         self._seen: dict[int, tuple[float, bool]] = {}
         self._attempts: dict[int, int] = {}
+        self._sift_at = SIFT_AT
         self._last_answer: tuple[float, float] | None = None
         self._last_sale = 0.0
         self._last_watch = 0.0
@@ -213,9 +214,7 @@ class Dolibarr:
             if row is None:
                 raise SourceError("Dolibarr's answer holds no invoice")
             ticket, ours = await self._tickets.make(row, invoice)
-        arrival = Arrival(
-            ticket, till=till, ours=ours, key=f"{self._place}-{row}/{secrets.token_hex(8)}"
-        )
+        arrival = Arrival(ticket, till=till, ours=ours, key=f"{row}/{secrets.token_hex(8)}")
         try:
             await intake.accept(arrival)
         except ReceiptError as error:
@@ -273,7 +272,8 @@ class Dolibarr:
         newest = await query.newest_sale(self._client)
         if newest == 0 and await is_hidden(self._client):
             raise SourceError(*RIGHT_262)
-        ledger = Ledger(newest, await query.list_drafts(self._client))
+        drafts = await query.list_drafts(self._client)
+        ledger = Ledger(secrets.token_hex(4), newest, drafts)
         self._last_answer = self._now()
         await self._keep(ledger, intake)
         return ledger
@@ -322,7 +322,7 @@ class Dolibarr:
             ticket,
             till=self._tills.get(sale.till),
             ours=ours,
-            key=f"{self._place}-{sale.row}",
+            key=f"{ledger.series}-{sale.row}",
             cursor=settled.to_cursor(self._place),
             late=late,
         )
@@ -349,10 +349,11 @@ class Dolibarr:
 
     async def _tidy(self, ledger: Ledger, intake: Intake) -> None:
         """Keep where it is, and forget of the open rows those that are no sales."""
-        if len(ledger.open) > SIFT_AT:
+        if len(ledger.open) > self._sift_at:
             drafts = await query.list_drafts(self._client, ledger.open)
             if len(drafts) < query.DRAFTS_MAX:
                 ledger.sift([*drafts, *self._seen])
+            self._sift_at = max(SIFT_AT, len(ledger.open) + RECENT)
         self._seen = {row: seen for row, seen in self._seen.items() if ledger.expects(row)}
         await self._keep(ledger, intake)
 

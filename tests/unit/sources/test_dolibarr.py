@@ -169,20 +169,19 @@ async def test_another_address_begins_anew(fake, keeper):
 
 
 async def test_a_database_put_back_from_a_backup_begins_anew(fake, keeper):
-    source = make(fake)
-    async with running(source, keeper):
+    async with running(make(fake), keeper):
         for _ in range(3):
             fake.sell()
         await keeper.wait(3)
-    for row in list(fake.invoices)[1:]:
-        del fake.invoices[row]
+    fake.restore(1)
     keeper.troubles.clear()
 
     async with running(make(fake), keeper):
-        row = fake.sell()
+        row = fake.sell()  # of a number that was another sale's
         await keeper.wait(4)
 
-    assert keeper.arrivals[3].ticket.number == fake.ref(row)
+    assert row == 2
+    assert len(keeper.arrivals) == 4
 
 
 async def test_a_damaged_cursor_sends_nothing_old(fake):
@@ -683,6 +682,211 @@ async def test_the_key_is_in_no_log_no_address_and_no_error(fake, keeper, caplog
     assert KEY not in said
     assert "54,64" not in said
     assert "SELECT secret" not in said
+
+
+async def test_rows_that_are_no_sales_are_forgotten_and_tables_are_not(fake, keeper):
+    async with running(make(fake, receipt="pdf"), keeper):
+        table = fake.draft()
+        for _ in range(150):
+            fake.draft(source="")  # invoices of the back office
+        fake.sell()
+        await keeper.wait(1)
+        await turns(fake)
+        opened = len(keeper.kept_cursor.split())
+        fake.sell(row=table)
+        await keeper.wait(2)
+
+    assert opened <= 4  # series, newest, table, the recent ones as a range
+    assert numbers(keeper)[1] == fake.ref(table)
+
+
+async def test_more_open_tables_than_can_be_asked_for_are_all_kept(fake, keeper):
+    async with running(make(fake, receipt="pdf"), keeper):
+        tables = [fake.draft() for _ in range(120)]
+        fake.sell()
+        await keeper.wait(1)
+        await turns(fake)
+        fake.sell(row=tables[0])
+        await keeper.wait(2)
+
+    assert numbers(keeper)[1] == fake.ref(tables[0])
+
+
+async def test_what_is_no_line_of_a_list_is_passed_over(fake, keeper):
+    from aiohttp import web
+
+    async def strange(request):
+        if request.query.get("limit") == "1":
+            return None
+        return web.json_response(
+            [{"id": "x"}, {"id": "0", "ref": "A"}, {"id": "8", "ref": "(PROV8)"}, 7, None, [],
+             {"id": "9"}, {"id": "10", "ref": "A", "status": "0"},
+             {"id": "11", "ref": "A", "status": "7"}]
+        )  # fmt: skip
+
+    fake._trouble_strange, fake.trouble_paths = strange, "invoices$"
+    async with running(make(fake), keeper):
+        fake.trouble = "strange"
+        await turns(fake)
+
+    assert keeper.arrivals == []
+    assert keeper.trouble is None
+
+
+async def test_a_version_that_names_no_status_is_understood(fake, keeper):
+    async with running(make(fake), keeper):
+        row = fake.draft()
+        listed = fake._list
+        fake._list = lambda query: [
+            {name: value for name, value in one.items() if name not in ("status", "statut")}
+            for one in listed(query)
+        ]
+        fake.sell(row=row)
+        await keeper.wait(1)
+
+    assert len(keeper.arrivals) == 1
+
+
+async def test_more_than_was_asked_for_is_not_sent_twice(fake, keeper):
+    async with running(make(fake), keeper):
+        fake.sell()
+        await keeper.wait(1)
+        keeper._keys.clear()
+        list_all = fake._list
+        fake._list = lambda query: list_all({**query, "sqlfilters": ""})
+        await turns(fake)
+
+    assert len(keeper.arrivals) == 1
+
+
+@pytest.mark.parametrize("path", ["payments", "company", "payment_types"])
+async def test_what_a_receipt_can_do_without_stops_no_sale(fake, keeper, path):
+    from aiohttp import web
+
+    async def refuse(_):
+        return web.json_response({"error": {"code": 404}}, status=404)
+
+    fake._trouble_refuse = refuse
+    async with running(make(fake, company=[]), keeper):
+        fake.trouble, fake.trouble_paths = "refuse", path
+        fake.sell(pay="TR")
+        await keeper.wait(1)
+
+    assert len(keeper.arrivals) == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["payments", "company", "payment_types", "documents/download", "documents/builddoc"]
+)
+async def test_a_server_that_goes_away_in_the_middle_loses_no_sale(fake, keeper, path):
+    fake.rights.add(WRITE)
+    kind = "pdf" if "documents" in path else "drawn"
+    async with running(make(fake, company=[], receipt=kind, builddoc=True), keeper):
+        fake.trouble, fake.trouble_paths = "cut", path
+        fake.sell(pay="TR", pdf=path != "documents/builddoc")
+        await until(lambda: keeper.trouble is not None)
+        assert keeper.arrivals == []
+        fake.trouble = None
+        await keeper.wait(1)
+
+
+@pytest.mark.parametrize("answer", [{}, [], {"content": 7}, {"content": "%%%"}, {"content": "€"}])
+async def test_a_document_that_is_damaged_is_told(fake, keeper, answer):
+    from aiohttp import web
+
+    async def damage(_):
+        return web.json_response(answer)
+
+    fake._trouble_damage = damage
+    async with running(make(fake, receipt="pdf"), keeper):
+        fake.trouble, fake.trouble_paths = "damage", "documents"
+        fake.sell()
+        await until(lambda: keeper.trouble is not None)
+
+    assert "could not be made a ticket" in keeper.trouble.text
+
+
+async def test_an_invoice_that_is_none_is_told(fake, keeper):
+    async with running(make(fake), keeper):
+        row = fake.sell(pay=None)
+        fake._one = lambda _: ["not", "an", "invoice"]
+        await until(lambda: keeper.trouble is not None)
+        with pytest.raises(SourceError, match="holds no invoice"):
+            await make(fake).look_up("FA1", keeper)
+        fake._one = lambda _: {"status": "1", "ref": fake.ref(row)}
+        with pytest.raises(SourceError, match="holds no invoice"):
+            await make(fake).look_up("FA1", keeper)
+
+    assert "could not be made a ticket" in keeper.trouble.text
+
+
+async def test_a_draft_in_the_place_of_a_sale_is_not_sent(fake, keeper):
+    async with running(make(fake), keeper):
+        row = fake.sell(pay=None)
+        fake._one = lambda _: {**fake.invoices[row], "ref": "(PROV1)"}
+        await until(lambda: keeper.trouble is not None)
+
+    assert keeper.arrivals == []
+
+
+async def test_half_a_character_in_a_label_is_left_out(fake, keeper):
+    async with running(make(fake), keeper):
+        row = fake.draft()
+        fake.invoices[row]["lines"][0]["product_label"] = "half \ud83d"
+        fake.sell(row=row)
+        await keeper.wait(1)
+
+    keeper.arrivals[0].ticket.to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        ("facture/FA1/FA1_signed.pdf", "FA1/FA1_signed.pdf"),
+        ("facture/../x/conf.pdf", None),
+        ("facture/FA1/FA1.odt", None),
+        ("product/FA1/FA1.pdf", None),
+        (None, None),
+    ],
+)
+def test_where_a_pdf_is_looked_for(document, path):
+    from e2ee_ticket.sources.dolibarr.tickets import _document
+
+    assert _document({"last_main_doc": document}, "FA/1") == (path or "FA_1/FA_1.pdf")
+
+
+def test_the_language_of_a_document():
+    from e2ee_ticket.sources.dolibarr.tickets import _langcode
+
+    assert [_langcode(lang) for lang in ("fr", "de-AT", "en", "pl")] == [
+        "fr_FR", "de_AT", "en_GB", "",
+    ]  # fmt: skip
+
+
+async def test_a_webhooks_port_that_is_taken_stops_no_sale(fake, keeper, caplog):
+    port = fake.url.rpartition(":")[2]
+    source = make(fake, webhook=f"127.0.0.1:{port}", webhook_secret=SECRET)
+
+    async with running(source, keeper):
+        fake.sell()
+        await keeper.wait(1)
+        await until(lambda: "cannot be listened at" in caplog.text)
+        await turns(fake, 10)
+
+    assert caplog.text.count("cannot be listened at") == 1
+
+
+async def test_a_call_about_a_sale_that_was_had_wakes_nobody(fake, keeper):
+    source = make(fake)
+    async with running(source, keeper):
+        row = fake.sell()
+        await keeper.wait(1)
+        await turns(fake, 1)
+        source._told.clear()
+        source._paid(row)
+        assert not source._told.is_set()
+        source._paid(None)
+        assert source._told.is_set()
 
 
 async def test_the_key_follows_no_redirect(fake, keeper):

@@ -125,6 +125,12 @@ async def test_terminals_that_no_till_is_named_for(fake):
     assert "TakePOS sells at terminal 1, 3; all go to one till" in await texts(make(fake))
 
 
+async def test_terminals_that_all_have_a_till(fake):
+    fake.sell(terminal="1")
+
+    assert "left alone" not in await texts(make(fake, tills={"1": "Till 1"}))
+
+
 async def test_an_administrators_key_is_too_mighty(fake):
     fake.admin = True
     fake.sell()
@@ -189,6 +195,13 @@ async def test_another_api_is_not_dolibarrs(fake):
     fake._trouble_other, fake.trouble = other, "other"
 
     assert "not as Dolibarr's does" in (await ills(make(fake)))[0].text
+
+
+async def test_https_where_the_server_has_none(fake):
+    [finding] = await ills(make(fake, url=fake.url.replace("http", "https")))
+
+    assert "no encrypted connection" in finding.text
+    assert "http://" in finding.hint
 
 
 async def test_nothing_there():
@@ -256,6 +269,58 @@ def _noting(asked):
         return await handler(request)
 
     return note
+
+
+@pytest.mark.parametrize(
+    "path", ["invoices/1$", "users/info", "documents/download", "documents/builddoc", "invoices$"]
+)
+async def test_a_failure_in_the_middle_is_one_line(fake, path):
+    fake.rights.add(WRITE)
+    if path != "invoices/1$":
+        fake.sell()
+    fake.trouble, fake.trouble_paths = "inside", path
+
+    findings = await make(fake, receipt="pdf", builddoc=True).check()
+
+    assert "failed inside" in findings[-1].text
+    assert findings[-1].later
+
+
+async def test_a_shop_without_sales_has_no_pdf_to_look_at(fake):
+    assert "PDF" not in await texts(make(fake, receipt="pdf"))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (200, '{"dolibarr": NaN}', "switched off"),
+        (200, "<html>" + "x" * 3000, "a web page answers"),
+        (200, "x" * 3000, "a web page answers"),
+        (418, '{"error": {}}', r"refuses our request \(418\)"),
+        (401, "<html>Basic</html>", r"web server before Dolibarr refuses us \(401\)"),
+        (403, "", r"web server before Dolibarr refuses us \(403\)"),
+        (500, "", r"server failed \(500\)"),
+        (504, "<html>", r"maintained or overloaded \(504\)"),
+        (302, "", "the address leads on, where"),
+    ],
+)
+async def test_what_an_answer_means(fake, status, body, said):
+    async def answer(_):
+        return web.Response(status=status, text=body, headers={"Date": "yesterday"})
+
+    fake._trouble_answer, fake.trouble = answer, "answer"
+
+    with pytest.raises(DolibarrError, match=said):
+        await Client(fake.url, fake.key).get("status")
+
+
+async def test_a_clock_that_cannot_be_read_is_none(fake):
+    async def answer(_):
+        return web.json_response({}, headers={"Date": "yesterday"})
+
+    fake._trouble_answer, fake.trouble = answer, "answer"
+
+    assert (await Client(fake.url, fake.key).get("status")).clock is None
 
 
 async def test_only_json_objects_and_lists_are_answers(fake):

@@ -40,10 +40,18 @@ def check_receipt(receipt: bytes) -> None:
         kind = next((kind for start, kind in _KINDS.items() if receipt.startswith(start)), None)
         instead = f", but {kind}" if kind else ""
         raise ReceiptError(f"this is not a PDF{instead}: save or print it as a PDF first")
-    if len(receipt) > RECEIPT_MAX_SIZE:
-        size = len(receipt) / (1024 * 1024)
+    check_size(len(receipt))
+
+
+def check_size(size: int) -> None:
+    """Refuse what is too large before it is read.
+
+    Raises:
+        ReceiptError: too large to be sealed with its header and preview.
+    """
+    if size > RECEIPT_MAX_SIZE:
         raise ReceiptError(
-            f"the receipt is too large ({size:.1f} MiB, at most 3.9):"
+            f"the receipt is too large ({size / (1024 * 1024):.1f} MiB, at most 3.9):"
             " smaller pictures in it would help"
         )
 

@@ -20,6 +20,7 @@ COLUMNS: Final = 48
 ITEM_LIMIT: Final = 5_000
 TEXT_LIMIT: Final = 200_000
 CODE_LIMIT: Final = 50
+STRIP_LIMIT: Final = 10_000
 DOT_LIMIT: Final = 16_000_000
 DOTS_WIDE: Final = 1024
 """Wider than any receipt printer's paper; what is beyond is cut off, as it would be there."""
@@ -154,7 +155,7 @@ class _Paper:
         self._start_page, self._columns = code_page, columns
         self._items: list[Item | _Strip] = []
         self._line: list[tuple[_Style, list[str]]] = []
-        self._texts = self._codes = self._dots = 0
+        self._texts = self._codes = self._dots = self._strips = 0
         self.reset()
 
     def reset(self) -> None:
@@ -177,7 +178,10 @@ class _Paper:
     def write(self, raw: bytes) -> None:
         """Print text."""
         # The receipt template that Dolibarr ships has these four characters for a new line.
-        for index, part in enumerate(raw.replace(b"\\r\\n", b"\n").split(b"\n")):
+        parts = raw.replace(b"\\r\\n", b"\n").split(b"\n")
+        if len(parts) > ITEM_LIMIT:
+            raise ReceiptError(_TOO_LONG)
+        for index, part in enumerate(parts):
             if index:
                 self.feed_line()
             if part:
@@ -309,6 +313,9 @@ class _Paper:
         columns = min(len(data) // depth, DOTS_WIDE)
         if not columns:
             return
+        self._strips += 1
+        if self._strips > STRIP_LIMIT:
+            raise ReceiptError(_TOO_LONG)
         from PIL import Image  # noqa: PLC0415 - few receipts have one
 
         lying = Image.frombytes("1", (depth * 8, columns), data[: columns * depth])

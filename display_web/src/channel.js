@@ -85,7 +85,7 @@ function readSecond(state, message) {
   var shared = x25519.scalarMult(state.ephemeral, re);
   if (isZeros(shared)) fail('aead'); // C11: JavaScript's X25519 does not refuse it itself.
   mixKey(state, shared);
-  return decryptAndHash(state, slice(message, 32));
+  return decryptAndHash(state, slice(message, 32, SEALED_SIZE));
 }
 
 // Hello and sealed

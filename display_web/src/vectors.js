@@ -141,7 +141,7 @@ function answerHello(psk, message, ephemeral, payload) {
   mixKeyAndHash(state, psk);
   mixHash(state, e);
   mixKey(state, e);
-  var last = decryptAndHash(state, slice(message, 32));
+  var last = decryptAndHash(state, slice(message, 32, HELLO_SIZE));
   var own = x25519.scalarMultBase(ephemeral);
   var shared = x25519.scalarMult(ephemeral, e);
   mixHash(state, own);

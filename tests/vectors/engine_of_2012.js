@@ -48,6 +48,11 @@ const STRIP = `(function (kept, typed) {
   }
   strip(typedArray, 'length name prototype');
   strip(typedArray.prototype, typed);
+  // As WebKit 538 (Safari 7) has it: an end that is undefined counts as 0.
+  var subarray = typedArray.prototype.subarray;
+  typedArray.prototype.subarray = function (start, end) {
+    return arguments.length < 2 ? subarray.call(this, start) : subarray.call(this, start, end | 0);
+  };
   Object.keys(kept).forEach(function (path) {
     if (!path) return;
     strip(path.split('.').reduce(function (at, name) { return at[name]; }, all), kept[path]);

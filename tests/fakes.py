@@ -5,7 +5,7 @@ import heapq
 import itertools
 from collections import Counter, defaultdict
 
-from e2ee_ticket.client import Hellos, TicketState
+from e2ee_ticket.client import Hellos, RelayInfo, TicketState
 from e2ee_ticket.errors import (
     AbsentError,
     GoneError,
@@ -140,6 +140,13 @@ class FlakyRelay:
 
     def come_back(self):
         self.away = False
+
+    async def info(self):
+        await self._enter("info")
+        return RelayInfo(1, "closed", 4 * 1024 * 1024, 259_200, 604_800)
+
+    async def try_permit(self):
+        await self._enter("try_permit")
 
     # Tickets
 

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from e2ee_ticket.client import RelayClient
 from e2ee_ticket.errors import (
@@ -36,7 +36,15 @@ from e2ee_ticket.till import settings_file
 from e2ee_ticket.till.audit import PageWatch
 from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.config import Config, SourceConfig, TillConfig
-from e2ee_ticket.till.desk import LOOKS_AT_ONCE, UPLOADS_AT_ONCE, Desk, Engine, Gate, make_looker
+from e2ee_ticket.till.desk import (
+    LOOKS_AT_ONCE,
+    UPLOADS_AT_ONCE,
+    Desk,
+    Engine,
+    Gate,
+    Looker,
+    make_looker,
+)
 from e2ee_ticket.till.displays import Displays, Pairing
 from e2ee_ticket.till.floor import (
     DisplayState,
@@ -81,8 +89,13 @@ class Agent:
         clock: Clock,
         watch: PageWatch | None = None,
         servers: Mapping[str, Server] | None = None,
+        make: Callable[[str, str, Shop, Mapping[str, Any]], Source] = make_source,
+        looker: Looker | None = None,
     ) -> None:
         """Put it together; nothing runs yet. `relay` is open and stays open.
+
+        `servers` run beside it, by the names that their troubles have. `watch`, `make` and `looker`
+        are the audit, the sources and the looking inside, unless a test brings its own.
 
         Raises:
             ConfigError: a source's settings cannot be.
@@ -129,7 +142,7 @@ class Agent:
             trouble=self._note_trouble,
             uploads=Gate(UPLOADS_AT_ONCE),
             looks=looks,
-            looker=make_looker(looks, self.note_change),
+            looker=looker or make_looker(looks, self.note_change),
         )
         self._posts: dict[str, Post] = {}
         self._desks = {
@@ -139,7 +152,7 @@ class Agent:
         self._records: dict[int, Record] = {}
         shop = Shop(name=config.shop, lang=config.lang or "en", now=clock.now)
         self._intakes = [
-            _Intake(self, source, make_source(source.kind, source.name, shop, source.settings))
+            _Intake(self, source, make(source.kind, source.name, shop, source.settings))
             for source in config.sources
         ]
         for intake in self._intakes:

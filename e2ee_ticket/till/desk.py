@@ -54,6 +54,10 @@ _PAPER: Final = "the sale is done; hand out paper, or show it when this is put r
 _NO_CODE: Final = "hand out paper, or show it again"
 
 
+Looker = Callable[[Record, bytes], Awaitable[bytes | None]]
+"""What looks inside a receipt and draws its picture."""
+
+
 class Gate:
     """At most so many at once; of those who wait, the latest comes first: its customer is here."""
 
@@ -101,7 +105,7 @@ class Engine:
     trouble: Callable[[TicketError], None]
     uploads: Gate
     looks: Gate
-    looker: Callable[[Record, bytes], Awaitable[bytes | None]]
+    looker: Looker
 
 
 class Desk:
@@ -644,7 +648,7 @@ class _Observer:
         self._desk._engine.trouble(error)  # noqa: SLF001 - idem
 
 
-def make_looker(looks: Gate, changed: Callable[[], None]) -> Callable[[Record, bytes], Any]:
+def make_looker(looks: Gate, changed: Callable[[], None]) -> Looker:
     """Return what looks inside a receipt and draws its picture, a few at a time."""
 
     async def looker(record: Record, receipt: bytes) -> bytes | None:

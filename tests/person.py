@@ -74,3 +74,24 @@ class Person:
             data = os.read(self._terminal, 65536)
         self.screen += _ESCAPES.sub("", data.decode("utf-8", "replace")).replace("\r\n", "\n")
         return bool(data)
+
+
+def read_code(screen):
+    """Read the QR code that is drawn on a screen with half blocks, the last one if several."""
+    import PIL.Image
+    import zxingcpp
+
+    blocks = set(" ▀▄█")
+    rows = [line for line in screen.split("\n") if len(line) > 40 and set(line) <= blocks]
+    width = len(rows[-1])
+    rows = [row for row in rows if len(row) == width]
+    scale = 4
+    picture = PIL.Image.new("L", (width, 2 * len(rows)), 255)
+    for y, row in enumerate(rows):
+        for x, block in enumerate(row):
+            if block in "▀█":
+                picture.putpixel((x, 2 * y), 0)
+            if block in "▄█":
+                picture.putpixel((x, 2 * y + 1), 0)
+    picture = picture.resize((picture.width * scale, picture.height * scale))
+    return zxingcpp.read_barcodes(picture)[-1].text

@@ -1,5 +1,6 @@
 """The part of `setup` that asks where receipts come from, and lets each source test itself."""
 
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +26,7 @@ _NAMES: Final = {
 _TAKEPOS_LISTEN: Final = "127.0.0.1:8111"
 _IPP_LISTEN: Final = "127.0.0.1:8631"
 _PRINTER_LISTEN: Final = "127.0.0.1:9100"
+_PRINTER_IN_THE_NETWORK: Final = "0.0.0.0:9100"
 
 Settings = dict[str, Any]
 
@@ -133,7 +135,7 @@ def _ask_takepos(setup: "Setup") -> Settings:
 def _tell_takepos(setup: "Setup", settings: Settings) -> None:
     listen = settings.get("listen", _TAKEPOS_LISTEN)
     host = listen.rpartition(":")[0]
-    setup.asking.say("takepos.how", host=f"{host:<21}", url=f"{f'http://{listen}':<21}")
+    setup.asking.say("takepos.how", host=host, url=f"http://{listen}")
 
 
 def _read_web_origin(text: str) -> str:
@@ -217,23 +219,24 @@ def _tell_ipp(setup: "Setup", settings: Settings) -> None:
 
 
 def _ask_printer(setup: "Setup") -> Settings:
-    setup.asking.say("listen.why")
-    listen = setup.asking.ask(
-        "listen", _read_listen, default=_PRINTER_LISTEN, example="0.0.0.0:9100"
-    )
-    return {} if listen == _PRINTER_LISTEN else {"listen": listen}
+    setup.asking.say("here.why")
+    return {} if setup.asking.yes("here", default=True) else {"listen": _PRINTER_IN_THE_NETWORK}
 
 
 def _tell_printer(setup: "Setup", settings: Settings) -> None:
-    port = settings.get("listen", _PRINTER_LISTEN).rpartition(":")[2]
-    setup.asking.say("printer_source.how", port=port)
+    host, _, port = settings.get("listen", _PRINTER_LISTEN).rpartition(":")
+    address = host if "listen" not in settings else _own_address()
+    setup.asking.say("printer_source.how", address=address, port=port)
 
 
-def _read_listen(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ConfigError("")
-    return text
+def _own_address() -> str:
+    """Find this computer's address in the shop's network; nothing is sent for it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address that is nobody's (RFC 5737)
+        except OSError:
+            return socket.gethostname()
+        return str(probe.getsockname()[0])
 
 
 def _ask_folder(setup: "Setup") -> Settings:

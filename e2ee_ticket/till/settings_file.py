@@ -71,7 +71,7 @@ def edit_table(
     kept: list[Mapping[str, object | None]] = []
     found = False
     for table in tables:
-        if _same(table.get("name", table.get("kind")), name):
+        if _same(_name_of(table), name):
             found = True
             if changes is not None:
                 kept.append({**table, **changes})
@@ -120,7 +120,27 @@ def edited(data: bytes, changes: Mapping[str, object | None], file: str) -> byte
             _set_in_section(document, section, rest, value)
         else:
             _set(document, key, value)
-    return document.as_string().encode("utf-8")
+    text = document.as_string()
+    before = data.decode("utf-8-sig")
+    return (text if _headers(text) == _headers(before) else _aired(text)).encode("utf-8")
+
+
+def _headers(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("[")]
+
+
+def _aired(text: str) -> str:
+    """Put one blank line before each section, where tomlkit puts none or two."""
+    if '"""' in text or "'''" in text:
+        return text  # a blank line may be part of a value
+    lines: list[str] = []
+    for line in text.splitlines():
+        if not line and lines and not lines[-1]:
+            continue
+        if line.startswith("[") and lines and lines[-1] and not lines[-1].startswith("#"):
+            lines.append("")
+        lines.append(line)
+    return "\n".join(lines) + "\n"
 
 
 def try_sources(settled: Config) -> None:
@@ -187,29 +207,43 @@ def _set_tables(document: tomlkit.TOMLDocument, section: str, value: object) -> 
         raise ConfigError(f"{section} must be a list of sections")
     present = document.get(section)
     known = list(present) if isinstance(present, AoT) else []
-    tables: list[Table] = []
+    if len(known) == len(value) and all(map(_is_of, known, value)):
+        for table, wanted in zip(known, value, strict=True):
+            _bring_up_to_date(table, wanted)
+        return
+    array = tomlkit.aot()
     for wanted in value:
-        name = wanted.get("name", wanted.get("kind"))
-        table = next((old for old in known if _same(old.get("name", old.get("kind")), name)), None)
-        if table is None:
-            table = tomlkit.table()
+        table = next((old for old in known if _is_of(old, wanted)), None) or tomlkit.table()
         _bring_up_to_date(table, wanted)
-        tables.append(table)
-    document.pop(section, None)
-    if tables:
-        array = tomlkit.aot()
-        for table in tables:
-            array.append(table)
+        array.append(table)
+    if not value:
+        document.pop(section, None)
+    elif section in document:
+        document[section] = array
+    else:
         document.add(section, array)
+
+
+def _is_of(table: Mapping[str, Any], wanted: Mapping[str, object | None]) -> bool:
+    """Whether a section of the file is the one that is wanted: names make no case."""
+    return _same(_name_of(table), _name_of(wanted))
+
+
+def _name_of(table: Mapping[str, Any]) -> object:
+    return table.get("name", table.get("kind"))
 
 
 def _bring_up_to_date(table: Table, wanted: Mapping[str, object | None]) -> None:
     for key in _gone(table, wanted):
         table.pop(key)
     for key, member in wanted.items():
-        if isinstance(member, Mapping) and table.get(key) == member:
-            continue
-        _set(table, key, member)
+        if isinstance(member, Mapping) and table.get(key) != member:
+            table.pop(key, None)
+            inline = tomlkit.inline_table()
+            inline.update(member)
+            table.add(key, inline)
+        elif not isinstance(member, Mapping):
+            _set(table, key, member)
 
 
 def _gone(table: Table, wanted: Mapping[str, object | None]) -> Iterable[str]:

@@ -165,3 +165,27 @@ def test_text_with_quotes_and_newlines_cannot_add_keys(file):
     config = settings_file.edit(file, {"shop": 'x"\nrelay = "https://evil.example'})
 
     assert config.relay == "https://relay.example"
+
+
+def test_a_mapping_inside_a_source_is_written_and_kept(tmp_path):
+    path = tmp_path / "config.toml"
+    tills = {"1": "Front", "2": "Back"}
+    source = {"kind": "dolibarr", "url": "https://erp.example", "key": "key", "tills": tills}
+    config = settings_file.edit(
+        path, {"till": [{"name": "Front"}, {"name": "Back"}], "source": [source]}
+    )
+    again = settings_file.edit(path, {"source": [source], "lang": "fr"})
+
+    assert config.sources[0].settings["tills"] == tills
+    assert again.sources[0].settings["tills"] == tills
+    assert text(path).count("Back") == 2
+
+
+def test_sections_that_stay_the_same_keep_their_place(file):
+    tables = settings_file.read_tables(file, "till")
+    settings_file.edit(file, {"till": tables, "source": [{"kind": "ipp"}]})
+    settings_file.edit(file, {"till": [*tables, {"name": "Terrace"}]})
+
+    order = [text(file).index(word) for word in ("[console]", "Front", "Back", "Terrace", "ipp")]
+    assert order == sorted(order)
+    assert text(file).startswith(WRITTEN_BY_HAND)

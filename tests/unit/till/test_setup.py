@@ -1,0 +1,479 @@
+"""A shopkeeper sets a till up at a real terminal, against a real relay; wrong answers ask again."""
+
+import contextlib
+import json
+import re
+import stat
+import string
+import threading
+import tomllib
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+import stage
+
+pytest.importorskip("pty", reason="a pseudo-terminal is POSIX")
+
+from person import Person, read_code
+
+from e2ee_ticket.cli import setup
+from e2ee_ticket.cli.questions import LANGUAGES, Questions, choose_language, read_words
+from e2ee_ticket.errors import ConfigError
+from e2ee_ticket.protocol.channel import DisplayChannel, PairingLink, Reading
+from e2ee_ticket.sources import Finding
+
+CLI = Path(setup.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory):
+    relay = stage.Relay(tmp_path_factory.mktemp("relay"))
+    relay.leave = relay.permit()
+    relay.start()
+    yield relay
+    relay.stop()
+
+
+@pytest.fixture
+def till(tmp_path):
+    """A till that nothing is known of."""
+    till = stage.Till(tmp_path / "till", "unused")
+    del till.environment["E2EE_TICKET_RELAY"]
+    till.file = till.folder / "config.toml"
+    till.file.unlink()
+    return till
+
+
+def written(till):
+    return tomllib.loads(till.file.read_text(encoding="utf-8"))
+
+
+def the_relay(person, relay):
+    person.answers("Address of the relay", relay.origin)
+    person.answers("Permit (it is not shown", relay.leave)
+    person.answers("Address of the receipt page")
+
+
+def the_shop(person):
+    person.answers("Name of the shop", "Épicerie du Marché")
+    person.answers("Language", "fr")
+    person.answers("Country", "fr")
+    person.answers("Your choice")
+
+
+# The words
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_language_has_every_word_and_the_same_places_in_it(lang):
+    words, english = read_words(lang), read_words("en")
+
+    assert words.keys() == english.keys()
+    for key, text in words.items():
+        assert places(text) == places(english[key]), key
+        assert text.strip(), key
+
+
+def places(text):
+    return sorted({name for _, name, _, _ in string.Formatter().parse(text) if name})
+
+
+def test_every_word_that_is_used_exists_and_every_one_that_exists_is_used():
+    words = read_words("en")
+    code = "".join(
+        (CLI / name).read_text(encoding="utf-8")
+        for name in ("setup.py", "setup_sources.py", "questions.py")
+    )
+    said = set(re.findall(r'(?:say|well)\(\s*"([a-z_.]+)"', code))
+    said |= set(re.findall(r'words\["([a-z_.]+)"\]', code)) | set(
+        re.findall(r'"(\w+\.title)"', code)
+    )
+    asked = set(re.findall(r'(?:ask|yes|pick|number|retry|choose)\(\s*"([a-z_]+)"', code))
+    said |= {f"{name}.ask" for name in asked}
+    retried = {key for key in words if key.endswith(".retry")}
+
+    assert said - words.keys() == set()
+    for key in words.keys() - said - retried:
+        name = key.rpartition(".")[0]
+        assert f'"{name}"' in code or f'"{key}"' in code, key
+
+
+@pytest.mark.parametrize(
+    ("environment", "system", "lang"),
+    [
+        ({"LANG": "fr_FR.UTF-8"}, None, "fr"),
+        ({"LC_ALL": "de_AT", "LANG": "fr_FR"}, None, "de"),
+        ({"LANG": "ja_JP.UTF-8"}, "fr_FR", "en"),
+        ({"LANG": "C.UTF-8"}, "it_IT", "it"),
+        ({}, "French_France", "fr"),
+        ({}, "Spanish_Spain", "es"),
+        ({}, None, "en"),
+    ],
+)
+def test_the_language_is_the_computers(environment, system, lang):
+    assert choose_language(environment, system) == lang
+
+
+# A whole set-up
+
+
+def test_a_shopkeeper_sets_a_till_up_from_nothing_to_a_receipt_on_a_phone(  # noqa: PLR0915 - long, as it is
+    till, relay, tmp_path
+):
+    folder = tmp_path / "receipts"
+    folder.mkdir()
+    with Person(till, "setup") as person:
+        person.sees("Step 1 of 8: the relay")
+        person.answers("Address of the relay", f"http://127.0.0.1:{stage.free_port()}")
+        person.sees("No relay answers there")
+        person.answers("Address of the relay", relay.origin)
+        person.answers("Permit (it is not shown", "x" * 43)
+        person.sees("does not take this permit")
+        person.answers("Permit (it is not shown", relay.leave)
+        person.sees("The relay takes the permit")
+        person.answers("Address of the receipt page")
+        person.sees("byte for byte")
+        person.answers("Name of the shop", "")
+        person.sees("1 to 60 characters")
+        person.answers("Name of the shop", "Épicerie du Marché")
+        person.answers("Language", "français")
+        person.sees("two letters")
+        person.answers("Language", "fr")
+        person.answers("Country", "fr")
+        person.sees("In France")
+        person.answers("Your choice", "7")
+        person.answers("one of the numbers", "1")
+        person.answers("How many tills", "2")
+        person.answers("Name of till 1", "Entrée")
+        person.answers("Name of till 2", "entrée")
+        person.sees("a name of its own")
+        person.answers("Name of till 2")
+        person.sees("5  a program that saves")
+        person.answers("Your choice", "5")
+        person.answers("Folder", str(tmp_path / "nowhere"))
+        person.sees("no such folder")
+        person.answers("Folder", str(folder))
+        person.sees("Which till")
+        person.answers("Your choice", "2")
+        person.sees("It works")
+        person.answers("another source", "n")
+        person.answers("receipt printer of Entrée")
+        person.answers("receipt printer of Till 2", f"127.0.0.1:{stage.free_port()}")
+        person.sees("No printer answers")
+        person.answers("receipt printer of Till 2", "-")
+        person.answers("screen for Entrée", "n")
+        person.answers("screen for Till 2", "n")
+        person.answers("Try it now?", "y")
+        person.sees("Scan this code with your phone")
+        opened = till.run("open", "-o", "phone.pdf", stdin=read_code(person.screen))
+        person.sees("Your phone has opened the receipt")
+        person.answers("at each login?", "n")
+        person.sees("This till is ready")
+        assert person.ends() == 0
+        screen = person.screen
+
+    assert opened.returncode == 0
+    assert (till.folder / "phone.pdf").read_bytes().startswith(b"%PDF")
+    assert relay.leave not in screen
+    assert written(till) == {
+        "relay": relay.origin,
+        "permit_file": "permit",
+        "shop": "Épicerie du Marché",
+        "lang": "fr",
+        "notice": "FR",
+        "till": [{"name": "Entrée"}, {"name": "Till 2"}],
+        "source": [{"kind": "folder", "name": "PDF", "till": "Till 2", "path": str(folder)}],
+    }
+    for name in ("config.toml", "permit"):
+        assert stat.S_IMODE((till.folder / name).stat().st_mode) == 0o600
+    assert till.run("check", check=False).returncode == 0
+
+
+def test_run_again_every_answer_is_there_already(till, relay, tmp_path):
+    folder = tmp_path / "receipts"
+    folder.mkdir()
+    till.file.write_text(
+        f'# mine\nrelay = "{relay.origin}"\npermit = "{relay.leave}"\nshop = "Shop"\nlang = "de"\n'
+        f'paper = "always"\n\n[[till]]\nname = "A"  # by the door\n\n'
+        f'[[source]]\nkind = "folder"\npath = "{folder}"\n',
+        encoding="utf-8",
+    )
+    before = till.file.read_text(encoding="utf-8")
+    with Person(till, "setup") as person:
+        person.answers(f"[{relay.origin}]")
+        person.sees("Enter keeps the one you have")
+        person.answers("Permit (it is not shown")
+        person.answers("Address of the receipt page")
+        person.answers("[Shop]")
+        person.answers("[de]")
+        person.answers("Country", "-")
+        person.answers("[2]")
+        person.answers("How many tills [1]")
+        person.answers("[A]")
+        person.sees("Receipts come from: folder")
+        person.answers("[1]")
+        person.answers("receipt printer of A")
+        person.answers("screen for A", "n")
+        person.answers("Try it now?", "n")
+        person.answers("at each login?", "n")
+        assert person.ends() == 0
+
+    assert till.file.read_text(encoding="utf-8") == before
+
+
+def test_ctrl_c_loses_nothing_and_says_so(till, relay):
+    with Person(till, "setup") as person:
+        the_relay(person, relay)
+        person.sees("Name of the shop")
+        person.presses_ctrl_c()
+        person.sees("is written down")
+        assert person.ends() == 130
+
+    assert written(till) == {"relay": relay.origin, "permit_file": "permit"}
+    assert "Traceback" not in person.screen
+
+    with Person(till, "setup") as person:
+        person.sees(f"[{relay.origin}]")
+
+
+def test_it_speaks_the_computers_language(till):
+    with Person(till, "setup", LC_ALL="fr_FR.UTF-8") as person:
+        person.sees("Étape 1 sur 8")
+        person.sees("Adresse du relais")
+
+
+# Pairing
+
+
+class Tablet:
+    """A display at the real relay, in a thread; it types what it was told to."""
+
+    def __init__(self, relay, digits):
+        self.shown = threading.Event()
+        link = PairingLink.parse(f"{relay.origin}/d#{digits}")
+        self._relay, self._secret = relay, link.secret
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        channel = DisplayChannel(self._secret)
+        path = f"{self._relay.origin}/v1/c/{self._secret.cid}/hello"
+        while not self.shown.is_set():
+            body = self._secret.read_token() + channel.hello(Reading(0.0, 0.0))
+            try:
+                request = urllib.request.Request(path, data=body, method="POST")
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    sealed = answer.read()
+            except (OSError, urllib.error.URLError):
+                continue
+            if sealed:
+                self.name = channel.accept(sealed, Reading(0.0, 0.0)).name
+                # The next hello says that it is on the screen.
+                body = self._secret.read_token() + channel.hello(Reading(0.1, 0.1))
+                request = urllib.request.Request(path, data=body, method="POST")
+                threading.Thread(target=_ask_once, args=[request], daemon=True).start()
+                self.shown.set()
+
+
+def _ask_once(request):
+    with contextlib.suppress(OSError):
+        urllib.request.urlopen(request, timeout=30).close()
+
+
+def pairs(person, relay):
+    the_relay(person, relay)
+    the_shop(person)
+    person.answers("How many tills")
+    person.answers("Name of till 1")
+    person.answers("Your choice", "6")
+    person.answers("receipt printer of Till 1")
+    person.answers("screen for Till 1", "y")
+    person.sees("type these digits:")
+    person.sees("Waiting for the screen")
+
+
+def digits_on(screen):
+    typed = screen[screen.rindex("type these digits:") :]
+    return "".join(re.findall(r"\b[0-9]{5}\b", typed))
+
+
+def test_a_screen_is_paired_by_its_digits(till, relay):
+    with Person(till, "setup") as person:
+        pairs(person, relay)
+        tablet = Tablet(relay, digits_on(person.screen))
+        person.sees("The screen is connected")
+        person.answers("Try it now?", "n")
+        person.answers("at each login?", "n")
+        assert person.ends() == 0
+
+    assert tablet.name == "Épicerie du Marché"
+    assert written(till)["till"] == [{"name": "Till 1", "display": "Till 1"}]
+    assert digits_on(person.screen) == digits_on(person.screen).strip()
+    assert read_code(person.screen).endswith(digits_on(person.screen))
+
+
+def test_waiting_for_the_screen_can_be_skipped(till, relay):
+    with Person(till, "setup") as person:
+        pairs(person, relay)
+        person.presses_ctrl_c()
+        person.sees("it connects as soon as it is opened")
+        person.answers("Try it now?", "n")
+        person.answers("at each login?", "n")
+        assert person.ends() == 0
+
+    assert written(till)["till"] == [{"name": "Till 1", "display": "Till 1"}]
+    assert till.run("display", "list").stdout == "Till 1\n"
+
+
+# Without anybody
+
+
+def answered(till, **answers):
+    file = till.folder / "answers.toml"
+    lines = [f"{key} = {json.dumps(value)}" for key, value in answers.items()]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return till.run("setup", "--answers", "answers.toml", check=False)
+
+
+def test_answers_can_come_from_a_file(till, relay):
+    done = answered(
+        till, relay=relay.origin, permit=relay.leave, shop="Shop", lang="it", country="IT",
+        tills=["A", "B"], program="ipp", which_till="B",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert written(till)["source"] == [{"kind": "ipp", "name": "e-ticket", "till": "B"}]
+    assert [table["name"] for table in written(till)["till"]] == ["A", "B"]
+    assert "ipp://127.0.0.1:8631/" in done.stdout
+
+
+def test_the_environment_answers_too(till, relay):
+    till.environment |= {
+        "E2EE_TICKET_RELAY": relay.origin,
+        "E2EE_TICKET_PERMIT": relay.leave,
+        "E2EE_TICKET_SHOP": "Shop",
+    }
+    done = till.run("setup", "--yes")
+
+    assert written(till)["shop"] == "Shop"
+    assert "E2EE_TICKET_PERMIT is set in this window" in done.stdout
+    assert relay.leave not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ({}, "there is no answer to relay"),
+        ({"relay": "http://relay.example"}, "the answer to relay does not do"),
+        ({"permit": "wrong"}, "the answer to permit does not do"),
+        ({"shop": "x" * 61}, "the answer to shop does not do"),
+        ({"program": "telepathy"}, "program must be one of"),
+        ({"program": "folder", "folder": "/no/such/folder"}, "the answer to folder"),
+    ],
+    ids=["none", "relay", "permit", "shop", "program", "folder"],
+)
+def test_a_wrong_answer_in_the_file_is_named_and_ends_it(till, relay, answers, message):
+    good = {"relay": relay.origin, "permit": relay.leave, "shop": "Shop"} if answers else {}
+    done = answered(till, **(good | answers)) if answers else answered(till, lang="fr")
+
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_nobody_at_the_keyboard_is_told_so(till):
+    done = till.run("setup", check=False)
+
+    assert done.returncode == 2
+    assert "run this in a terminal" in done.stderr
+
+
+# A page that is not the released one
+
+
+def test_another_page_is_told_and_must_be_wanted(till, relay):
+    import http.server
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<script>evil()</script>")
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Person(till, "setup") as person:
+            person.answers("Address of the relay", relay.origin)
+            person.answers("Permit (it is not shown", relay.leave)
+            person.answers("Address of the receipt page", f"http://127.0.0.1:{server.server_port}")
+            person.sees("is not the released one")
+            person.answers("all the same?")
+            person.answers("Address of the receipt page")
+            person.sees("byte for byte")
+        server.shutdown()
+
+
+# Small things
+
+
+@pytest.mark.parametrize(
+    ("typed", "origin"),
+    [
+        ("relay.example", "https://relay.example"),
+        (" HTTPS://Relay.Example/d#123 ", "https://relay.example"),
+        ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
+    ],
+)
+def test_an_address_may_be_typed_as_people_do(typed, origin):
+    assert setup.read_origin(typed) == origin
+
+
+@pytest.mark.parametrize(
+    "typed", ["http://relay.example", "ftp://relay.example", "a b", "https://"]
+)
+def test_what_is_no_address_is_refused(typed):
+    with pytest.raises(ConfigError):
+        setup.read_origin(typed)
+
+
+class Recorder:
+    """A terminal that keeps what is told."""
+
+    def __init__(self, *typed):
+        self.typed = list(typed)
+        self.told = []
+
+    def tell(self, text=""):
+        self.told.append(text)
+
+    def ask(self, _):
+        return self.typed.pop(0)
+
+    ask_hidden = ask
+
+
+def test_what_a_test_found_is_shown_with_what_to_do_about_it():
+    terminal = Recorder()
+    asking = Questions(terminal, "en")
+    asking.findings(
+        [
+            Finding(ok=True, text="fine", hint="unneeded"),
+            Finding(ok=False, text="not fine \x1b[31m", hint="mend it"),
+        ]
+    )
+
+    assert [line.strip()[2:] for line in terminal.told[:2]] == ["fine", "not fine  [31m"]
+    assert terminal.told[2:] == ["    What to do: mend it"]
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("o", True), ("Oui", True), ("n", False), ("", True)])
+def test_yes_is_said_in_ones_own_language(typed, meant):
+    asking = Questions(Recorder("quoi", typed), "fr")
+
+    assert asking.yes("sale", default=True) is meant

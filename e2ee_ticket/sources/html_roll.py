@@ -13,9 +13,9 @@ from e2ee_ticket.sources.html_table import COLUMNS_MAX, Box, Line, count_heading
 from e2ee_ticket.sources.markup import Closing, Opening, read_markup
 from e2ee_ticket.sources.pictures import read_data_picture
 
-TEXT_MAX: Final = 100_000
-TAGS_MAX: Final = 100_000
-LINES_MAX: Final = 4_000
+TEXT_MAX: Final = 50_000
+TAGS_MAX: Final = 40_000
+LINES_MAX: Final = 2_000
 TABLES_MAX: Final = 500
 DEPTH_MAX: Final = 64
 TABLE_DEPTH_MAX: Final = 8
@@ -116,7 +116,8 @@ class _Reader:
             self._end_line(forced=True)
         elif name == "hr":
             self._end_line()
-            self._put(rule_of(tag, "top") or Rule())
+            with self._between_rows():
+                self._put(rule_of(tag, "top") or Rule())
         elif name == "img":
             self._put_picture(tag)
         elif name == "table":
@@ -183,7 +184,7 @@ class _Reader:
         box = self._grids[-1].box if self._grids else None
         if box is not None:
             if text:
-                box.lines.append((text, style.bold))
+                box.lines.append((text, style))
         elif text:
             self._put(Paragraph(text, style.align, style.bold, style.size))
         elif forced:

@@ -12,12 +12,12 @@ COLUMNS_MAX: Final = 8
 
 @dataclass(slots=True)
 class Box:
-    """One cell of a page; `is_label` is a `th`. A line is a text and whether it is bold."""
+    """One cell of a page; `is_label` is a `th`. Each line has a style of its own."""
 
     style: Style
     is_label: bool = False
     span: int = 1
-    lines: list[tuple[str, bool]] = field(default_factory=list)
+    lines: list[tuple[str, Style]] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -27,7 +27,7 @@ class Box:
     @property
     def bold(self) -> bool:
         """Whether all of it is bold by what the page says, and not only as a label."""
-        return bool(self.lines) and all(bold for _, bold in self.lines)
+        return bool(self.lines) and all(style.bold for _, style in self.lines)
 
 
 Line = Sequence[Box]
@@ -51,10 +51,10 @@ def lay_table(
     columns = sorted({column for row in rows for column, box in _places(row) if box.text})
     if len(columns) == 1:
         return [
-            Paragraph(line, box.style.align, bold or box.is_label, box.style.size)
+            Paragraph(line, style.align, style.bold or box.is_label, style.size)
             for row in rows
             for box in row
-            for line, bold in box.lines
+            for line, style in box.lines
         ]
     sides = _sides(rows[head:], columns)
     laid: list[tuple[Cell, ...]] = []

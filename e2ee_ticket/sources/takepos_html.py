@@ -125,6 +125,6 @@ class _Totals:
         return strong
 
     def _mend(self, box: Box) -> None:
-        text, bold = box.lines[0]
+        text, style = box.lines[0]
         if self._currency and (found := self._signless.fullmatch(text)):
-            box.lines[0] = (found[1] + _HARD_SPACE + self._currency, bold)
+            box.lines[0] = (found[1] + _HARD_SPACE + self._currency, style)

@@ -465,6 +465,16 @@ async def test_waits_for_no_body_for_ever(source, till, port):
     assert till.nothing_happened
 
 
+async def test_reads_no_body_without_end(source, till, port):
+    endless = f"{head(port, 0).decode().partition('Content-Length')[0]}Transfer-Encoding: chunked"
+    chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
+    async with running(source, till):
+        answer = await talk(port, endless.encode() + b"\r\n\r\n" + chunk * 17)
+
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert till.nothing_happened
+
+
 async def test_waits_for_no_request_for_ever(source, till, port):
     source._first_seconds = 0.05
     async with running(source, till):
@@ -552,6 +562,21 @@ async def test_says_when_the_port_is_taken(source, till, port):
     assert "connector" in caught.value.hint
     assert not finding.ok
     assert "in use" in finding.text
+
+
+def test_says_when_the_address_is_not_this_computers(source):
+    assert source._unavailable(OSError(99, "not here")) == (
+        f"127.0.0.1:{source._port} cannot be listened on", "set listen = '127.0.0.1:8111'",
+    )  # fmt: skip
+
+
+async def test_says_when_dolibarrs_certificate_is_not_trusted(make):
+    dolibarr = stage.free_port()
+    async with await answering(dolibarr):
+        *_, site = await make(origin=f"https://127.0.0.1:{dolibarr}").check()
+
+    assert not site.ok
+    assert "certificate" in site.text
 
 
 async def answering(port):

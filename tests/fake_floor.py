@@ -88,6 +88,7 @@ class FakeFloor:
         self.count = 1
         self._refusal = None
         self._waiting = set()
+        self._arrived = asyncio.Event()
 
     def refuse(self, error):
         self._refusal = error
@@ -189,6 +190,7 @@ class FakeFloor:
         if since == self.count and seconds > 0:
             waiting = asyncio.get_running_loop().create_future()
             self._waiting.add(waiting)
+            self._arrived.set()
             try:
                 async with asyncio.timeout(seconds):
                     await waiting
@@ -198,11 +200,18 @@ class FakeFloor:
                 self._waiting.discard(waiting)
         return self.count
 
+    async def waited_for(self, count):
+        """Wait until so many wait for a change."""
+        while len(self._waiting) < count:
+            self._arrived.clear()
+            await self._arrived.wait()
+
     def change_config(self, changes):
         self._do("config", dict(changes))
         self.config = replace(self.config, **{k: v for k, v in changes.items() if k != "permit"})
 
     async def short_address(self, display):
+        self.done.append(("short_address", display))
         return self.short
 
 
@@ -218,6 +227,7 @@ class Running:
         from e2ee_ticket.till.console import Entrance, create_console, serve
 
         self.floor = floor or FakeFloor()
+        self.state_dir = state_dir
         self.port = stage.free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
         self.entrance = Entrance(state_dir)
@@ -264,7 +274,15 @@ class Running:
         page.goto(f"{self.origin}/enter#{self.entrance.token()}")
         page.wait_for_selector("header.top")
 
+    def sessions(self):
+        from e2ee_ticket.till.clock import SystemClock
+        from e2ee_ticket.till.console.auth import Sessions
+
+        return Sessions(self.state_dir, SystemClock())
+
     def stop(self):
+        if not self._thread.is_alive():
+            return
         self.loop.call_soon_threadsafe(self._task.cancel)
         self._thread.join(20)
 

@@ -15,7 +15,7 @@ from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.config import ConsoleConfig, reason
 from e2ee_ticket.till.console import auth, cashier, entrance, guard, owner
 from e2ee_ticket.till.console.pages.entrance import refused_page
-from e2ee_ticket.till.console.services import SERVICES, SESSION, Services, answer, words
+from e2ee_ticket.till.console.services import SERVICES, Services, answer, words
 from e2ee_ticket.till.floor import Floor
 
 BODY_MAX_SIZE: Final = 16 * 1024
@@ -131,8 +131,6 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise guard.StrangerError("remote", 403)
     guard.check_origin(request)
     token = services.session_of(request)
-    if token is not None:
-        request[SESSION] = token
     if request.method == "POST":
         await _read_form(request)
     if request.path.startswith(_OPEN):

@@ -13,6 +13,7 @@ visits with this browser, is sent the cookie. spec/security.md says so.
 import base64
 import hashlib
 import hmac
+import itertools
 import json
 import re
 import secrets
@@ -26,7 +27,7 @@ from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.config import make_private_dir, reason
 from e2ee_ticket.till.displays import write_private
 
-TOKEN_FILE: Final = "console.token"
+TOKEN_FILE: Final = "console.token"  # noqa: S105 - its name, not what is in it
 DOOR_FILE: Final = "console.html"
 """Where `e2ee-ticket console` writes the page that opens the console: no argument is read by ps."""
 SESSIONS_FILE: Final = "console-sessions.json"
@@ -197,7 +198,7 @@ def hash_pin(pin: str) -> str:
     """
     if re.fullmatch(r"[0-9]+", pin) is None or not PIN_MIN_SIZE <= len(pin) <= PIN_MAX_SIZE:
         raise ConfigError(f"a PIN has at least {PIN_MIN_SIZE} digits and nothing else")
-    steps = {(int(b) - int(a)) % 10 for a, b in zip(pin, pin[1:], strict=False)}
+    steps = {(int(b) - int(a)) % 10 for a, b in itertools.pairwise(pin)}
     if len(steps) == 1 or len(set(pin)) < 3:
         raise ConfigError("this PIN is among the first that anybody would try; take another")
     salt = secrets.token_bytes(16)

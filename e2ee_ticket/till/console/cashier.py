@@ -17,10 +17,10 @@ from e2ee_ticket.till.console.markup import Html, raw
 from e2ee_ticket.till.console.pages import cashier as pages
 from e2ee_ticket.till.console.services import (
     SERVICES,
-    SESSION,
     answer,
     back,
     done,
+    session,
     text_of,
     visit,
     words,
@@ -146,7 +146,7 @@ async def paper(request: web.Request) -> web.Response:
     try:
         receipt = await services.floor.paper(_number(request))
     except TicketError as error:
-        services.tell(request[SESSION], str(error), ok=False)
+        services.tell(session(request), str(error), ok=False)
         raise web.HTTPSeeOther(where) from None
     if receipt is None:
         raise done(request, where, "paper")
@@ -189,7 +189,7 @@ async def look_up(request: web.Request) -> web.Response:
     try:
         await services.floor.look_up(source, number, chosen)
     except TicketError as error:
-        services.tell(request[SESSION], _with_hint(error), ok=False)
+        services.tell(session(request), _with_hint(error), ok=False)
         raise web.HTTPSeeOther(where) from None
     raise done(request, where, "look-up")
 
@@ -238,7 +238,7 @@ async def _do(
     try:
         await act(_number(request))
     except TicketError as error:
-        services.tell(request[SESSION], str(error), ok=False)
+        services.tell(session(request), str(error), ok=False)
         raise web.HTTPSeeOther(where) from None
     raise done(request, where, said)
 

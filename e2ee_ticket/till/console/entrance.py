@@ -10,9 +10,9 @@ from e2ee_ticket.till.console.pages.entrance import enter_page
 from e2ee_ticket.till.console.services import (
     COOKIE,
     SERVICES,
-    SESSION,
     answer,
     done,
+    session,
     text_of,
     words,
 )
@@ -69,7 +69,7 @@ async def enter(request: web.Request) -> web.Response:
 
 def _begin(request: web.Request, by: str) -> web.Response:
     sessions = request.app[SERVICES].sessions
-    sessions.end(request.get(SESSION))  # this browser's own, if it had one
+    sessions.end(request.cookies.get(COOKIE))  # this browser's own, if it had one
     response = web.Response(status=303, headers={"Location": "/"})
     response.set_cookie(
         COOKIE,
@@ -95,7 +95,7 @@ async def prove(request: web.Request) -> web.Response:
 @routes.post("/leave")
 async def leave(request: web.Request) -> web.Response:
     """End this browser's session."""
-    request.app[SERVICES].sessions.end(request[SESSION])
+    request.app[SERVICES].sessions.end(session(request))
     response = web.Response(status=303, headers={"Location": "/enter"})
     response.del_cookie(COOKIE, path="/", httponly=True, samesite="Strict")
     return response
@@ -104,5 +104,5 @@ async def leave(request: web.Request) -> web.Response:
 @routes.post("/leave-others")
 async def leave_others(request: web.Request) -> web.Response:
     """End every session but this one."""
-    request.app[SERVICES].sessions.end_others(request[SESSION])
+    request.app[SERVICES].sessions.end_others(session(request))
     raise done(request, "/shop", "leave-others")

@@ -35,7 +35,7 @@ HEADERS: Final[Mapping[str, str]] = {
 
 _LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 _FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
-_WILDCARDS: Final = ("0.0.0.0", "::", "[::]", "*")  # noqa: S104 - compared, not bound
+_WILDCARDS: Final = ("0.0.0.0", "::", "*")  # noqa: S104 - compared, not bound
 
 Peer = Callable[[web.BaseRequest], str | None]
 
@@ -55,11 +55,16 @@ def split_listen(listen: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
+def is_wildcard(host: str) -> bool:
+    """Tell whether this address stands for all of them."""
+    return host in _WILDCARDS
+
+
 def names_for(listen: str, hosts: tuple[str, ...]) -> frozenset[str]:
     """Return what a browser may call this console, as its Host header says it."""
     host, port = split_listen(listen)
     bracketed = f"[{host}]" if ":" in host else host
-    names = {*_LOOPBACK_NAMES} | ({bracketed.lower()} - set(_WILDCARDS))
+    names = {*_LOOPBACK_NAMES} | (set() if is_wildcard(host) else {bracketed.lower()})
     ended = {f"{name}:{port}" for name in names}
     for name in hosts:
         ended.add(name.lower() if _has_port(name) else f"{name.lower()}:{port}")

@@ -17,7 +17,7 @@ TEXT_LIMIT: Final = 300
 _VOID: Final = frozenset({"br", "hr", "img", "input", "link", "meta"})
 # Control characters, and those that turn the direction of what follows.
 _STEERING: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
 )
 
 
@@ -28,7 +28,7 @@ class Html:
     text: str
 
 
-Child = Union[str, int, Html, None, Iterable["Child"]]
+Child = Union[str, int, Html, None, Iterable["Child"]]  # noqa: UP007 - it names itself
 Attribute = str | int | bool | None
 
 

@@ -12,9 +12,9 @@ from e2ee_ticket.till.console.pages import owner as pages
 from e2ee_ticket.till.console.pages.layout import Visit
 from e2ee_ticket.till.console.services import (
     SERVICES,
-    SESSION,
     answer,
     done,
+    session,
     text_of,
     visit,
     words,
@@ -48,7 +48,7 @@ async def change_shop(request: web.Request) -> web.Response:
     seconds = await text_of(request, "ticket_seconds", 9)
     if not (seconds.isascii() and seconds.isdigit() and low <= int(seconds) <= high):
         request.app[SERVICES].tell(
-            request[SESSION], say("failed.number", low=low, high=high), ok=False
+            session(request), say("failed.number", low=low, high=high), ok=False
         )
         raise web.HTTPSeeOther("/shop")
     changes: dict[str, object] = {"ticket_seconds": int(seconds)}
@@ -88,7 +88,7 @@ def _change(request: web.Request, changes: Mapping[str, object], where: str) -> 
         if different:
             services.floor.change_config(different)
     except TicketError as error:
-        services.tell(request[SESSION], str(error), ok=False)
+        services.tell(session(request), str(error), ok=False)
         raise web.HTTPSeeOther(where) from None
     raise done(request, where, "save")
 
@@ -102,7 +102,7 @@ async def pair(request: web.Request) -> web.Response:
         link = await services.floor.pair(name)
         short_address = await services.floor.short_address(name)
     except TicketError as error:
-        services.tell(request[SESSION], str(error), ok=False)
+        services.tell(session(request), str(error), ok=False)
         raise web.HTTPSeeOther("/displays") from None
     page = pages.pairing_page(await visit(request), name, link, draw(link), short_address)
     return answer(page)
@@ -122,7 +122,7 @@ async def test_display(request: web.Request) -> web.Response:
 
     async def act() -> None:
         if not await services.floor.test_display(name):
-            services.tell(request[SESSION], words(request)("failed.test"), ok=False)
+            services.tell(session(request), words(request)("failed.test"), ok=False)
             raise web.HTTPSeeOther("/displays")
 
     return await _display(request, act, "test")
@@ -155,6 +155,6 @@ async def _display(
     try:
         await act()
     except TicketError as error:
-        request.app[SERVICES].tell(request[SESSION], str(error), ok=False)
+        request.app[SERVICES].tell(session(request), str(error), ok=False)
         raise web.HTTPSeeOther("/displays") from None
     raise done(request, "/displays", said)

@@ -17,9 +17,6 @@ from e2ee_ticket.till.console.words import Words, words_for
 from e2ee_ticket.till.floor import Floor
 
 COOKIE: Final = "e2ee_ticket_console"
-SESSION: Final = "e2ee_ticket.session"
-"""Where a request keeps the token of its session."""
-
 PAPERS_MAX: Final = 4
 PAPER_SECONDS: Final = 300.0
 _TOLD_MAX: Final = 64
@@ -55,16 +52,15 @@ class Services:
         # What this computer's user was given is of no use on another device.
         return token if guard.is_local(request, self.peer) else None
 
-    def tell(self, token: str | None, text: str, *, ok: bool = True) -> None:
+    def tell(self, token: str, text: str, *, ok: bool = True) -> None:
         """Have something said on the next page of a session."""
-        if token is not None:
-            self._told[token] = Told(text, ok)
-            while len(self._told) > _TOLD_MAX:
-                self._told.popitem(last=False)
+        self._told[token] = Told(text, ok)
+        while len(self._told) > _TOLD_MAX:
+            self._told.popitem(last=False)
 
-    def take_told(self, token: str | None) -> Told | None:
+    def take_told(self, token: str) -> Told | None:
         """Return what is to be said, once."""
-        return self._told.pop(token, None) if token is not None else None
+        return self._told.pop(token, None)
 
     def keep_paper(self, receipt: bytes) -> str:
         """Hold a PDF while it is printed; not for long, and not many."""
@@ -91,10 +87,15 @@ def words(request: web.Request) -> Words:
     return words_for(request.app[SERVICES].floor.config.lang)
 
 
+def session(request: web.BaseRequest) -> str:
+    """Return the token of a session that was let in."""
+    return request.cookies[COOKIE]
+
+
 async def visit(request: web.Request) -> Visit:
     """Begin a page: count first, so that what changes while it is made is fetched again."""
     services = request.app[SERVICES]
-    token = request[SESSION]
+    token = session(request)
     quiet = "X-Requested-With" in request.headers  # the script, which nobody reads
     return Visit(
         floor=services.floor,
@@ -113,7 +114,7 @@ def answer(page: Html, status: int = 200) -> web.Response:
 
 def back(text: str) -> str:
     """Return where to go after something was done; only the console's own pages."""
-    known = text == "/" or text in ("/sources",) or text.startswith(("/till/", "/sale/"))
+    known = text in {"/", "/sources"} or text.startswith(("/till/", "/sale/"))
     plain = all(letter.isalnum() or letter in "/-._~%" for letter in text)
     return text if known and plain and ".." not in text and "//" not in text else "/"
 
@@ -127,5 +128,5 @@ async def text_of(request: web.Request, name: str, limit: int = 200) -> str:
 def done(request: web.Request, where: str, said: str | None = None) -> web.HTTPSeeOther:
     """Go on to a page after something was done, and say there what."""
     if said is not None:
-        request.app[SERVICES].tell(request[SESSION], words(request)(f"done.{said}"))
+        request.app[SERVICES].tell(session(request), words(request)(f"done.{said}"))
     return web.HTTPSeeOther(where)

@@ -206,14 +206,19 @@ def _card(
     classes = ["paper", "card", _TONES.get(face(sale), "over")]
     classes += ["small"] if small else []
     classes += ["with-code"] if code else []
+    classes += ["with-warning"] if sale.warning else []
     return tag(
         "article",
-        _code(visit, code) if code else None,
         tag(
             "div",
             tag("p", _facts(visit, sale, full=True), class_="facts"),
             tag("p", _total(visit, sale), class_="total"),
-            _warning(visit, sale, back) if sale.warning else None,
+            class_="head",
+        ),
+        _warning(visit, sale, back) if sale.warning else None,
+        _code(visit, code) if code else None,
+        tag(
+            "div",
             tag("p", _state(visit, sale), _state_text(visit, sale, code), class_="state-line"),
             _deeds(visit, sale, back, code is not None),
             _remarks(visit, sale),
@@ -292,14 +297,15 @@ def _deeds(visit: Visit, sale: Sale, back: str, with_code: bool) -> Html | None:
             sale,
             name,
             back,
-            class_="first" if at == 0 and name == "show" and not sale.warning else
+            class_="first" if name == "show" and not sale.warning and not with_code else
             "quiet" if name in ("revoke", "dismiss") else "second",
         )
-        for at, name in enumerate(names)
+        for name in names
     ]  # fmt: skip
     if with_code:
         hide = deed(visit, f"/sale/{sale.number}/hide", visit.say("do.hide"), sign="failed",
-                    values=(("back", back),), class_="second", id_=f"hide-{sale.number}")  # fmt: skip
+                    values=(("back", back),), class_="second",
+                    id_=f"hide-{sale.number}")  # fmt: skip
         buttons.insert(0, hide)
     return tag("div", buttons, class_="deeds") if buttons else None
 

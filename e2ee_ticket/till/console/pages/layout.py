@@ -208,9 +208,9 @@ def clock_time(at: float) -> str:
 def when(visit: Visit, at: float) -> Html:
     """Write when something was: the time, and the day where it is another one."""
     local = time.localtime(at)
-    written = clock_time(at)
+    day = None
     if local[:3] != time.localtime(visit.now)[:3]:
-        written = f"{local.tm_mday:02d}.{local.tm_mon:02d}. {written}"
-        if abs(visit.now - at) > 300 * _DAY_SECONDS:
-            written = f"{local.tm_mday:02d}.{local.tm_mon:02d}.{local.tm_year} {clock_time(at)}"
+        year = local.tm_year if abs(visit.now - at) > 300 * _DAY_SECONDS else ""
+        day = tag("span", f"{local.tm_mday:02d}.{local.tm_mon:02d}.{year}")
+    written = (day, " " if day else None, tag("span", clock_time(at)))
     return tag("time", written, datetime=time.strftime("%Y-%m-%dT%H:%M", local))

@@ -289,20 +289,9 @@ def sources_page(visit: Visit) -> Html:
         say("sources.tab"),
         tag("h1", say("sources.tab")),
         tag("p", say("sources.text"), class_="lead"),
-        tag("div", (_source(visit, source) for source in sources), id="state", class_="stack",
-            data_live=True),
-        None if sources else tag("p", say("sources.none"), tag("br"), tag("code", "e2ee-ticket setup"),
-                                 class_="lead"),
-        (
-            tag(
-                "section",
-                tag("h2", foreign(source.name, 60)),
-                look_up_form(visit, [source.name], back="/sources", till=source.till,
-                             source_name=source.name),
-                class_="paper",
-            )
-            for source in sources if source.can_look_up
-        ),
+        None if sources else tag("p", say("sources.none"), tag("br"),
+                                 tag("code", "e2ee-ticket setup"), class_="lead"),
+        (_source(visit, source) for source in sources),
     )  # fmt: skip
 
 
@@ -310,30 +299,38 @@ def _source(visit: Visit, source: SourceState) -> Html:
     say = visit.say
     kind = source.kind if f"kind.{source.kind}" in say else "other"
     well = source.trouble is None
+    mark = quote(source.name, safe="")
     return tag(
         "section",
         tag("h2", foreign(source.name, 60)),
         tag(
-            "p",
+            "div",
             tag(
-                "span",
-                icon("sent" if well else "failed"),
-                say("source.well" if well else "source.bad"),
-                class_="state good" if well else "state bad",
+                "p",
+                tag(
+                    "span",
+                    icon("sent" if well else "failed"),
+                    say("source.well" if well else "source.bad"),
+                    class_="state good" if well else "state bad",
+                ),
+                tag("span", _last(visit, source)),
+                class_="state-line",
             ),
-            tag("span", _last(visit, source)),
-            class_="state-line",
+            _trouble(visit, source.trouble, placed=False) if source.trouble else None,
+            id=f"source-{mark}",
+            class_="stack",
+            data_live=True,
         ),
         tag("p", say(f"kind.{kind}"), " → ", foreign(source.till, 60), class_="quiet"),
-        _trouble(visit, source.trouble, placed=False) if source.trouble else None,
+        look_up_form(visit, [source.name], back="/sources", till=source.till,
+                     source_name=source.name) if source.can_look_up else None,
         tag(
             "details",
             tag("summary", say("how-to")),
             (tag("p", line) for line in say(f"how-to.{kind}").split("\n")),
-            id=f"how-{quote(source.name, safe='')}",
         ),
         class_="paper",
-    )
+    )  # fmt: skip
 
 
 def _last(visit: Visit, source: SourceState) -> Html:
@@ -506,7 +503,7 @@ def _address(name: str, value: str | None, *, required: bool = True) -> Html:
 def _select(name: str, options: Mapping[str, str], chosen: str) -> Html:
     shown = dict(options)
     if chosen not in shown:
-        shown = {chosen: chosen or "–"} | shown
+        shown = {chosen: chosen or "-"} | shown
     return tag(
         "select",
         (tag("option", text, value=value, selected=value == chosen)

@@ -1,0 +1,519 @@
+"""The console's pages and what they do, without a browser."""
+# ruff: noqa: RUF001 - the apostrophe of French
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from fake_floor import ALL, NOW, UNSHOWN, FakeFloor, make_config, make_sale, trouble
+from fakes import Clock
+from visitor import visiting
+
+from e2ee_ticket.errors import ConfigError, OutboxError, SourceError
+from e2ee_ticket.till.config import SourceConfig, TillConfig
+from e2ee_ticket.till.console.markup import Html, join, plain, tag
+from e2ee_ticket.till.console.pages.cashier import face
+from e2ee_ticket.till.console.pages.icons import icon
+from e2ee_ticket.till.console.words import LANGUAGES, speak, words_for
+from e2ee_ticket.till.floor import STATES, DisplayState, PageState, RelayState, SourceState
+
+ROOT = Path(__file__).resolve().parents[3]
+CONSOLE = resources.files("e2ee_ticket.till.console")
+KEY = re.compile(r"""say\(\s*f?"([a-z][a-zA-Z0-9.{}_-]*)["']""")
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
+PATHS = ("/", "/sale/1", "/sale/1/revoke", "/troubles", "/displays", "/sources", "/shop", "/relay",
+         "/displays/unpair?name=Comptoir", "/displays/waiting?name=Comptoir")  # fmt: skip
+
+
+@pytest.fixture
+def floor():
+    return FakeFloor(sales=[make_sale(1)])
+
+
+@pytest.fixture
+def clock():
+    return Clock(NOW)
+
+
+@pytest.fixture
+async def visitor(floor, tmp_path, clock):
+    async with visiting(floor, tmp_path, clock) as entered:
+        yield entered
+
+
+class Reader(HTMLParser):
+    """What a browser would make of a page: its elements, and whether they are nested well."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.ids = [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, name, attributes):
+        self.tags.append((name, dict(attributes)))
+        self.ids += [value for key, value in attributes if key == "id"]
+        if name not in ("meta", "link", "input", "br", "hr", "img"):
+            self.open.append(name)
+
+    def handle_endtag(self, name):
+        assert self.open.pop() == name
+
+
+# Words
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_language_has_every_word_with_the_same_places(lang):
+    english = json.loads(CONSOLE.joinpath("words/en.json").read_bytes())
+    other = json.loads(CONSOLE.joinpath(f"words/{lang}.json").read_bytes())
+
+    assert other.keys() == english.keys()
+    for section in ("words", "notices"):
+        assert other[section].keys() == english[section].keys()
+    for key, text in other["words"].items():
+        assert text.strip() == text != ""
+        assert re.findall(r"\{.*?\}", text) == re.findall(r"\{.*?\}", english["words"][key]) or (
+            sorted(re.findall(r"\{.*?\}", text))
+            == sorted(re.findall(r"\{.*?\}", english["words"][key]))
+        )
+
+
+def test_every_language_knows_the_same_sentences_of_the_agent():
+    said = {
+        lang: json.loads(CONSOLE.joinpath(f"words/{lang}.json").read_bytes())["said"]
+        for lang in LANGUAGES
+        if lang != "en"
+    }
+
+    assert len({frozenset(sentences) for sentences in said.values()}) == 1
+    for sentences in said.values():
+        assert all(key.count("{}") == text.count("{}") for key, text in sentences.items())
+
+
+def test_every_word_is_used_and_every_used_word_is_there():
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "e2ee_ticket/till/console").rglob("*.py")
+    )
+    known = set(json.loads(CONSOLE.joinpath("words/en.json").read_bytes())["words"])
+
+    plain_keys = {key for key in re.findall(r'"([a-z][a-zA-Z0-9.-]*)"', code) if key in known}
+    families = ("state.", "do.", "done.", "page.", "mode.", "present.", "kind.", "how-to.",
+                "country.", "keep.", "remote.", "origin.", "absent.", "fault.")  # fmt: skip
+    tabs = {key for key in known if key.endswith(".tab")}
+
+    assert {key for key in KEY.findall(code) if "{" not in key} <= known
+    unused = known - plain_keys - tabs
+    assert [key for key in sorted(unused) if not key.startswith(families)] == []
+
+
+@pytest.mark.parametrize("lang", ["en", "fr"])
+def test_shows_the_notices_that_the_display_shows(lang):
+    display = json.loads((ROOT / f"display_web/src/words/{lang}.json").read_bytes())
+
+    assert speak(lang).notices == display["notices"]
+
+
+def test_speaks_the_shops_language_and_english_where_it_does_not_know_it():
+    assert words_for("de-AT").lang == "de"
+    assert words_for("pt-BR").lang == "en"
+    assert words_for(None).lang == "en"
+
+
+def test_translates_what_the_agent_says_and_marks_what_it_cannot():
+    assert speak("fr").translate(UNSHOWN) == (
+        "L’écran client ne confirme pas qu’il montre le code.",
+        "fr",
+    )
+    assert speak("fr").translate("the moon is down") == ("The moon is down.", "en")
+
+
+# Markup
+
+
+def test_markup_escapes_every_text_and_attribute():
+    made = tag("p", HOSTILE, title=HOSTILE).text
+
+    assert "<script" not in made
+    assert "<img" not in made
+    assert Reader(made).tags == [("p", {"title": HOSTILE})]
+
+
+def test_markup_takes_nothing_but_its_own_as_markup():
+    assert join("<b>", Html("<b>"), [None, ["&"]], 5).text == "&lt;b&gt;<b>&amp;5"
+
+
+def test_a_text_of_a_receipt_becomes_one_harmless_line():
+    assert plain("a\u202eb\x00c\n\u2066d\u200be") == "a b c d e"
+    assert len(plain("x" * 10_000)) == 300
+
+
+def test_a_lone_surrogate_does_not_stop_a_page():
+    assert tag("p", plain("a\ud800b")).text.encode("utf-8") == b"<p>a b</p>"
+
+
+# Pages
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_page_is_whole_in_every_language(visitor, floor, lang, path):
+    floor.config = make_config(lang=lang)
+
+    page = await visitor.page(path)
+
+    found = Reader(page)
+    assert f'<html lang="{lang}">' in page
+    assert len(set(found.ids)) == len(found.ids)
+    labelled = {attributes.get("for") for name, attributes in found.tags if name == "label"}
+    for name, attributes in found.tags:
+        if name in ("input", "select") and attributes.get("type") != "hidden":
+            assert attributes.get("id") in labelled or "aria-label" in attributes
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_every_state_has_a_word_and_a_sign_of_its_own(visitor, floor, state):
+    floor.put(make_sale(1, state, warning=UNSHOWN if state == "held" else None))
+
+    page = await visitor.page("/")
+
+    word = face(floor.sale(1))
+    assert speak("fr")(f"state.{word}") in page
+    assert icon(word).text in page
+
+
+def test_a_sale_that_the_display_confirmed_is_called_shown():
+    assert face(make_sale(1)) == "shown"
+    assert face(make_sale(1, shown=False)) == "sent"
+    assert face(make_sale(1, on_screen=False)) == "sent"
+
+
+@pytest.mark.parametrize("field", ["title", "total", "receipt", "source", "warning", "hint"])
+async def test_a_hostile_receipt_stays_a_text(visitor, floor, field):
+    floor.put(replace(make_sale(1, warning="w", remarks=(HOSTILE,)), **{field: HOSTILE}))
+    floor.put(make_sale(2))
+
+    for path in ("/", "/sale/1", "/sale/1/revoke"):
+        names = [name for name, _ in Reader(await visitor.page(path)).tags]
+        assert names.count("script") == 1
+        assert "img" not in names
+
+
+async def test_a_very_long_receipt_does_not_make_a_long_page(visitor, floor):
+    long = "x" * 1_000_000
+    floor.put(make_sale(1, title=long, total=long, receipt=long, warning=long, hint=long,
+                        remarks=(long,) * 100))  # fmt: skip
+
+    assert len(await visitor.page("/")) < 20_000
+
+
+async def test_hostile_names_in_the_configuration_stay_texts(visitor, floor):
+    name = '<b>"&#39;'
+    floor.config = make_config(shop=name, tills=(TillConfig(name), TillConfig("b")),
+                               sources=(SourceConfig("folder", name, name),))  # fmt: skip
+    floor.all_displays = [DisplayState(name, (name,), True, "ticket", trouble(name, name, name))]  # noqa: FBT003
+    floor.all_sources = [SourceState(name, name, name, None, True, trouble(name, name, name))]  # noqa: FBT003
+    floor.all_troubles = [trouble(name, name, name)]
+
+    for path in ("/", "/troubles", "/displays", "/sources", "/shop"):
+        assert "b" not in [tag for tag, _ in Reader(await visitor.page(path)).tags]
+    assert "b" not in [tag for tag, _ in Reader(await visitor.page("/till/%3Cb%3E%22&%2339;")).tags]
+
+
+async def test_asks_which_of_several_tills_and_shows_each_its_own_sales(visitor, floor):
+    floor.config = make_config(tills=(TillConfig("Caisse 1"), TillConfig("Au fond")))
+    floor.put(make_sale(2, till="Au fond", total="99,99 €"))
+
+    assert 'href="/till/Au%20fond"' in await visitor.page("/")
+    assert "99,99" in await visitor.page("/till/Au%20fond")
+    assert "99,99" not in await visitor.page("/till/Caisse%201")
+    assert (await visitor.get("/till/Nulle%20part")).status == 404
+
+
+async def test_a_sale_that_does_not_exist_is_not_found(visitor):
+    assert (await visitor.get("/sale/77")).status == 404
+    assert (await visitor.get("/sale/77/revoke")).status == 404
+
+
+async def test_a_warning_of_an_earlier_sale_stands_beside_the_newest(visitor, floor):
+    floor.put(make_sale(1, "failed", warning="the moon is down", on_screen=False))
+    floor.put(make_sale(2))
+
+    page = await visitor.page("/")
+
+    assert page.index("sale-2") < page.index("The moon is down.") < page.index('class="earlier"')
+    assert '<span lang="en">The moon is down.</span>' in page
+
+
+async def test_says_that_all_is_well_or_what_is_wrong(visitor, floor):
+    assert "Tout va bien" in await visitor.page("/troubles")
+
+    floor.all_troubles = [trouble(hint="two programs cannot drive one display; stop the other one")]
+    page = await visitor.page("/troubles")
+
+    assert "Le relais ne répond pas" in page
+    assert "arrêtez l’autre" in page
+    assert "1 problème" in await visitor.page("/")
+
+
+@pytest.mark.parametrize("state", ["ok", "changed", "unreachable", "unknown"])
+async def test_says_how_relay_and_page_are(visitor, floor, state):
+    floor.relay_state = RelayState("https://relais.example", None, NOW - 60, False)  # noqa: FBT003
+    floor.page_state = PageState("https://recus.example", state, None)
+
+    page = await visitor.page("/relay")
+
+    assert "Ne répond pas" in page
+    assert plain(speak("fr")(f"page.{state}"), 99) in page.replace("\xa0", " ")
+
+
+# What can be done
+
+
+@pytest.mark.parametrize("what", ["show", "revoke", "dismiss"])
+async def test_does_what_the_cashier_asks_and_says_so_once(visitor, floor, what):
+    floor.put(make_sale(1, actions=ALL | {"dismiss"}))
+
+    page = await visitor.press(f"/sale/1/{what}", back="/")
+
+    assert (what, 1) in floor.done
+    assert 'class="told"' in page
+    assert 'class="told"' not in await visitor.page("/")
+
+
+async def test_what_cannot_be_done_is_said(visitor, floor):
+    floor.refuse(OutboxError("the relay is away, the display cannot be reached"))
+
+    page = await visitor.press("/sale/1/show", back="/")
+
+    assert 'class="told bad"' in page
+    assert "Le relais ne répond pas" in page
+    assert floor.done == []
+
+
+async def test_asks_before_it_takes_a_receipt_back(visitor, floor):
+    page = await visitor.page("/sale/1/revoke?back=/sale/1")
+
+    assert "Reprendre ce reçu" in page
+    assert floor.done == []
+
+
+async def test_shows_the_code_on_this_screen_until_it_is_hidden_or_opened(visitor, floor):
+    assert "<svg aria-hidden" not in await visitor.page("/")
+
+    assert "<svg aria-hidden" in await visitor.press("/sale/1/here", back="/")
+    assert "<svg aria-hidden" not in await visitor.press("/sale/1/hide", back="/")
+
+    await visitor.press("/sale/1/here", back="/")
+    floor.put(replace(floor.sale(1), state="opened"))
+    assert "<svg aria-hidden" not in await visitor.page("/")
+
+
+async def test_shows_no_code_of_an_earlier_customer_beside_the_newest_sale(visitor, floor):
+    floor.put(make_sale(1, here=True))
+    floor.put(make_sale(2))
+
+    assert "<svg aria-hidden" not in await visitor.page("/")
+    assert "<svg aria-hidden" in await visitor.page("/sale/1")
+
+
+async def test_the_links_digits_stand_nowhere_in_a_page(visitor, floor):
+    await visitor.press("/sale/1/here", back="/")
+
+    page = await visitor.page("/")
+
+    link = floor.links[1]
+    assert link.digits() not in page
+    assert link.digits()[:20] not in page
+    assert "no-store" in (await visitor.get("/")).headers["Cache-Control"]
+
+
+async def test_the_printer_prints_the_paper(visitor, floor):
+    page = await visitor.press("/sale/1/paper", back="/")
+
+    assert ("paper", 1) in floor.done
+    assert "L’imprimante l’imprime" in page
+
+
+async def test_the_browser_prints_the_paper_where_there_is_no_printer(visitor, floor, clock):
+    floor.receipt = b"%PDF-1.7 a receipt"
+    page = await visitor.press("/sale/1/paper", back="/sale/1")
+    address = re.search(r'src="(/paper/[^"]+)"', page)[1]
+
+    answer = await visitor.get(address)
+
+    assert await answer.read() == floor.receipt
+    assert answer.headers["Content-Type"] == "application/pdf"
+    assert answer.headers["Content-Disposition"].startswith("inline")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "1" not in re.findall(r"[0-9]{4}-[0-9]{6}", address)
+
+    await clock.advance(301)
+    assert (await visitor.get(address)).status == 404
+
+
+async def test_keeps_few_papers_at_once(visitor, floor):
+    floor.receipt = b"%PDF"
+    addresses = []
+    for _ in range(5):
+        page = await visitor.press("/sale/1/paper", back="/")
+        addresses.append(re.search(r'src="(/paper/[^"]+)"', page)[1])
+
+    assert [(await visitor.get(address)).status for address in addresses] == [404, *[200] * 4]
+
+
+async def test_looks_an_invoice_up(visitor, floor):
+    page = await visitor.press("/look-up", back="/", source="Dolibarr", number=" FA2611-0042 ",
+                               till="Caisse 1")  # fmt: skip
+    assert ("look_up", "Dolibarr", "FA2611-0042", "Caisse 1") in floor.done
+    assert "Trouvé" in page
+
+    floor.refuse(SourceError("there is no invoice FA1", "look at its number"))
+    page = await visitor.press("/look-up", back="/", source="Dolibarr", number="FA1")
+    assert "There is no invoice FA1: look at its number." in page
+
+
+@pytest.mark.parametrize(
+    "back", ["//evil.example/", "https://evil.example", "/\\evil", "/till/../enter", "/leave", ""]
+)
+async def test_goes_back_to_its_own_pages_only(visitor, back):
+    answer = await visitor.post("/sale/1/show", back=back)
+
+    assert answer.headers["Location"] == "/"
+
+
+# The owner
+
+
+SHOP = {"shop": "Chez Nous", "lang": "fr", "notice": "FR", "paper": "ask", "clear_on": "opened",
+        "ticket_seconds": "90"}  # fmt: skip
+
+
+async def test_changes_only_what_is_different(visitor, floor):
+    page = await visitor.press("/shop", **SHOP)
+
+    assert floor.done == [("config", {"shop": "Chez Nous"})]
+    assert "Enregistré" in page
+
+
+async def test_the_shop_may_be_without_name_and_notice(visitor, floor):
+    await visitor.press("/shop", **SHOP | {"shop": "", "notice": ""})
+
+    assert floor.done == [("config", {"shop": None, "notice": None})]
+
+
+@pytest.mark.parametrize("seconds", ["0", "121", "-1", "x", "", "1e2", "٣"])
+async def test_refuses_seconds_that_cannot_be(visitor, floor, seconds):
+    page = await visitor.press("/shop", **SHOP | {"ticket_seconds": seconds})
+
+    assert "de 1 à 120" in page.replace("\xa0", " ")
+    assert floor.done == []
+
+
+async def test_a_value_that_the_configuration_refuses_is_said(visitor, floor):
+    floor.refuse(
+        ConfigError("permit must be the 43 characters that relay-server permit add printed")
+    )
+
+    page = await visitor.press("/relay", relay="https://relais.example", permit="short")
+
+    assert "L’autorisation a 43 caractères" in page
+
+
+async def test_keeps_a_language_that_the_console_does_not_speak(visitor, floor):
+    floor.config = make_config(lang="pt-BR")
+
+    assert '<option value="pt-BR" selected>' in await visitor.page("/shop")
+
+
+async def test_never_shows_the_permit_and_changes_it_only_when_told(visitor, floor):
+    permit = "P" * 43
+    floor.config = make_config(permit=permit)
+    same = {"relay": "https://relais.example", "page": "https://recus.example"}
+
+    assert permit not in await visitor.page("/relay")
+    await visitor.press("/relay", **same, permit="")
+    assert floor.done == []
+    await visitor.press("/relay", **same, permit="Q" * 43)
+    await visitor.press("/relay", **same, no_permit="yes")
+    assert floor.done == [("config", {"permit": "Q" * 43}), ("config", {"permit": None})]
+
+
+async def test_pairs_a_display_and_shows_how_once(visitor, floor):
+    floor.short = "192.168.1.20:8423/kw7f"
+
+    answer = await visitor.post("/displays/pair", name="Terrasse")
+    page = await answer.text()
+
+    digits = floor.pairings["Terrasse"].digits()
+    assert answer.status == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    for at in range(0, 85, 5):
+        assert f"<span>{digits[at : at + 5]}</span>" in page
+    assert "<svg aria-hidden" in page
+    assert "192.168.1.20:8423/kw7f" in page
+    for path in ("/displays", "/displays/waiting?name=Terrasse"):
+        assert digits[:5] not in await visitor.page(path)
+
+
+async def test_says_when_the_new_display_has_come(visitor, floor):
+    await visitor.post("/displays/pair", name="Terrasse")
+    assert "En attente de" in await visitor.page("/displays/waiting?name=Terrasse")
+
+    floor.all_displays[-1] = replace(floor.all_displays[-1], connected=True)
+    assert "est connecté" in await visitor.page("/displays/waiting?name=Terrasse")
+
+
+async def test_says_why_a_display_cannot_be_paired(visitor, floor):
+    floor.refuse(ConfigError("a display of this name is paired already; remove it first"))
+
+    assert "déjà associé" in await visitor.press("/displays/pair", name="Comptoir")
+
+
+async def test_tests_a_display(visitor, floor):
+    assert "montre le test" in await visitor.press("/displays/test", name="Comptoir")
+
+    floor.confirms = False
+    assert "ne confirme pas" in await visitor.press("/displays/test", name="Comptoir")
+
+
+async def test_asks_before_it_unpairs_a_display(visitor, floor):
+    assert "Dissocier cet écran" in await visitor.page("/displays/unpair?name=Comptoir")
+    assert floor.done == []
+    assert (await visitor.get("/displays/unpair?name=Autre")).status == 404
+
+    await visitor.press("/displays/unpair", name="Comptoir", forget="yes")
+    assert floor.done == [("unpair", "Comptoir", True)]
+
+
+# Changes
+
+
+async def test_answers_at_once_when_something_changed_meanwhile(visitor, floor):
+    answer = await visitor.get(f"/changes?since={floor.count - 1}")
+
+    assert await answer.json() == {"count": floor.count}
+
+
+@pytest.mark.parametrize("since", ["", "x", "1.5", "9" * 16])
+async def test_refuses_a_count_that_is_none(visitor, since):
+    assert (await visitor.get(f"/changes?since={since}")).status == 400
+
+
+async def test_a_fault_shows_a_page_and_logs_a_place_only(visitor, floor, caplog):
+    floor.all_sales = [make_sale(1, title="Customer's secret")]
+    floor.sales = lambda *_: 1 / 0
+
+    answer = await visitor.get("/")
+
+    assert answer.status == 500
+    assert "Les reçus ne sont pas perdus" in await answer.text()
+    assert "ZeroDivisionError" in caplog.text
+    assert "secret" not in caplog.text

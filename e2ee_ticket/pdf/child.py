@@ -7,7 +7,8 @@ touches a byte of the receipt. The exit code says what went wrong; nothing else 
 
     child.py picture MAX_SIZE MAX_WIDTH  → a PNG picture
     child.py inspect                     → JSON
-    child.py look MAX_SIZE MAX_WIDTH     → JSON, a line feed, and the PNG picture if there is one
+    child.py look MAX_SIZE MAX_WIDTH     → JSON (null: not readable), a line feed, and the PNG
+                                           picture if there is one
     child.py clean                       → the PDF without what acts by itself
 """
 
@@ -167,15 +168,26 @@ def load_look(max_size: int, max_width: int) -> Callable[[bytes], bytes]:
     """Import what looks inside and what draws, and return both in one."""
     inspect, draw = load_inspect(), load_picture(max_size, max_width)
 
-    def look(receipt: bytes) -> bytes:
-        found = inspect(receipt)
-        try:
-            drawn = draw(receipt)
-        except Failure:
-            drawn = b""
-        return found + b"\n" + drawn
+    return lambda receipt: inspected_and_drawn(receipt, inspect, draw)
 
-    return look
+
+def inspected_and_drawn(
+    receipt: bytes, inspect: Callable[[bytes], bytes], draw: Callable[[bytes], bytes]
+) -> bytes:
+    """Do both; what one library cannot read, the other may.
+
+    Raises:
+        Failure: encrypted, or more objects than any receipt has.
+    """
+    found, drawn = b"null", b""
+    try:
+        found = inspect(receipt)
+    except Failure as failure:
+        if failure.code != UNREADABLE:
+            raise
+    with contextlib.suppress(Failure):
+        drawn = draw(receipt)
+    return found + b"\n" + drawn
 
 
 def load_clean() -> Callable[[bytes], bytes]:

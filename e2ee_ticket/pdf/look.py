@@ -4,7 +4,13 @@ import json
 from collections.abc import Callable
 
 from e2ee_ticket.pdf import sandbox
-from e2ee_ticket.pdf.inspect import RESULT_MAX_SIZE, Findings, examine, take_findings
+from e2ee_ticket.pdf.inspect import (
+    RESULT_MAX_SIZE,
+    Findings,
+    examine,
+    is_truncated,
+    take_findings,
+)
 from e2ee_ticket.pdf.preview import MAX_SIZE, MAX_WIDTH, PNG
 
 
@@ -26,7 +32,12 @@ async def look(
             receipt, *task, max_size=RESULT_MAX_SIZE + MAX_SIZE, timeout=timeout
         )
         told, _, picture = result.partition(b"\n")
-        findings = take_findings(json.loads(told), receipt)
+        found = json.loads(told)
+        if found is None:
+            why = "it cannot be read"
+            findings = Findings(failure=why, truncated=is_truncated(receipt))
+        else:
+            findings = take_findings(found, receipt)
         if picture.startswith(PNG) and len(picture) <= MAX_SIZE:
             return findings, picture
         if picture:

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,7 +14,13 @@ from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError
 from e2ee_ticket.pdf.check import RECEIPT_MAX_SIZE
 from e2ee_ticket.sources import Shop, make_source
 from e2ee_ticket.sources.folder import BUSY_SECONDS, IDLE_SECONDS, TROUBLE_SECONDS, Folder
-from e2ee_ticket.sources.folder_files import MARKER, list_files
+from e2ee_ticket.sources.folder_files import (
+    MARKER,
+    delete_file,
+    list_files,
+    move_file,
+    read_file,
+)
 
 RECEIPT = stage.INVOICE.read_bytes()
 DAY = 86_400
@@ -642,10 +649,80 @@ async def test_it_runs_by_itself_until_cancelled(tmp_path, intake):
     assert intake.receipts == [RECEIPT]
 
 
-def test_a_file_that_goes_away_while_it_is_listed_is_left_out(tmp_path):
-    import re
+ANY = re.compile(r".*")
 
-    assert list_files(tmp_path, re.compile(".*")) == []
+
+def test_a_file_that_is_not_as_it_was_seen_is_neither_read_nor_moved_nor_deleted(tmp_path):
+    path = tmp_path / "a.pdf"
+    path.write_bytes(RECEIPT)
+    (seen,) = list_files(tmp_path, ANY)
+    path.write_bytes(RECEIPT + b"\n")
+
+    assert read_file(tmp_path, seen) is None
+    assert not delete_file(tmp_path, seen)
+    assert not move_file(tmp_path, seen, "sent", 0.0)
+
+    path.unlink()
+    assert read_file(tmp_path, seen) is None
+    assert not delete_file(tmp_path, seen)
+    assert not move_file(tmp_path, seen, "sent", 0.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_grows_while_it_is_read_is_not_taken(tmp_path, monkeypatch):
+    path = tmp_path / "a.pdf"
+    path.write_bytes(RECEIPT)
+    (seen,) = list_files(tmp_path, ANY)
+    real = os.fstat
+    looks = []
+
+    def fstat(descriptor):
+        looks.append(1)
+        if len(looks) == 2:
+            path.write_bytes(RECEIPT + b"\n")
+        return real(descriptor)
+
+    monkeypatch.setattr("e2ee_ticket.sources.folder_files.os.fstat", fstat)
+
+    assert read_file(tmp_path, seen) is None
+
+
+async def test_a_file_that_vanishes_before_it_is_read_is_forgotten(folder, intake, monkeypatch):
+    monkeypatch.setattr("e2ee_ticket.sources.folder.read_file", lambda *_: None)
+    folder.put("a.pdf")
+
+    await folder.settle()
+
+    assert not intake.arrivals
+    assert intake.trouble is None
+
+
+async def test_a_folder_that_may_not_be_read_is_told(folder, intake, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("e2ee_ticket.sources.folder.list_files", refuse)
+
+    await folder.look()
+
+    assert intake.trouble.text == f"{folder.path} cannot be read (permission denied)"
+
+
+async def test_the_last_file_that_may_not_be_read_after_a_crash_is_left(folder, monkeypatch):
+    folder.put("a.pdf", age=10 * DAY)
+    await folder.settle()
+    stamp = int(folder.intake.kept_cursor.split(":")[0])
+    os.utime(folder.put("a.pdf"), ns=(stamp, stamp))
+
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr("e2ee_ticket.sources.folder.read_file", refuse)
+    folder.begin()
+    await folder.settle()
+
+    assert folder.names() == ["a.pdf"]
+    assert "not sent" in folder.intake.trouble.text
 
 
 # Settings and checks

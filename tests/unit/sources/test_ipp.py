@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import errno
 import re
 import shutil
 import socket
@@ -238,6 +239,7 @@ async def test_what_is_not_understood_is_named(ask, intake, name, given, status)
 async def test_wishes_that_cannot_be_fulfilled_are_told_and_the_receipt_is_kept(ask, intake):
     wishes = {
         "copies": values(Tag.INTEGER, 2),
+        "number-up": values(Tag.INTEGER, 1),
         "sides": values(Tag.KEYWORD, "two-sided-long-edge"),
         "staple": values(Tag.KEYWORD, "yes"),
         "media": values(Tag.KEYWORD, "iso_a3_297x420mm"),
@@ -255,6 +257,12 @@ async def test_wishes_that_cannot_be_fulfilled_are_told_and_the_receipt_is_kept(
         }
     ]
     assert len(intake.arrivals) == 1
+
+
+async def test_one_copy_is_a_wish_that_is_fulfilled(ask):
+    answer = await ask(Operation.PRINT_JOB, {"copies": values(Tag.INTEGER, 1)}, RECEIPT)
+
+    assert answer.code == Status.OK
 
 
 async def test_who_insists_on_wishes_is_refused(ask, intake):
@@ -595,6 +603,21 @@ async def test_bytes_that_are_not_even_http_are_not_logged(at, caplog):
     assert "canary" not in caplog.text
 
 
+async def test_a_body_that_does_not_come_is_given_up(at, intake, monkeypatch):
+    monkeypatch.setattr("e2ee_ticket.sources.ipp.BODY_SECONDS", 0.05)
+    host, port = at.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        b"POST /ipp/print HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/ipp\r\n"
+        b"Content-Length: 99\r\n\r\n" + PRINTING[:50]
+    )
+
+    assert b" 408 " in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+    assert not intake.arrivals
+
+
 async def test_a_client_that_goes_away_in_the_middle_prints_nothing(at, intake):
     host, port = at.removeprefix("http://").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
@@ -696,6 +719,17 @@ async def test_a_port_that_is_taken_is_told(intake):
     assert "another port" in caught.value.hint
     finding = (await asking)[0]
     assert (finding.ok, finding.text) == (False, str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(errno.EACCES, "may not be listened on"), (errno.ENETDOWN, "cannot be listened on")],
+)
+def test_why_a_port_is_refused_is_told_with_what_to_do(number, text):
+    said, hint = Ipp("till", Shop())._refused(OSError(number, "no"))
+
+    assert said == f"127.0.0.1:8631 {text}"
+    assert "listen" in hint
 
 
 async def test_an_address_of_another_computer_is_told(intake):

@@ -1,10 +1,11 @@
+import io
 import json
 from pathlib import Path
 
 import hostile_pdf
 import pytest
 
-from e2ee_ticket.pdf import sandbox
+from e2ee_ticket.pdf import child, sandbox
 from e2ee_ticket.pdf.inspect import Findings, examine
 from e2ee_ticket.pdf.look import look
 from e2ee_ticket.pdf.preview import MAX_SIZE, preview
@@ -75,8 +76,6 @@ async def test_a_child_that_fails_or_was_taken_over_finds_nothing(play, program,
     ],
 )
 async def test_a_picture_that_is_none_is_not_shown(play, picture, why):
-    from e2ee_ticket.pdf import child
-
     told = json.dumps(child.findings(hostile_pdf.one_page()))
     play(f"sys.stdout.buffer.write({told!r}.encode() + b'\\n' + {picture!r})")
     reasons: list[str] = []
@@ -84,3 +83,51 @@ async def test_a_picture_that_is_none_is_not_shown(play, picture, why):
     assert await look(INVOICE, report=reasons.append) == (Findings(pages=1), None)
     assert await look(INVOICE) == (Findings(pages=1), None)
     assert reasons == [f"no picture of the receipt: {why}"]
+
+
+async def test_what_one_library_cannot_read_is_drawn_all_the_same(play):
+    picture = b"\x89PNG\r\n\x1a\n..."
+    play(f"sys.stdout.buffer.write(b'null\\n' + {picture!r})")
+
+    assert await look(INVOICE) == (Findings(failure="it cannot be read"), picture)
+
+
+async def test_what_nobody_can_read_says_so():
+    reasons: list[str] = []
+
+    findings, picture = await look(hostile_pdf.garbage(), report=reasons.append)
+
+    assert (findings.failure, picture) == ("it cannot be read", None)
+    assert reasons == ["no picture of the receipt: it cannot be read"]
+
+
+def fail(code: int):
+    def task(_receipt: bytes) -> bytes:
+        raise child.Failure(code)
+
+    return task
+
+
+def test_in_the_child_one_failure_does_not_hide_the_other():
+    def found(_receipt: bytes) -> bytes:
+        return b"{}"
+
+    def drawn(_receipt: bytes) -> bytes:
+        return b"PNG"
+
+    both = child.inspected_and_drawn
+    assert both(b"", found, drawn) == b"{}\nPNG"
+    assert both(b"", found, fail(child.UNFIT)) == b"{}\n"
+    assert both(b"", fail(child.UNREADABLE), drawn) == b"null\nPNG"
+    with pytest.raises(child.Failure):
+        both(b"", fail(child.ENCRYPTED), drawn)
+
+
+def test_the_childs_own_look_is_what_the_two_others_say():
+    sink = io.BytesIO()
+
+    assert child.work(child.load_look(MAX_SIZE, 300), io.BytesIO(INVOICE), sink) == 0
+
+    told, _, picture = sink.getvalue().partition(b"\n")
+    assert json.loads(told) == child.findings(INVOICE)
+    assert picture == child.picture(INVOICE, MAX_SIZE, 300)

@@ -32,9 +32,6 @@ WAITING_LIMIT: Final = 64
 WAITING_SIZE: Final = 16 * 1024 * 1024
 
 _CHUNK_SIZE: Final = 16 * 1024
-_JOB_SECONDS: Final = 300.0  # the slowest cable takes a minute for the longest receipt
-_SEND_SECONDS: Final = 10.0
-_STOP_SECONDS: Final = 2.0
 _PROBE_SECONDS: Final = 1.0
 _HEAD_SIZE: Final = 8
 # What a web page in the till's browser can make the browser send here.
@@ -59,6 +56,12 @@ class Printer:
     tills: Sequence[str] = ()
     retry_seconds: ClassVar[Sequence[float]] = (1, 2, 5, *(15,) * 235)
     """The pauses between tries to keep a receipt that this computer does not keep: an hour."""
+    job_seconds: ClassVar[float] = 300.0
+    """How long one job may take; the slowest cable takes minutes for a long receipt."""
+    send_seconds: ClassVar[float] = 10.0
+    """How long a till may take to read an answer."""
+    stop_seconds: ClassVar[float] = 2.0
+    """How long what waits may take when the program stops."""
 
     def __init__(
         self,
@@ -92,8 +95,14 @@ class Printer:
             SourceError: the port cannot be listened on.
         """
 
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._serve(reader, writer, intake)
+        def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if not self._has_room():
+                writer.transport.abort()
+                return
+            splitter = Splitter()
+            task = asyncio.ensure_future(self._serve(reader, writer, splitter, intake))
+            self._connections[task] = splitter
+            task.add_done_callback(self._connections.pop)
 
         try:
             server = await asyncio.start_server(
@@ -106,8 +115,10 @@ class Printer:
             await self._deliver_all(intake)
         finally:
             server.close()
-            for task in list(self._connections):
+            connections = list(self._connections)
+            for task in connections:
                 task.cancel()
+            await asyncio.gather(*connections, return_exceptions=True)
 
     async def _deliver_all(self, intake: Intake) -> None:
         """Deliver what waits, one after the other; when cancelled, the rest without delay."""
@@ -125,7 +136,7 @@ class Printer:
 
     async def _finish(self, delivery: "asyncio.Future[None]", intake: Intake) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_SECONDS):
+            async with asyncio.timeout(self.stop_seconds):
                 await delivery
                 self._waiting.popleft()
                 while self._waiting:
@@ -135,22 +146,20 @@ class Printer:
     # Receiving
 
     async def _serve(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, intake: Intake
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        splitter: Splitter,
+        intake: Intake,
     ) -> None:
-        task = asyncio.current_task()
-        if task is None or not self._has_room():
-            writer.transport.abort()
-            return
-        splitter = Splitter()
-        self._connections[task] = splitter
         try:
             await self._receive(reader, writer, splitter, intake)
         except ReceiptError as error:
             intake.report(Finding(ok=False, text=str(error), hint=_PAPER_HINT))
         except (OSError, TimeoutError):
-            pass  # what had come before was taken in _receive
+            if (job := splitter.end()) is not None:  # the line broke: what came is on the paper
+                await self._do(job, writer, intake)
         finally:
-            del self._connections[task]
             writer.transport.abort()
 
     def _has_room(self) -> bool:
@@ -191,7 +200,7 @@ class Printer:
                 began = None if isinstance(event, Job) else began
             now = loop.time()
             began = (began or now) if splitter.begun else None
-            if not data or (began is not None and now - began > _JOB_SECONDS):
+            if not data or (began is not None and now - began > self.job_seconds):
                 began = None
                 if (job := splitter.end()) is not None:
                     await self._do(job, writer, intake)
@@ -199,14 +208,16 @@ class Printer:
                 return
 
     async def _read(self, reader: asyncio.StreamReader, *, patient: bool) -> bytes | None:
-        """Read what comes: b"" is the connection's end, None that nothing came for a while."""
+        """Read what comes: b"" is the connection's end, None that nothing came for a while.
+
+        Raises:
+            OSError: the connection broke.
+        """
         try:
             async with asyncio.timeout(None if patient else self._idle_seconds):
                 return await reader.read(_CHUNK_SIZE)
         except TimeoutError:
             return None
-        except OSError:
-            return b""  # broken off; what has come is on its paper
 
     async def _do(
         self, event: Job | Answer | Kick, writer: asyncio.StreamWriter, intake: Intake
@@ -215,7 +226,7 @@ class Printer:
             intake.drawer()
         elif isinstance(event, Answer):
             writer.write(event.data)
-            async with asyncio.timeout(_SEND_SECONDS):
+            async with asyncio.timeout(self.send_seconds):
                 await writer.drain()
         elif not self._fits(event.data):
             text = "a receipt was not taken: too many are waiting to be kept"

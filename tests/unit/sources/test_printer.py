@@ -1,0 +1,500 @@
+import asyncio
+import contextlib
+import errno
+import io
+import random
+import socket
+import struct
+from pathlib import Path
+
+import pikepdf
+import pypdfium2
+import pytest
+import stage
+from escpos.printer import Dummy
+from keeper import Keeper
+
+from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError, SourceError
+from e2ee_ticket.sources import Shop, make_source, printer
+from e2ee_ticket.sources.escpos_jobs import Splitter
+from e2ee_ticket.sources.printer import Printer
+
+PRINTED = (Path(__file__).parents[2] / "data" / "takepos_receiptprinter_9100.bin").read_bytes()
+SHOP = Shop("Au Petit Marché", "fr", lambda: 1_795_298_721.0)
+CUT = b"\x1dV\x00"
+
+
+class Quick(Printer):
+    """Does not wait before it tries again."""
+
+    retry_seconds = (0, 0, 0)
+
+
+class Patient(Printer):
+    """Tries again only after the test."""
+
+    retry_seconds = (3600,)
+    stop_seconds = 0
+
+
+class Counter(Keeper):
+    """Counts how often the drawer opens."""
+
+    def __init__(self):
+        super().__init__()
+        self.kicks = 0
+
+    def drawer(self, till=None):
+        assert till is None
+        self.kicks += 1
+
+
+@contextlib.asynccontextmanager
+async def printing(kind=Quick, **settings):
+    """Run a printer; gives it, its intake, and how to connect to it."""
+    port = stage.free_port()
+    settings = {"idle_seconds": 30, "listen": f"127.0.0.1:{port}", **settings}
+    source, intake = kind("counter", SHOP, **settings), Counter()
+    running = asyncio.ensure_future(source.run(intake))
+    writers = []
+
+    async def connect():
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writers.append(writer)
+        return reader, writer
+
+    try:
+        await until(lambda: intake.troubles or running.done())
+        yield source, intake, connect
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)  # the transports tell that they are closed
+
+
+async def until(true):
+    async with asyncio.timeout(20):
+        while not true():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.005)
+
+
+async def send(connect, *pieces, end=True):
+    """Print, and give the connection."""
+    reader, writer = await connect()
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+    if end:
+        writer.close()
+    return reader, writer
+
+
+def words(arrival):
+    with pypdfium2.PdfDocument(arrival.ticket.receipt) as document:
+        return document[0].get_textpage().get_text_range()
+
+
+# What becomes a receipt
+
+
+async def test_what_a_till_prints_becomes_a_receipt():
+    async with printing() as (_, intake, connect):
+        await send(connect, PRINTED, end=False)
+        await intake.wait()
+
+    (arrival,) = intake.arrivals
+    ticket = arrival.ticket
+    assert "Pain de campagne" in words(arrival)
+    assert (ticket.title, ticket.number, ticket.total) == (
+        "Au Petit Marché",
+        "TC1-2611-0002",
+        "2,84",
+    )
+    assert ticket.name == "TC1-2611-0002.pdf"
+    assert ticket.lang == "fr"
+    assert ticket.issued is not None
+    assert ticket.issued.startswith("2026-11-2")
+    assert (arrival.ours, arrival.paper, arrival.till, arrival.key) == (True, PRINTED, None, None)
+    assert intake.trouble is None
+
+
+async def test_what_python_escpos_prints_becomes_a_receipt():
+    till = Dummy()
+    till.set(align="center", bold=True, double_height=True, double_width=True)
+    till.textln("Au Petit Marché")
+    till.set_with_default()
+    till.textln("Bon-Nr. 4217")
+    till.textln("SUMME EUR                                  12,50")
+    till.qr("https://example.org/4217", native=True)
+    till.cashdraw(2)
+    till.cut()
+
+    async with printing() as (_, intake, connect):
+        await send(connect, till.output)
+        await intake.wait()
+
+    ticket = intake.arrivals[0].ticket
+    assert (ticket.number, ticket.total) == ("4217", "12,50 EUR")
+    with pikepdf.open(io.BytesIO(ticket.receipt)) as pdf:
+        assert pdf.Root.Lang == "fr"
+        assert pdf.docinfo["/Title"] == "Au Petit Marché"
+        assert pdf.docinfo["/CreationDate"] == "D:20261121220521Z"
+    assert intake.kicks == 1
+
+
+async def test_a_receipt_without_a_number_is_called_receipt():
+    async with printing() as (_, intake, connect):
+        await send(connect, b"Thank you\n" + CUT)
+        await intake.wait()
+
+    ticket = intake.arrivals[0].ticket
+    assert (ticket.name, ticket.number, ticket.total) == ("receipt.pdf", None, None)
+
+
+async def test_several_jobs_of_one_connection_are_several_receipts_in_their_order():
+    async with printing() as (_, intake, connect):
+        await send(connect, b"".join(b"no. %d\n" % n + CUT for n in range(5)))
+        await intake.wait(5)
+
+    assert [words(arrival) for arrival in intake.arrivals] == [f"no. {n}" for n in range(5)]
+
+
+async def test_the_end_of_a_connection_ends_a_job():
+    async with printing() as (_, intake, connect):
+        await send(connect, b"no cutter\n")
+        await intake.wait()
+
+    assert intake.arrivals[0].paper == b"no cutter\n"
+
+
+async def test_a_pause_ends_a_job_and_the_connection_goes_on():
+    async with printing(idle_seconds=0.1) as (_, intake, connect):
+        _, writer = await send(connect, b"first\n", end=False)
+        await intake.wait(1)
+        writer.write(b"second\n")
+        await intake.wait(2)
+
+    assert [arrival.paper for arrival in intake.arrivals] == [b"first\n", b"second\n"]
+
+
+async def test_a_connection_that_breaks_in_the_middle_leaves_what_came():
+    async with printing() as (_, intake, connect):
+        reader, writer = await send(connect, b"half a rec\x10\x04\x01", end=False)
+        await reader.readexactly(1)
+        reset = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        writer.transport.abort()
+        await intake.wait()
+
+    assert intake.arrivals[0].paper == b"half a rec"
+
+
+async def test_several_tills_print_at_once():
+    async with printing() as (_, intake, connect):
+        lines = [await send(connect, b"till %d\n" % n, end=False) for n in range(8)]
+        for _, writer in reversed(lines):
+            writer.write(CUT)
+        await intake.wait(8)
+
+    assert {words(arrival) for arrival in intake.arrivals} == {f"till {n}" for n in range(8)}
+
+
+async def test_what_shows_nothing_is_no_receipt():
+    async with printing() as (_, intake, connect):
+        await send(connect, b"\x1b@" + CUT + b"\x1b@\n\n" + CUT + b"\x1bp\x00\x19\xfa")
+        await send(connect, b"real\n" + CUT)
+        await intake.wait()
+
+    assert [words(arrival) for arrival in intake.arrivals] == ["real"]
+    assert intake.kicks == 1
+
+
+async def test_the_paper_opens_no_drawer_again():
+    async with printing() as (_, intake, connect):
+        await send(connect, b"\x1b@\x1bp\x00\x19\xfasold\n\x10\x04\x01" + CUT)
+        await intake.wait()
+
+    assert intake.arrivals[0].paper == b"\x1b@sold\n" + CUT
+
+
+# What the till asks
+
+
+async def test_a_till_that_asks_is_answered_at_once():
+    async with printing() as (_, _, connect):
+        reader, writer = await send(connect, b"\x10\x04\x01", end=False)
+        assert await reader.readexactly(1) == b"\x12"
+
+        writer.write(b"text\x10\x04\x04\x1dr\x01\x1dI\x42")
+        assert await reader.readexactly(2) == b"\x12\x00"
+        assert await reader.readuntil(b"\0") == b"_e2ee-ticket\0"
+
+
+async def test_a_till_is_answered_while_receipts_cannot_be_kept():
+    async with printing(Patient) as (_, intake, connect):
+        intake.fail(OutboxError("the disk is full"))
+        await send(connect, b"a\n" + CUT)
+        await until(lambda: intake.trouble is not None)
+
+        reader, _ = await send(connect, b"\x10\x04\x01", end=False)
+
+        assert await reader.readexactly(1) == b"\x12"
+
+
+# What goes wrong
+
+
+async def test_a_receipt_that_cannot_be_kept_is_tried_again():
+    async with printing() as (_, intake, connect):
+        intake.fail(OutboxError("the disk is full"), OutboxError("the disk is full"))
+        await send(connect, b"a\n" + CUT + b"b\n" + CUT)
+        await intake.wait(2)
+
+    assert [words(arrival) for arrival in intake.arrivals] == ["a", "b"]
+    assert intake.troubles[1].text == "a receipt waits: the disk is full"
+    assert intake.troubles[-1] is None
+
+
+async def test_a_receipt_that_is_never_kept_is_given_up_aloud():
+    async with printing() as (_, intake, connect):
+        intake.fail(*[OutboxError("the disk is full")] * 4)
+        await send(connect, b"a\n" + CUT)
+        await until(lambda: intake.trouble is not None and "given up" in intake.trouble.text)
+        await send(connect, b"b\n" + CUT)
+        await intake.wait(1)
+
+    assert [words(arrival) for arrival in intake.arrivals] == ["b"]
+    assert intake.trouble is None
+
+
+async def test_too_many_waiting_receipts_are_refused_aloud():
+    async with printing(Patient) as (_, intake, connect):
+        intake.fail(OutboxError("the disk is full"))
+        await send(connect, (b"a\n" + CUT) * (printer.WAITING_LIMIT + 1))
+        await until(lambda: any("too many" in t.text for t in intake.troubles if t is not None))
+
+
+async def test_what_waits_is_delivered_when_the_printer_stops():
+    async with printing() as (_, intake, connect):
+        reader, _ = await send(connect, b"".join(b"%d\n" % n + CUT for n in range(10)), b"\x10\4\1",
+                               end=False)  # fmt: skip
+        await reader.readexactly(1)
+
+    assert [words(arrival) for arrival in intake.arrivals] == [str(n) for n in range(10)]
+
+
+@pytest.mark.parametrize(
+    "job", [b"a" * 300_000 + CUT, b"\x1dv0\x00\xff\xff\xff\xff", b"a" + b"\x1bE\x01" * 100_001]
+)
+async def test_what_is_more_than_any_receipt_is_said_and_the_next_is_taken(job):
+    async with printing() as (_, intake, connect):
+        with contextlib.suppress(ConnectionError):
+            await send(connect, job, end=False)
+        await until(lambda: intake.trouble is not None)
+        assert "on paper" in intake.trouble.text + intake.trouble.hint
+
+        await send(connect, b"next\n" + CUT)
+        await intake.wait()
+
+    assert intake.trouble is None
+
+
+async def test_a_receipt_that_the_till_refuses_is_said():
+    async with printing() as (_, intake, connect):
+        intake.fail(ReceiptError("the receipt is too large"))
+        await send(connect, b"a\n" + CUT)
+        await until(lambda: intake.trouble is not None)
+
+    assert "too large" in intake.trouble.text
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_noise_does_not_stop_it(seed):
+    noise = random.Random(seed).randbytes(20_000) if seed else bytes(range(256)) * 100
+    async with printing() as (_, intake, connect):
+        with contextlib.suppress(ConnectionError):
+            await send(connect, noise)
+        await send(connect, b"alive\n" + CUT)
+        await until(lambda: any(a.paper == b"alive\n" + CUT for a in intake.arrivals))
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [b"POST / HTTP/1.1\r\n", b"GET /x HTTP/1.1\r\n", b"OPTIONS * HTTP/1.1\r\n", b"\x16\x03\x01a"],
+)
+@pytest.mark.parametrize("step", [3, 1000])
+async def test_a_web_page_cannot_print(request_line, step):
+    data = request_line + b"Host: 127.0.0.1:9100\r\n\r\nYou have won\n" + CUT
+    async with printing() as (_, intake, connect):
+        reader, writer = await connect()
+        with contextlib.suppress(ConnectionError):
+            for start in range(0, len(data), step):
+                writer.write(data[start : start + step])
+                await writer.drain()
+            assert await reader.read() == b""
+        writer.close()
+        await send(connect, b"real\n" + CUT)
+        await intake.wait()
+
+    assert [words(arrival) for arrival in intake.arrivals] == ["real"]
+
+
+async def test_idle_connections_make_room_for_one_that_prints():
+    async with printing() as (_, intake, connect):
+        lines = [
+            await send(connect, b"\x10\x04\x01", end=False) for _ in range(printer.CONNECTION_LIMIT)
+        ]
+        for reader, _ in lines:
+            await reader.readexactly(1)
+
+        await send(connect, b"a\n" + CUT)
+        await intake.wait()
+
+
+async def test_connections_are_bounded():
+    async with printing() as (_, _, connect):
+        lines = [
+            await send(connect, b"busy\x10\x04\x01", end=False)
+            for _ in range(printer.CONNECTION_LIMIT)
+        ]
+        for reader, _ in lines:
+            await reader.readexactly(1)
+
+        with contextlib.suppress(ConnectionError):
+            reader, _ = await send(connect, b"\x10\x04\x01", end=False)
+            assert await reader.read() == b""
+
+
+class Deaf:
+    """A connection's writing half, to a till that reads nothing."""
+
+    def __init__(self):
+        self.transport, self.aborted = self, False
+
+    def write(self, data):
+        pass
+
+    async def drain(self):
+        await asyncio.Event().wait()
+
+    def abort(self):
+        self.aborted = True
+
+
+async def test_a_till_that_takes_no_answers_is_let_go_and_what_it_printed_is_kept():
+    class Impatient(Quick):
+        send_seconds = 0.01
+
+    async with printing(Impatient) as (source, intake, _):
+        reader, deaf = asyncio.StreamReader(), Deaf()
+        reader.feed_data(b"sold\n\x10\x04\x01")
+
+        await source._serve(reader, deaf, Splitter(), intake)
+
+        assert deaf.aborted
+        await intake.wait()
+
+
+async def test_a_job_without_end_is_ended():
+    class Impatient(Printer):
+        job_seconds = 0.0
+
+    async with printing(Impatient) as (_, intake, connect):
+        _, writer = await send(connect, b"a", end=False)
+        async with asyncio.timeout(20):
+            while not intake.arrivals:
+                writer.write(b"a")
+                await asyncio.sleep(0.01)
+
+
+# Settings and checks
+
+
+def test_it_is_made_from_its_settings():
+    settings = {"listen": "[::1]:9100", "code_page": "cp852", "columns": 42, "idle_seconds": 2}
+
+    assert make_source("printer", "bar", SHOP, settings).name == "bar"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("listen", "9100"),
+        ("listen", "printer.example:9100"),
+        ("listen", "127.0.0.1:0"),
+        ("listen", "127.0.0.1:99999"),
+        ("listen", None),
+        ("code_page", "klingon"),
+        ("columns", 8),
+        ("columns", True),
+        ("columns", "48"),
+        ("idle_seconds", 0),
+        ("idle_seconds", "3"),
+        ("idle_seconds", float("nan")),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(setting, value):
+    with pytest.raises(ConfigError, match=f"source bar: {setting} must be"):
+        make_source("printer", "bar", SHOP, {setting: value})
+
+
+async def test_a_free_port_is_well():
+    (finding,) = await Printer("bar", SHOP, listen=f"127.0.0.1:{stage.free_port()}").check()
+
+    assert finding.ok
+    assert "can listen" in finding.text
+
+
+async def test_a_port_in_use_by_this_printer_is_well():
+    async with printing() as (source, _, _):
+        (finding,) = await source.check()
+
+    assert finding.ok
+    assert "answers" in finding.text
+
+
+async def test_a_port_in_use_by_another_program_is_not():
+    async def other(reader, writer):
+        await reader.read(10)
+        writer.close()
+
+    server = await asyncio.start_server(other, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        source = Printer("bar", SHOP, listen=f"127.0.0.1:{port}")
+        (finding,) = await source.check()
+
+        assert not finding.ok
+        assert "in use by another program" in finding.text
+        assert finding.hint is not None
+        with pytest.raises(SourceError, match="in use") as caught:
+            await source.run(Counter())
+        assert caught.value.hint == finding.hint
+
+
+async def test_an_address_of_another_computer_is_said():
+    finding, _ = await Printer("bar", SHOP, listen="192.0.2.1:9100").check()
+
+    assert not finding.ok
+    assert "address of this computer" in finding.hint
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+def test_a_port_for_the_system_is_said(number):
+    source = Printer("bar", SHOP, listen="127.0.0.1:91")
+
+    text, hint = source._refused(OSError(number, "no"))
+
+    assert text == "127.0.0.1:91 may not be listened on"
+    assert "1023" in hint
+
+
+async def test_what_is_open_to_the_network_is_said_in_plain_words():
+    first, second = await Printer("bar", SHOP, listen=f"0.0.0.0:{stage.free_port()}").check()
+
+    assert first.ok
+    assert "whoever is in it can print" in second.text
+    assert second.hint is not None

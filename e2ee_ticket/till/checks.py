@@ -9,9 +9,9 @@ import asyncio
 import os
 import shutil
 import stat
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from e2ee_ticket.client import RelayClient
 from e2ee_ticket.errors import (
@@ -28,7 +28,7 @@ from e2ee_ticket.protocol.channel import registration
 from e2ee_ticket.sources import Finding, Shop, Source, make_source
 from e2ee_ticket.till import audit, displays
 from e2ee_ticket.till.clock import Clock, SystemClock
-from e2ee_ticket.till.config import Config, SourceConfig
+from e2ee_ticket.till.config import Config, SourceConfig, judge_syntax
 from e2ee_ticket.till.displays import Displays, Pairing
 from e2ee_ticket.till.outbox import FILE_NAME, Outbox
 
@@ -78,8 +78,11 @@ def check_files(config: Config, file: Path | None) -> list[Line]:
 def _check_config_file(config: Config, file: Path) -> Finding:
     if not file.exists():
         return Finding(ok=True, text="there is no file; what is set comes from the environment")
-    inline = config.permit is not None and config.permit_file is None
-    if inline or config.console.pin_hash is not None:
+    try:
+        members = judge_syntax(file.read_bytes(), file.name)
+    except (OSError, ConfigError):
+        return Finding(ok=False, text=f"{file} cannot be read", hint="e2ee-ticket setup mends it")
+    if "permit" in members or config.console.pin_hash is not None:
         for finding in _too_open(file):
             return finding
     return Finding(ok=True, text=f"{file} can be read and says nothing that cannot be")
@@ -262,12 +265,16 @@ async def check_printer(address: str) -> Finding:
 
 
 async def check_source(
-    config: Config, source: SourceConfig, seconds: float = SOURCE_SECONDS
+    config: Config,
+    source: SourceConfig,
+    *,
+    seconds: float = SOURCE_SECONDS,
+    make: Callable[[str, str, Shop, Mapping[str, Any]], Source] = make_source,
 ) -> Sequence[Finding]:
     """Let a source test its own settings; whatever happens inside it is a finding."""
     shop = Shop(name=config.shop, lang=config.lang or "en")
     try:
-        made: Source = make_source(source.kind, source.name, shop, source.settings)
+        made = make(source.kind, source.name, shop, source.settings)
         async with asyncio.timeout(seconds):
             findings = await made.check()
     except SourceError as error:

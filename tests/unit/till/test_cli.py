@@ -30,6 +30,21 @@ COMMANDS = [
     ["outbox", "list"],
     ["outbox", "flush"],
     ["revoke"],
+    ["agent"],
+    ["console"],
+    ["setup"],
+    ["check"],
+    ["page"],
+    ["page", "verify"],
+    ["config"],
+    ["config", "export"],
+    ["config", "import"],
+    ["config", "permit"],
+    ["service"],
+    ["service", "install"],
+    ["service", "remove"],
+    ["service", "status"],
+    ["uninstall"],
 ]
 
 

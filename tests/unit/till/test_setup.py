@@ -477,3 +477,68 @@ def test_yes_is_said_in_ones_own_language(typed, meant):
     asking = Questions(Recorder("quoi", typed), "fr")
 
     assert asking.yes("sale", default=True) is meant
+
+
+# Where receipts come from
+
+
+def test_dolibarr_says_which_right_is_missing_until_it_is_given(till, relay):
+    from fake_dolibarr import ALL_PARTIES, KEY, READ, FakeDolibarr
+
+    fake = FakeDolibarr(rights=[READ])
+    with fake.in_thread(), Person(till, "setup") as person:
+        the_relay(person, relay)
+        the_shop(person)
+        person.answers("How many tills", "2")
+        person.answers("Name of till 1")
+        person.answers("Name of till 2")
+        person.answers("Your choice", "2")
+        person.answers("Address of Dolibarr", fake.url)
+        person.answers("API key (it is not shown", KEY)
+        person.answers("Your choice", "1")
+        person.answers("terminal for Till 1")
+        person.answers("terminal for Till 2", "two")
+        person.sees("whole number")
+        person.answers("terminal for Till 2", "7")
+        person.sees("262")
+        person.sees("What now?")
+        fake.rights.add(ALL_PARTIES)
+        person.answers("Your choice", "1")
+        person.sees("It works")
+        person.answers("another source", "n")
+        person.presses_ctrl_c()
+        person.ends()
+
+    (source,) = written(till)["source"]
+    assert source["tills"] == {"1": "Till 1", "7": "Till 2"}
+    key_file = Path(source["key_file"])
+    assert key_file.read_text().strip() == KEY
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    assert KEY not in person.screen + till.file.read_text(encoding="utf-8")
+
+
+def test_takepos_is_told_how_in_both_dialects(till, relay):
+    done = answered(
+        till, relay=relay.origin, permit=relay.leave, shop="Shop",
+        program="takepos", origin=f"{relay.origin}/takepos/index.php?x=1", source="keep",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    for text in ("takeposconnector", "127.0.0.1 ", "http://127.0.0.1:8111 ",
+                 "TAKEPOS_AUTO_PRINT_TICKETS = 1", "TAKEPOS_CUSTOMER_DISPLAY = 1"):  # fmt: skip
+        assert text in done.stdout
+    assert written(till)["source"][0]["origin"] == relay.origin
+
+
+def test_a_renamed_till_keeps_its_sources_and_its_display(till, relay, tmp_path):
+    till.file.write_text(
+        f'relay = "{relay.origin}"\npermit = "{relay.leave}"\nshop = "Shop"\n\n'
+        '[[till]]\nname = "A"\ndisplay = "Screen"\n\n[[till]]\nname = "B"\n\n'
+        f'[[source]]\nkind = "folder"\nname = "PDF"\ntill = "B"\npath = "{tmp_path}"\n',
+        encoding="utf-8",
+    )
+    done = answered(till, tills=["Front", "Back"])
+
+    assert done.returncode == 0, done.stderr
+    assert written(till)["till"] == [{"name": "Front", "display": "Screen"}, {"name": "Back"}]
+    assert written(till)["source"][0]["till"] == "Back"

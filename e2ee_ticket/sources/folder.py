@@ -22,6 +22,7 @@ import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -47,8 +48,8 @@ BUSY_SECONDS: Final = 0.15
 BUSY_FOR_SECONDS: Final = 60.0
 TROUBLE_SECONDS: Final = 2.0
 PAUSE_MAX_SECONDS: Final = 5.0
-COST_SHARE: Final = 20.0
-"""A look is followed by a pause this many times as long: at most a twentieth of a processor."""
+COST_FACTOR: Final = 50.0
+"""How many times as long as a look keeps a processor busy the pause after it is."""
 
 _SWEEP_SECONDS: Final = 3600.0
 _DAY_SECONDS: Final = 86_400.0
@@ -127,19 +128,17 @@ class Folder:
     async def run(self, intake: Intake) -> None:
         """Deliver what appears, until cancelled."""
         self._started = self._shop.now()
-        clock = asyncio.get_running_loop().time
         while True:
-            begun = clock()
             pause = await self.look(intake)
-            cost = min(COST_SHARE * (clock() - begun), PAUSE_MAX_SECONDS)
-            await asyncio.sleep(max(pause, cost))
+            await asyncio.sleep(pause)
 
     async def look(self, intake: Intake) -> float:
         """Look once, deliver what is ready, and return how long to wait for the next look."""
         now = self._shop.now()
         self._trouble = None
+        cost = 0.0
         try:
-            files = await asyncio.to_thread(list_files, self._path, self._pattern)
+            files, cost = await asyncio.to_thread(self._list)
         except OSError as error:
             self._forget()
             self._trouble = self._unreadable(error)
@@ -156,7 +155,15 @@ class Folder:
         self._report(intake)
         if self._trouble is not None:
             return TROUBLE_SECONDS
-        return BUSY_SECONDS if 0 <= self._active_until - now <= BUSY_FOR_SECONDS else IDLE_SECONDS
+        busy = 0 <= self._active_until - now <= BUSY_FOR_SECONDS
+        pause = min(COST_FACTOR * cost, PAUSE_MAX_SECONDS)
+        return max(BUSY_SECONDS if busy else IDLE_SECONDS, pause)
+
+    def _list(self) -> tuple[list[File], float]:
+        """List the files, and say how many seconds of a processor that took."""
+        begun = time.thread_time()
+        files = list_files(self._path, self._pattern)
+        return files, time.thread_time() - begun
 
     # One look
 

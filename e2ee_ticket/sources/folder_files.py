@@ -66,7 +66,7 @@ def list_files(folder: Path, pattern: re.Pattern[str]) -> list[File]:
                 pattern.fullmatch(name)
                 and not name.startswith(_IGNORED_STARTS)
                 and not name.lower().endswith(_IGNORED_ENDS)
-                and (file := _seen(folder / name)) is not None
+                and (file := _seen(entry.path)) is not None
             ):
                 found.append(file)
     return sorted(found, key=lambda file: (file.mtime_ns, file.name))
@@ -154,10 +154,10 @@ def sweep(target: Path, pattern: re.Pattern[str], before: float) -> None:
                     delete_file(target, file)
 
 
-def _seen(path: Path) -> File | None:
+def _seen(path: Path | str) -> File | None:
     # Not the directory's own entry: on Windows its size lags behind while a file is written.
     try:
-        return _file(path.name, path.lstat())
+        return _file(os.path.basename(path), os.lstat(path))  # noqa: PTH119 - of thousands
     except OSError:
         return None
 

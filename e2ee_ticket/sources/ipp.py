@@ -6,9 +6,10 @@ Add it once, then choose it in the print dialog:
 * macOS: the same command in a terminal.
 * any program that can print to an IPP address itself: `ipp://127.0.0.1:8631/ipp/print`
 
-It takes PDF, which CUPS (Linux, macOS) makes of whatever a program prints. Windows' own IPP driver
-sends pictures instead; there "Microsoft Print to PDF" and a `folder` source do the same. It is not
-announced in the network: nobody but this shop need know of it.
+It takes PDF, which CUPS (Linux, macOS) makes of whatever a program prints. Windows' own driver for
+such printers wants to send pictures (PWG Raster), which are not taken; there "Microsoft Print to
+PDF" and a `folder` source do the same. It is not announced in the network: nobody but this shop
+need know of it.
 
 A job is answered with "successful" once the receipt is durable, and not before. A web page open in
 this computer's browser can neither print nor ask here: a request with an Origin is refused, so is

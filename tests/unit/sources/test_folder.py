@@ -13,7 +13,13 @@ from keeper import Keeper
 from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError
 from e2ee_ticket.pdf.check import RECEIPT_MAX_SIZE
 from e2ee_ticket.sources import Shop, make_source
-from e2ee_ticket.sources.folder import BUSY_SECONDS, IDLE_SECONDS, TROUBLE_SECONDS, Folder
+from e2ee_ticket.sources.folder import (
+    BUSY_SECONDS,
+    IDLE_SECONDS,
+    PAUSE_MAX_SECONDS,
+    TROUBLE_SECONDS,
+    Folder,
+)
 from e2ee_ticket.sources.folder_files import (
     MARKER,
     delete_file,
@@ -618,6 +624,13 @@ async def test_it_looks_more_often_while_something_happens(folder):
     assert await folder.look() == BUSY_SECONDS
     assert await folder.look(50) == BUSY_SECONDS
     assert await folder.look(61) == IDLE_SECONDS
+
+
+async def test_a_folder_that_is_slow_to_look_at_is_looked_at_less_often(folder, monkeypatch):
+    moments = iter(range(0, 1000, 10))
+    monkeypatch.setattr("e2ee_ticket.sources.folder.time.thread_time", lambda: next(moments))
+
+    assert await folder.source.look(folder.intake) == PAUSE_MAX_SECONDS
 
 
 async def test_a_file_that_is_waited_for_long_is_read_once(folder, monkeypatch):

@@ -486,6 +486,7 @@ def test_dolibarr_says_which_right_is_missing_until_it_is_given(till, relay):
     from fake_dolibarr import ALL_PARTIES, KEY, READ, FakeDolibarr
 
     fake = FakeDolibarr(rights=[READ])
+    fake.sell()
     with fake.in_thread(), Person(till, "setup") as person:
         the_relay(person, relay)
         the_shop(person)

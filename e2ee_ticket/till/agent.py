@@ -392,10 +392,15 @@ class Agent:
             self._clock,
             display_count=max([*counts, self.config.display_count]),
             doubt=self._presence.doubt,
+            shown=self._check_shown,
             changed=self.note_change,
         )
         self._posts[pairing.name.casefold()] = post
         await post.start()
+
+    def _check_shown(self) -> None:
+        for desk in self._desks.values():
+            desk.check_shown()
 
     # What the console sees (floor.py)
 

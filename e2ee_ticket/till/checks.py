@@ -29,7 +29,9 @@ from e2ee_ticket.sources import Finding, Shop, Source, make_source
 from e2ee_ticket.till import audit, displays
 from e2ee_ticket.till.clock import Clock, SystemClock
 from e2ee_ticket.till.config import Config, SourceConfig, judge_syntax
+from e2ee_ticket.till.console import auth
 from e2ee_ticket.till.displays import Displays, Pairing
+from e2ee_ticket.till.lock import is_locked
 from e2ee_ticket.till.outbox import FILE_NAME, Outbox
 
 SOURCE_SECONDS: Final = 60.0
@@ -71,6 +73,8 @@ def check_files(config: Config, file: Path | None) -> list[Line]:
         found += [("permit file", finding) for finding in _too_open(permit)]
     state = config.state_dir
     found.append(("state", _check_state(state)))
+    running = "runs" if is_locked(state) else "does not run now; e2ee-ticket agent starts it"
+    found.append(("agent", Finding(ok=True, text=running)))
     found.append(("outbox", _check_outbox(state)))
     return found
 
@@ -106,7 +110,7 @@ def _check_state(state: Path) -> Finding:
         return Finding(ok=False, text=text, hint="run this as the user that the agent runs as")
     if os.name == "posix":
         # Beside a configuration somebody's own folder may be open; its secrets may not.
-        names = (displays.FILE_NAME, FILE_NAME)
+        names = (displays.FILE_NAME, FILE_NAME, auth.TOKEN_FILE, auth.SESSIONS_FILE)
         loose = [path for path in (state / name for name in names) if _too_open(path)]
         if loose:
             names_of = ", ".join(path.name for path in loose)

@@ -42,6 +42,7 @@ UPLOADS_AT_ONCE: Final = 16
 LOOKS_AT_ONCE: Final = 2
 READY_SECONDS: Final = 3.0
 DOUBT_SECONDS: Final = 5.0
+REFUSED_SECONDS: Final = 300.0
 FORGET_SECONDS: Final = 600.0
 WATCHED_COUNT: Final = 4
 """How many of a till's latest sales are followed by a request that waits at the relay."""
@@ -123,7 +124,7 @@ class Desk:
         self._forgetting: dict[int, asyncio.Task[None]] = {}
         self._recent: list[Record] = []
         self._live: tuple[str, ...] | None = None
-        self._shown_at = 0.0
+        self._lines: Content | None = None
 
     @property
     def screen(self) -> Screen | None:
@@ -213,7 +214,6 @@ class Desk:
         """Show a code on the display, or where there is none, on the till's own screen."""
         self._live = None
         delivery.show()
-        self._shown_at = self._engine.clock.monotonic()
         record.here = not delivery.on_screen
         if delivery.on_screen:
             self._spawn(self._confirm(record, delivery))
@@ -221,25 +221,40 @@ class Desk:
 
     async def _confirm(self, record: Record, delivery: Delivery) -> None:
         """C37: what the display does not confirm in 3 s is shown on the till's own screen."""
-        if await delivery.confirm() or not delivery.on_screen or not record.showable:
+        if await delivery.confirm() or self.current is not record or not record.showable:
             return
-        name = getattr(self.screen, "name", "the display")
+        screen = self.screen
+        name = "the display" if screen is None else screen.name
+        if not delivery.on_screen and (screen is None or screen.present.kind != "ticket"):
+            return  # it was taken off: the relay went away
         record.here = True
-        record.warn(
-            f"{name} does not confirm that it shows the code",
-            "show this screen to the customer; is the tablet awake and online?",
-        )
+        if delivery.on_screen:
+            record.warn(
+                f"{name} does not confirm that it shows the code",
+                "show this screen to the customer; is the tablet awake and online?",
+            )
+        else:
+            record.warn(
+                f"{name} was taken by another sale before it showed this code",
+                "show this screen to the customer, or show it again",
+            )
         log.warning("till %s: sale %d is not confirmed by its display", record.till, record.number)
         self._engine.changed()
 
     async def _deliver(self, record: Record, delivery: Delivery) -> None:
         doubting = self._spawn(self._doubt(delivery))
         try:
-            async with self._engine.uploads:
-                await delivery.upload()
-            await self._follow(record, delivery)
-        except (RelayError, ReceiptError) as error:
-            self._fail(record, delivery, error)
+            while True:
+                try:
+                    async with self._engine.uploads:
+                        await delivery.upload()
+                    await self._follow(record, delivery)
+                except (RelayError, ReceiptError) as error:
+                    self._fail(record, delivery, error)
+                if delivery.state != "sealed":
+                    return
+                # Refused, but not for good: a permit may be given back.
+                await self._engine.till.clock.sleep(REFUSED_SECONDS)
         finally:
             doubting.cancel()
 
@@ -451,8 +466,9 @@ class Desk:
         """Show a sale that is not paid yet; a code that was shown just now stays a moment."""
         shown = tuple(line for line in lines if 0 < len(line) <= content.LINE_LIMIT)
         self._live = shown[-content.LINES_MAX :]
-        if self.current is not None and self.current.on_screen:
-            age = self._engine.clock.monotonic() - self._shown_at
+        screen = self.screen
+        if screen is not None and screen.present.kind == "ticket":
+            age = self._engine.clock.monotonic() - screen.since
             if age < LIVE_AFTER_SECONDS:
                 self._spawn(self._live_later(self._live, LIVE_AFTER_SECONDS - age))
                 return
@@ -468,8 +484,9 @@ class Desk:
         if screen is None or self._live is None:
             return
         if self._live:
-            screen.show(Content.live(self._live, name=screen.idle.name, lang=screen.idle.lang))
-        elif screen.present.kind == "live":
+            self._lines = Content.live(self._live, name=screen.idle.name, lang=screen.idle.lang)
+            screen.show(self._lines)
+        elif screen.present is self._lines:
             screen.clear()
 
     # After a restart, and when the world changes
@@ -509,12 +526,20 @@ class Desk:
         except RelayError as error:
             self._fail(record, delivery, error)
 
+    def check_shown(self) -> None:
+        """Take note of what a display has confirmed, be it late."""
+        for record in self._recent:
+            for delivery in record.deliveries:
+                delivery.check_shown()
+
     def relay_changed(self) -> None:
         """Take a code off that opens nothing, because the relay went away before the upload."""
         if self._engine.presence.here:
             return
         for record in self._recent:
-            if record.state == "sealed" and not record.over and not record.revoking:
+            if record.state != "sealed" or record.over or record.revoking:
+                continue
+            if record.warning is None or record.here:  # it is not refused for another reason
                 self._take_off(record)
                 record.warn(
                     "the relay is away: the code does not work yet",

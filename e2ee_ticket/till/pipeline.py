@@ -166,6 +166,8 @@ class Delivery:
     async def upload(self) -> str:
         """Show, seal, keep and upload; return the state, which is then `stored` or later.
 
+        May be called again where the relay refused it, but not for good.
+
         Raises:
             ReceiptError: the ticket fits no envelope.
             RelayError: the relay refuses it. It stays in the outbox unless that is for good.
@@ -173,9 +175,12 @@ class Delivery:
         if not self._begun:
             self.show()
         self._accept()
-        self._ticket = dataclasses.replace(self._ticket, preview=await self._wait_for_preview())
+        if self._envelope is None:
+            preview = await self._wait_for_preview()
+            self._ticket = dataclasses.replace(self._ticket, preview=preview)
         for attempt in range(1, ATTEMPTS + 1):
-            self._seal()
+            if self._envelope is None:
+                self._seal()
             try:
                 await self._put()
             except TakenError:
@@ -328,6 +333,7 @@ class Delivery:
         """T17: other bytes are stored under this id, so this ticket needs another secret."""
         visible = self.on_screen
         self._note("failed")
+        self._envelope = None
         self._secret, self.id, self._token = _draw()
         self.shown = None if self._screen is None else False
         self._observer.link(Link(self._till.page, self._secret))

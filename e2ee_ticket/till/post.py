@@ -35,14 +35,16 @@ class Post:
         *,
         display_count: int = 1,
         doubt: Callable[[], None] = lambda: None,
+        shown: Callable[[], None] = lambda: None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
+        """Name it; `doubt` is told of a relay that fails, `shown` of what the display confirms."""
         self.pairing = pairing
         self.screen: Screen | None = None
         self.trouble: Trouble | None = None
         self._relay, self._idle, self._clock = relay, idle, clock
         self._display_count = display_count
-        self._doubt, self._changed = doubt, changed
+        self._doubt, self._shown, self._changed = doubt, shown, changed
 
     @property
     def name(self) -> str:
@@ -77,6 +79,8 @@ class Post:
             log.log(level, "display %s: %s", self.name, notice.value)
         if notice in (Notice.AWAY, Notice.REFUSED):
             self._doubt()
+        if notice is Notice.SHOWN:
+            self._shown()
         if notice in _LASTING:
             hint = _HINTS.get(notice)
             self.trouble = Trouble(self.name, notice.value, hint, self._clock.now())

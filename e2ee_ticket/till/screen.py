@@ -106,6 +106,8 @@ class Screen:
         self._thanked_at: float | None = None
         self._said: set[Notice] = set()
         self._away = False
+        self.since = 0.0
+        """When what is shown now was begun, by the clock that never jumps."""
         self._shows = 0
         self._settled_at = -1
 
@@ -148,6 +150,7 @@ class Screen:
         """Show something instead of what is shown now."""
         now = self._clock.monotonic()
         self._channel.show(content, now)
+        self.since = now
         self._shows += 1
         self._said -= {Notice.SHOWN, Notice.UNSHOWN}
         self._thanked_at = now if content.kind == "thanks" else None

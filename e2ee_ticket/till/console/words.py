@@ -16,6 +16,7 @@ LANGUAGES: Final[Mapping[str, str]] = {
 }
 """The languages there are, each by its own name."""
 
+_DEPTH: Final = 3
 _HOLE: Final = re.compile(r"\\\{\}")
 
 
@@ -29,7 +30,9 @@ class Words:
         )
         self._words: dict[str, str] = members["words"]
         self.notices: dict[str, str] = members["notices"]
-        self._said = [(_pattern(said), meant) for said, meant in members["said"].items()]
+        said: dict[str, str] = members["said"]
+        self._said = {key: text for key, text in said.items() if "{}" not in key}
+        self._patterns = [(_pattern(key), text) for key, text in said.items() if "{}" in key]
 
     def __call__(self, key: str, **values: object) -> str:
         """Return a word or a sentence, with values in its places."""
@@ -43,10 +46,18 @@ class Words:
 
         The agent speaks English, as logs do; `said` has its sentences, `{}` for what changes.
         """
-        for pattern, meant in self._said:
+        meant = self._meaning(sentence, _DEPTH)
+        return (_begin(sentence), "en") if meant is None else (_begin(meant), self.lang)
+
+    def _meaning(self, sentence: str, depth: int) -> str | None:
+        """Translate a sentence, and what stands in its places: that may be a sentence, too."""
+        if depth == 0 or sentence in self._said:
+            return self._said.get(sentence)
+        for pattern, meant in self._patterns:
             if found := pattern.fullmatch(sentence):
-                return _begin(meant.format(*found.groups())), self.lang
-        return _begin(sentence), "en"
+                parts = (self._meaning(part, depth - 1) or part for part in found.groups())
+                return meant.format(*parts)
+        return None
 
 
 def _pattern(said: str) -> re.Pattern[str]:

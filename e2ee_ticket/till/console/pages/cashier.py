@@ -268,7 +268,7 @@ def _warning(visit: Visit, sale: Sale, back: str) -> Html:
         icon("warning"),
         tag(
             "div",
-            tag("h3", sentence(say, sale.warning or "")),
+            tag("h2", sentence(say, sale.warning or "")),
             tag("p", sentence(say, sale.hint)) if sale.hint else None,
             tag(
                 "div",
@@ -329,7 +329,7 @@ def _remarks(visit: Visit, sale: Sale) -> Html | None:
     if not sale.remarks:
         return None
     lines = (tag("li", sentence(visit.say, remark)) for remark in sale.remarks[:8])
-    return tag("div", tag("h3", visit.say("remarks")), tag("ul", lines), class_="remarks")
+    return tag("div", tag("h2", visit.say("remarks")), tag("ul", lines), class_="remarks")
 
 
 def _row(visit: Visit, sale: Sale) -> Html:

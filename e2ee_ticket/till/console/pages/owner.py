@@ -66,7 +66,7 @@ def _trouble(visit: Visit, trouble: Trouble, *, placed: bool = True) -> Html:
         tag(
             "div",
             tag("p", tag("bdi", plain(place, 60)), class_="place") if placed else None,
-            tag("h3", sentence(say, trouble.text)),
+            tag("h2", sentence(say, trouble.text)),
             tag("p", sentence(say, trouble.hint)) if trouble.hint else None,
             tag("p", say("since"), " ", when(visit, trouble.since), class_="quiet"),
         ),

@@ -10,11 +10,15 @@
 
   // The entry token is in the address's fragment, which no server and no log ever sees.
   var entrance = document.getElementById('enter');
-  if (entrance && location.hash.length > 1) {
-    var token = location.hash.slice(1);
-    history.replaceState(null, '', location.pathname);
-    document.getElementById('token').value = token;
-    entrance.submit();
+  if (entrance) {
+    var enter = function () {
+      if (location.hash.length < 2) return;
+      document.getElementById('token').value = location.hash.slice(1);
+      history.replaceState(null, '', location.pathname);
+      entrance.submit();
+    };
+    window.addEventListener('hashchange', enter);
+    enter();
     return;
   }
 

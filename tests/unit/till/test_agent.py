@@ -1,0 +1,988 @@
+"""The agent with a relay in memory, tablets that follow their rules, and a clock of its own."""
+
+import asyncio
+import contextlib
+
+import pytest
+from fakes import Clock, FlakyRelay, Tablet, settle
+
+from e2ee_ticket.errors import (
+    ConfigError,
+    OutboxError,
+    PermitError,
+    ReceiptError,
+    SourceError,
+    TicketError,
+)
+from e2ee_ticket.protocol.channel import PairingSecret, WriteToken, registration
+from e2ee_ticket.protocol.envelope import unseal
+from e2ee_ticket.protocol.ticket import Ticket
+from e2ee_ticket.sources import Arrival, Finding
+from e2ee_ticket.till.agent import Agent
+from e2ee_ticket.till.audit import Verdict
+from e2ee_ticket.till.config import Config, SourceConfig, TillConfig
+from e2ee_ticket.till.displays import Displays, Pairing
+from e2ee_ticket.till.outbox import FILE_NAME, Outbox
+
+RECEIPT = b"%PDF-1.7 a receipt %%EOF"
+DAY = 86_400
+
+
+class Hand:
+    """A source that delivers when a test says so."""
+
+    tills = ()
+
+    def __init__(self, kind, name, shop, settings):
+        self.kind, self.name, self.shop = kind, name, shop
+        self.intake = None
+        self.failures = list(settings.get("failures", ()))
+
+    async def run(self, intake):
+        self.intake = intake
+        if self.failures:
+            raise self.failures.pop(0)
+        await asyncio.Event().wait()
+
+    async def check(self):
+        return ()
+
+    async def look_up(self, number, intake, till=None):
+        if number != "FA-1":
+            raise SourceError("there is no invoice of this number")
+        await intake.accept(arrival(number=number, till=till))
+
+
+class Watch:
+    """An audit whose result a test sets."""
+
+    def __init__(self):
+        self.verdict = Verdict("ok", "the pages are those of the release")
+        self.checked_at = 0.0
+
+    @property
+    def state(self):
+        return self.verdict.state
+
+    def may_show(self):
+        return self.verdict
+
+    async def run(self):
+        await asyncio.Event().wait()
+
+
+async def see_nothing(_record, _receipt):
+    return None
+
+
+def arrival(total="5,00 €", **options):
+    facts = {key: options.pop(key) for key in ("number", "title") if key in options}
+    ticket = Ticket(receipt=options.pop("receipt", RECEIPT), total=total, **facts)
+    return Arrival(ticket=ticket, ours=True, **options)
+
+
+class Shop:
+    """A shop with a till, its display, and everything around them."""
+
+    def __init__(self, folder, *, tills=("Till 1",), displays=("Counter",), **config):
+        self.folder = folder
+        self.clock = Clock()
+        self.relay = FlakyRelay(self.clock)
+        self.watch = Watch()
+        self.displays = Displays(folder)
+        for name in displays:
+            self.displays.keep(Pairing(name, PairingSecret.generate(), WriteToken.generate()))
+        defaults = {
+            "relay": "https://relay.example",
+            "page": "https://t.example",
+            "shop": "Épicerie",
+            "lang": "fr",
+            "state": str(folder),
+            "tills": tuple(
+                TillConfig(name, display)
+                for name, display in zip(tills, [*displays, *[None] * len(tills)], strict=False)
+            ),
+            "sources": (SourceConfig("hand", "hand", tills[0]),),
+        }
+        defaults["tills"] = config.pop("config_tills", defaults["tills"])
+        self.config = Config(**{**defaults, **config})
+        self.outbox = None
+        self.agent = None
+        self._task = None
+
+    def intake(self, name="hand"):
+        return next(intake for intake in self.agent._intakes if intake.name == name)
+
+    async def sell(self, total="5,00 €", *, source="hand", **options):
+        """Hand a receipt to the agent; return the number of its sale."""
+        assert await self.intake(source).accept(arrival(total, **options))
+        await settle()
+        return self.agent.sales()[0].number
+
+    def sale(self, number):
+        return self.agent.sale(number)
+
+    async def start(self):
+        for pairing in self.displays.all():
+            registered = registration(pairing.secret, pairing.token)
+            await self.relay.register(pairing.secret.cid, registered)
+        self.outbox = Outbox(self.folder / FILE_NAME, self.clock.now, owner="agent-")
+        self.agent = Agent(
+            self.config,
+            config_file=self.folder / "config.toml",
+            relay=self.relay,
+            outbox=self.outbox,
+            displays=self.displays,
+            clock=self.clock,
+            watch=self.watch,
+            make=Hand,
+            looker=see_nothing,
+        )
+        self._task = asyncio.create_task(self.agent.run())
+        await settle()
+
+    async def stop(self):
+        """End the agent as Ctrl-C does; its displays have a moment to go idle."""
+        self._task.cancel()
+        for _ in range(4):
+            await self.clock.advance(1)
+        await asyncio.gather(self._task, return_exceptions=True)
+        self.outbox.close()
+
+    async def restart(self):
+        await self.stop()
+        await self.start()
+
+    @contextlib.asynccontextmanager
+    async def tablet(self, name="Counter"):
+        secret = self.displays.find(name).secret
+        async with Tablet(self.relay, secret, self.clock) as tablet:
+            await self.clock.advance(0.1)
+            yield tablet
+
+    async def phone(self, number, state):
+        """What the customer's phone says of the newest ticket of a sale."""
+        record = self.agent._records[number]
+        ticket = self.relay.tickets[record.delivery.id]
+        ticket["state"] = state
+        async with self.relay._changed:
+            self.relay._changed.notify_all()
+        await settle()
+
+
+@pytest.fixture
+async def shop(tmp_path):
+    made = Shop(tmp_path)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def open_shop(tmp_path):
+    """Make a shop of another kind; it is closed at the end."""
+    made = []
+
+    async def make(**options):
+        made.append(Shop(tmp_path / str(len(made)), **options))
+        await made[-1].start()
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.stop()
+
+
+def opens(shop, link):
+    """What a phone finds behind a link."""
+    return unseal(shop.relay.tickets[link.secret.id]["envelope"], link.secret)
+
+
+# From a receipt to its end
+
+
+async def test_a_receipt_is_on_the_display_before_it_is_uploaded(shop):
+    async with shop.tablet() as tablet:
+        number = await shop.sell("54,64 €", number="TC1-0009")
+
+        assert tablet.kinds[-1] == "ticket"
+        assert tablet.shown[-1].total == "54,64 €"
+        assert tablet.shown[-1].number == "TC1-0009"
+        sale = shop.sale(number)
+        assert (sale.state, sale.shown, sale.on_screen, sale.here) == ("stored", True, True, False)
+        assert sale.warning is None
+
+
+async def test_no_step_to_the_display_waits_for_the_upload(shop):
+    async with shop.tablet() as tablet:
+        shop.relay.put = lambda *_, **__: asyncio.Event().wait()
+        number = await shop.sell()
+
+        assert tablet.kinds[-1] == "ticket"
+        assert shop.sale(number).state == "sealed"
+
+
+async def test_what_the_customer_gets_is_the_receipt_byte_for_byte(shop):
+    number = await shop.sell()
+    link = await shop.agent.show_here(number)
+
+    ticket = opens(shop, link)
+
+    assert ticket.receipt == RECEIPT
+    assert (ticket.title, ticket.lang, ticket.total) == ("Épicerie", "fr", "5,00 €")
+
+
+async def test_a_customer_who_opens_it_is_thanked_and_the_receipt_is_let_go(shop):
+    async with shop.tablet() as tablet:
+        number = await shop.sell()
+        await shop.phone(number, "opened")
+        assert tablet.kinds[-1] == "thanks"
+        assert shop.sale(number).state == "opened"
+        assert shop.outbox.receipt(number) is None
+
+        await shop.phone(number, "received")
+
+        assert shop.sale(number).state == "received"
+        assert shop.outbox.accepted()[0].outcome == "received"
+
+
+async def test_a_shop_may_leave_the_code_on_until_it_is_saved(open_shop):
+    shop = await open_shop(clear_on="received")
+    async with shop.tablet() as tablet:
+        number = await shop.sell()
+        await shop.phone(number, "opened")
+        assert tablet.kinds[-1] == "ticket"
+
+        await shop.phone(number, "received")
+
+        assert tablet.kinds[-1] == "thanks"
+
+
+async def test_the_next_sale_takes_the_code_before_off(shop):
+    async with shop.tablet() as tablet:
+        first = await shop.sell("1 €")
+        second = await shop.sell("2 €")
+
+        assert tablet.shown[-1].total == "2 €"
+        assert not shop.sale(first).on_screen
+        assert shop.sale(second).on_screen
+
+
+@pytest.mark.rule("T3")
+async def test_the_secret_is_forgotten_ten_minutes_after_the_next_sale(shop):
+    first = await shop.sell()
+    await shop.sell()
+    delivery = shop.agent._records[first].delivery
+    await shop.clock.advance(599)
+    assert delivery.link is not None
+
+    await shop.clock.advance(2)
+
+    assert delivery.link is None
+    assert shop.agent._records[first].ticket is None
+
+
+async def test_the_same_receipt_is_accepted_once(shop):
+    await shop.sell(key="4711")
+
+    assert not await shop.intake().accept(arrival(key="4711"))
+    assert len(shop.agent.sales()) == 1
+
+
+@pytest.mark.parametrize("receipt", [b"", b"no PDF"])
+async def test_what_is_no_receipt_is_refused_to_its_source(shop, receipt):
+    with pytest.raises(ReceiptError):
+        await shop.intake().accept(arrival(receipt=receipt))
+
+    assert shop.agent.sales() == []
+
+
+async def test_a_full_disk_is_told_to_source_and_cashier(shop):
+    shop.outbox._connection.execute("PRAGMA max_page_count = 1")
+
+    with pytest.raises(OutboxError, match="disk is full"):
+        await shop.intake().accept(arrival(receipt=RECEIPT * 1000))
+
+    (trouble,) = shop.agent.troubles()
+    assert (trouble.place, trouble.text) == ("outbox", "this computer's disk is full")
+    assert shop.agent.sales() == []
+
+
+async def test_a_receipt_that_comes_late_is_not_shown_to_whoever_stands_there(shop):
+    async with shop.tablet() as tablet:
+        number = await shop.sell(late=True)
+
+        assert tablet.kinds == ["idle"]
+        sale = shop.sale(number)
+        assert sale.state == "held"
+        assert "late" in sale.warning
+        assert sale.actions == {"show", "here", "paper", "dismiss"}
+
+
+# When something is in the way
+
+
+async def test_while_the_relay_is_away_no_code_is_shown_and_paper_is_offered(shop):
+    async with shop.tablet() as tablet:
+        await shop.relay.go_away()
+        await shop.clock.advance(6)
+        shown = len(tablet.shown)
+
+        number = await shop.sell()
+
+        sale = shop.sale(number)
+        assert sale.state == "held"
+        assert sale.warning == "no code is shown: nothing answers"
+        assert "paper" in sale.hint
+        assert "paper" in sale.actions
+        assert len(tablet.shown) == shown
+        assert not sale.here
+        assert [trouble.place for trouble in shop.agent.troubles()] == ["relay"]
+        assert shop.relay.tickets == {}
+
+
+async def test_a_held_sale_is_shown_when_the_cashier_says_so(shop):
+    await shop.relay.go_away()
+    await shop.clock.advance(6)
+    number = await shop.sell()
+    with pytest.raises(TicketError, match="nothing answers"):
+        await shop.agent.show(number)
+    shop.relay.come_back()
+    await shop.clock.advance(15)
+    assert shop.agent.troubles() == []
+
+    await shop.agent.show(number)
+    await settle()
+
+    assert shop.sale(number).state == "stored"
+
+
+async def test_a_relay_that_goes_away_in_mid_upload_takes_the_code_off(shop):
+    async with shop.tablet() as tablet:
+        put = shop.relay.put
+        shop.relay.put = lambda *_, **__: asyncio.Event().wait()
+        number = await shop.sell()
+        assert shop.sale(number).on_screen
+        shop.relay.put = put
+        await shop.relay.go_away()
+        await shop.clock.advance(6)
+
+        sale = shop.sale(number)
+
+        assert (sale.state, sale.on_screen, sale.here) == ("sealed", False, False)
+        assert "does not work yet" in sale.warning
+        assert tablet.shown[-1].kind == "ticket"  # the relay is away: it cannot be told
+
+
+async def test_what_was_not_uploaded_is_when_the_relay_is_back(shop):
+    shop.relay.lose("put", 1)
+    number = await shop.sell()
+    await shop.relay.go_away()
+    await shop.clock.advance(30)
+    assert shop.sale(number).state == "sealed"
+
+    shop.relay.come_back()
+    await shop.clock.advance(15)
+
+    sale = shop.sale(number)
+    assert (sale.state, sale.warning) == ("stored", None)
+
+
+async def test_a_changed_page_shows_no_code(shop):
+    shop.watch.verdict = Verdict("changed", "the page is not the released one", "tell its host")
+
+    number = await shop.sell()
+
+    sale = shop.sale(number)
+    assert (sale.state, sale.here) == ("held", False)
+    assert sale.warning == "no code is shown: the page is not the released one"
+    assert sale.hint == "tell its host"
+    with pytest.raises(TicketError, match="released"):
+        await shop.agent.show_here(number)
+    assert [trouble.place for trouble in shop.agent.troubles()] == ["page"]
+
+
+async def test_at_start_a_sale_waits_a_moment_for_the_first_look_at_the_page(open_shop):
+    shop = await open_shop()
+    shop.watch.verdict = Verdict("unknown", "not looked at yet")
+    number = await shop.sell()
+    assert shop.sale(number).state == "held"  # not yet: no ticket was made
+    assert shop.sale(number).warning is None
+    shop.watch.verdict = Verdict("ok", "as released")
+
+    await shop.clock.advance(0.1)
+
+    assert shop.sale(number).state == "stored"
+
+
+async def test_a_display_that_does_not_confirm_puts_the_code_on_the_tills_own_screen(shop):
+    number = await shop.sell()
+    assert not shop.sale(number).here
+
+    await shop.clock.advance(3.5)
+
+    sale = shop.sale(number)
+    assert sale.here
+    assert sale.warning == "Counter does not confirm that it shows the code"
+    async with shop.tablet():
+        await shop.clock.advance(0.5)
+        sale = shop.sale(number)
+        assert (sale.shown, sale.warning, sale.here) == (True, None, False)
+
+
+async def test_without_a_display_the_code_is_on_the_tills_own_screen_at_once(open_shop):
+    shop = await open_shop(displays=())
+
+    number = await shop.sell()
+
+    sale = shop.sale(number)
+    assert (sale.here, sale.shown, sale.warning) == (True, None, None)
+    link = await shop.agent.show_here(number)
+    assert opens(shop, link).receipt == RECEIPT
+    await shop.phone(number, "opened")
+    assert not shop.sale(number).here
+    with pytest.raises(TicketError):
+        await shop.agent.show_here(number)
+
+
+async def test_a_relay_that_refuses_for_good_is_told_at_once(shop):
+    async with shop.tablet() as tablet:
+        shop.relay.fail("put", PermitError("this relay wants another permit"))
+        shop.relay.fail("try_permit", *[PermitError("this relay wants another permit")] * 3)
+
+        number = await shop.sell()
+
+        sale = shop.sale(number)
+        assert sale.warning == "the ticket cannot be opened: this relay wants another permit"
+        assert not sale.on_screen
+        await shop.clock.advance(0.1)
+        assert tablet.kinds[-1] == "idle"
+        assert shop.agent.troubles()[0].text == "this relay wants another permit"
+
+
+# What the cashier does
+
+
+async def test_show_again_shows_the_same_code_while_it_still_can(shop):
+    async with shop.tablet() as tablet:
+        first = await shop.sell("1 €")
+        secret = tablet.shown[-1].secret
+        await shop.sell("2 €")
+
+        await shop.agent.show(first)
+        await settle()
+
+        assert tablet.shown[-1].secret == secret
+        assert shop.sale(first).on_screen
+
+
+async def test_show_again_makes_a_new_ticket_of_the_kept_receipt_when_the_secret_is_gone(shop):
+    async with shop.tablet() as tablet:
+        first = await shop.sell("1 €")
+        secret = tablet.shown[-1].secret
+        await shop.sell("2 €")
+        await shop.clock.advance(601)
+
+        await shop.agent.show(first)
+        await settle()
+
+        assert tablet.shown[-1].secret != secret
+        assert tablet.shown[-1].total == "1 €"
+        assert len(shop.relay.tickets) == 3
+
+
+async def test_what_the_customer_has_is_not_shown_again(shop):
+    number = await shop.sell()
+    await shop.phone(number, "opened")
+
+    with pytest.raises(TicketError, match="cannot be shown"):
+        await shop.agent.show(number)
+
+
+async def test_revoked_before_it_is_fetched_nobody_opens_it(shop):
+    async with shop.tablet() as tablet:
+        number = await shop.sell()
+        link = shop.agent._records[number].delivery.link
+
+        await shop.agent.revoke(number)
+        await settle()
+
+        assert shop.relay.tickets[link.secret.id]["state"] == "revoked"
+        assert tablet.kinds[-1] == "idle"
+        assert shop.sale(number).state == "revoked"
+        assert shop.outbox.accepted()[0].outcome == "revoked"
+        assert shop.sale(number).actions == frozenset()
+
+
+async def test_revoked_while_the_relay_is_away_it_is_revoked_as_soon_as_it_is_back(shop):
+    number = await shop.sell()
+    await shop.relay.go_away()
+    await shop.clock.advance(6)
+    await shop.agent.revoke(number)
+    await settle()
+    assert "as soon as" in shop.sale(number).warning
+
+    shop.relay.come_back()
+    await shop.clock.advance(40)
+
+    assert shop.sale(number).state == "revoked"
+    assert {ticket["state"] for ticket in shop.relay.tickets.values()} == {"revoked"}
+
+
+async def test_a_wish_to_revoke_outlives_the_process(shop):
+    number = await shop.sell()
+    await shop.relay.go_away()
+    await shop.clock.advance(6)
+    await shop.agent.revoke(number)
+
+    await shop.stop()
+    shop.relay.come_back()
+    await shop.start()
+    await shop.clock.advance(10)
+
+    assert {ticket["state"] for ticket in shop.relay.tickets.values()} == {"revoked"}
+    assert shop.sale(number).state == "revoked"
+
+
+async def test_paper_gives_the_pdf_and_settles_the_sale(shop):
+    async with shop.tablet() as tablet:
+        number = await shop.sell()
+
+        assert await shop.agent.paper(number) == RECEIPT
+
+        await settle()
+        assert shop.sale(number).state == "paper"
+        assert tablet.kinds[-1] == "idle"
+        assert shop.outbox.accepted()[0].outcome == "paper"
+        assert shop.outbox.receipt(number) is None
+        assert await shop.agent.paper(number) == RECEIPT  # the printer jammed
+        await shop.sell()
+        await shop.clock.advance(601)
+        with pytest.raises(TicketError, match="no longer kept"):
+            await shop.agent.paper(number)
+
+
+async def test_with_a_printer_paper_is_what_the_till_would_have_printed(open_shop):
+    printed = asyncio.Queue()
+
+    async def take(reader, writer):
+        printed.put_nowait(await reader.read())
+        writer.close()
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as printer:
+        port = printer.sockets[0].getsockname()[1]
+        till = TillConfig("Till 1", "Counter", printer=f"127.0.0.1:{port}")
+        shop = await open_shop(tills=("Till 1",), displays=())
+        shop.agent._desks["Till 1"].config = till
+        number = await shop.sell(paper=b"\x1b@bytes of the till")
+
+        assert await shop.agent.paper(number) is None
+
+        assert await asyncio.wait_for(printed.get(), 5) == b"\x1b@bytes of the till"
+        assert shop.sale(number).state == "paper"
+
+
+async def test_a_printer_that_is_off_changes_nothing(open_shop):
+    shop = await open_shop(displays=())
+    shop.agent._desks["Till 1"].config = TillConfig("Till 1", printer="127.0.0.1:1")
+    number = await shop.sell(paper=b"\x1b@")
+
+    with pytest.raises(SourceError):
+        await shop.agent.paper(number)
+
+    assert shop.sale(number).state == "stored"
+
+
+async def test_a_sale_that_was_not_delivered_can_be_let_go(shop):
+    number = await shop.sell(late=True)
+
+    await shop.agent.dismiss(number)
+
+    assert shop.sale(number).state == "reported"
+    assert shop.outbox.receipt(number) is None
+    with pytest.raises(TicketError, match="nothing to let go"):
+        await shop.agent.dismiss(number)
+
+
+async def test_a_sale_that_is_not_known_is_said_so(shop):
+    with pytest.raises(TicketError, match="no longer known"):
+        await shop.agent.show(99)
+
+
+async def test_an_invoice_is_looked_up_by_its_number(shop):
+    await shop.agent.look_up("hand", "FA-1", "Till 1")
+    await settle()
+
+    assert shop.agent.sales()[0].receipt == "FA-1"
+    with pytest.raises(SourceError, match="no invoice"):
+        await shop.agent.look_up("hand", "FA-2")
+    with pytest.raises(SourceError, match="cannot be asked"):
+        await shop.agent.look_up("folder", "FA-1")
+
+
+# Before payment
+
+
+async def test_a_sale_that_is_not_paid_is_shown_line_by_line(shop):
+    async with shop.tablet() as tablet:
+        shop.intake().live(["Café 6,90", "Total 6,90"])
+        await settle()
+        assert tablet.shown[-1].lines == ("Café 6,90", "Total 6,90")
+
+        shop.intake().live([])
+        await settle()
+
+        assert tablet.kinds[-1] == "idle"
+
+
+async def test_the_next_customers_lines_leave_a_code_on_for_a_moment(shop):
+    async with shop.tablet() as tablet:
+        await shop.sell()
+        shop.intake().live(["Pain 3,00"])
+        await settle()
+        assert tablet.kinds[-1] == "ticket"
+
+        await shop.clock.advance(16)
+
+        assert tablet.kinds[-1] == "live"
+
+
+# After a restart
+
+
+async def test_a_ticket_in_mid_upload_is_uploaded_after_a_restart(shop):
+    shop.relay.put, put = (lambda *_, **__: asyncio.Event().wait()), shop.relay.put
+    number = await shop.sell()
+    await shop.stop()
+    shop.relay.put = put
+
+    await shop.start()
+    await shop.clock.advance(1)
+
+    assert shop.sale(number).state == "stored"
+    assert len(shop.relay.tickets) == 1
+
+
+async def test_after_a_restart_no_display_shows_an_earlier_sale_by_itself(shop):
+    await shop.sell()
+    await shop.restart()
+
+    async with shop.tablet() as tablet:
+        await shop.clock.advance(5)
+        assert tablet.kinds == ["idle"]
+
+
+async def test_after_a_restart_a_kept_receipt_is_shown_as_a_new_ticket(shop):
+    number = await shop.sell("7 €")
+    await shop.restart()
+    async with shop.tablet() as tablet:
+        await shop.agent.show(number)
+        await settle()
+
+        assert tablet.shown[-1].total == "7 €"
+        assert len(shop.relay.tickets) == 2
+
+
+async def test_what_happens_to_a_ticket_after_a_restart_is_still_told(shop):
+    number = await shop.sell()
+    await shop.restart()
+    await shop.clock.advance(1)
+    for ticket in shop.relay.tickets.values():
+        ticket["state"] = "opened"
+
+    await shop.clock.advance(120)
+
+    assert shop.sale(number).state == "opened"
+    assert shop.outbox.receipt(number) is None
+
+
+async def test_a_receipt_that_was_accepted_and_never_shown_is_on_the_console(shop):
+    await shop.stop()
+    with Outbox(shop.folder / FILE_NAME, shop.clock.now) as outbox:
+        number = outbox.accept(Ticket(RECEIPT, total="9 €"), "Till 1", source="hand")
+    await shop.start()
+
+    sale = shop.sale(number)
+
+    assert (sale.state, sale.total) == ("held", "9 €")
+    assert "restarted" in sale.warning
+    await shop.agent.show(number)
+    await settle()
+    assert shop.sale(number).state == "stored"
+
+
+async def test_what_is_never_delivered_is_reported_after_a_day(open_shop):
+    shop = await open_shop(displays=())
+    number = await shop.sell(late=True)
+
+    shop.clock.jump(DAY)
+    await shop.clock.advance(3601)
+
+    assert shop.sale(number).state == "reported"
+    assert shop.outbox.receipt(number) is None
+    (trouble,) = shop.agent.troubles()
+    assert trouble.text == f"receipt {number} was not delivered, and its time is over"
+    await shop.agent.dismiss(number)
+    assert shop.agent.troubles() == []
+
+
+# Several tills and displays
+
+
+async def test_two_tills_have_each_their_display(open_shop):
+    shop = await open_shop(
+        tills=("Till 1", "Till 2"),
+        displays=("A", "B"),
+        sources=(SourceConfig("hand", "one", "Till 1"), SourceConfig("hand", "two", "Till 2")),
+    )
+    async with shop.tablet("A") as a, shop.tablet("B") as b:
+        await shop.sell("1 €", source="one")
+        await shop.sell("2 €", source="two")
+
+        assert (a.shown[-1].total, b.shown[-1].total) == ("1 €", "2 €")
+        assert [display.tills for display in shop.agent.displays()] == [("Till 1",), ("Till 2",)]
+        assert [sale.till for sale in shop.agent.sales()] == ["Till 2", "Till 1"]
+        assert [sale.till for sale in shop.agent.sales("Till 1")] == ["Till 1"]
+
+
+async def test_two_tills_may_share_a_display(open_shop):
+    shop = await shared_display(open_shop)
+    async with shop.tablet("A") as tablet:
+        first = await shop.sell("1 €", source="one")
+        second = await shop.sell("2 €", source="two")
+
+        assert tablet.shown[-1].total == "2 €"
+        assert (shop.sale(first).on_screen, shop.sale(second).on_screen) == (False, True)
+
+
+async def test_an_arrival_may_name_its_till(open_shop):
+    shop = await open_shop(tills=("Till 1", "Till 2"), displays=())
+
+    number = await shop.sell(till="Till 2")
+
+    assert shop.sale(number).till == "Till 2"
+    with pytest.raises(ReceiptError, match="no till of this name"):
+        await shop.intake().accept(arrival(till="Till 3"))
+
+
+async def test_a_display_is_paired_from_the_console(open_shop):
+    shop = await open_shop(displays=())
+    link = await shop.agent.pair("Counter")
+    assert link.secret == shop.displays.find("Counter").secret
+
+    async with shop.tablet() as tablet:
+        await shop.sell()
+
+        assert tablet.kinds[-1] == "ticket"
+        (display,) = shop.agent.displays()
+        assert (display.connected, display.present, display.trouble) == (True, "ticket", None)
+
+
+async def test_with_several_tills_a_new_display_goes_to_one_that_has_none(open_shop):
+    shop = await open_shop(tills=("Till 1", "Till 2"), displays=())
+    config = shop.folder / "config.toml"
+    config.write_text(
+        'relay = "https://relay.example"\n[[till]]\nname = "Till 1"\n[[till]]\nname = "Till 2"\n'
+    )
+
+    await shop.agent.pair("till 2")
+
+    assert [till.display for till in shop.agent.tills] == [None, "till 2"]
+    assert 'display = "till 2"' in config.read_text()
+
+
+async def test_an_unpaired_display_is_gone(shop):
+    await shop.agent.unpair("Counter")
+    assert shop.agent.displays() == []
+
+    number = await shop.sell()
+
+    assert shop.sale(number).here
+
+
+async def test_while_the_relay_is_away_a_display_is_unpaired_only_where_told_so(shop):
+    await shop.relay.go_away()
+    with pytest.raises(TicketError):
+        await shop.agent.unpair("Counter")
+    assert len(shop.agent.displays()) == 1
+
+    unpairing = asyncio.create_task(shop.agent.unpair("Counter", forget=True))
+    await shop.clock.advance(5)
+    await unpairing
+
+    assert shop.displays.all() == []
+
+
+async def test_a_display_is_tested_and_goes_idle_again(shop):
+    async with shop.tablet() as tablet:
+        assert await shop.agent.test_display("Counter")
+        assert tablet.kinds[-1] == "live"
+
+        await shop.clock.advance(6)
+
+        assert tablet.kinds[-1] == "idle"
+
+
+async def test_a_display_with_a_sale_on_it_is_not_tested(shop):
+    async with shop.tablet():
+        await shop.sell()
+
+        with pytest.raises(TicketError, match="a sale is on this display"):
+            await shop.agent.test_display("Counter")
+
+
+async def test_a_display_that_another_program_took_is_said_so_and_taken_back(shop):
+    pairing = shop.displays.find("Counter")
+    other = asyncio.create_task(shop.relay.hellos(pairing.secret.cid, pairing.token.reveal()))
+    await settle()
+    assert shop.agent.displays()[0].trouble.text == "another till drives this display now"
+    other.cancel()
+    await asyncio.gather(other, return_exceptions=True)
+
+    async with shop.tablet():
+        assert await shop.agent.test_display("Counter")
+
+    assert shop.agent.displays()[0].trouble is None
+
+
+# Sources
+
+
+async def test_a_source_that_fails_is_told_and_begun_again(open_shop):
+    failures = [SourceError("the port is in use", "stop the other program"), RuntimeError("secret")]
+    shop = await open_shop(
+        sources=(SourceConfig("hand", "hand", "Till 1", settings={"failures": failures}),)
+    )
+    (state,) = shop.agent.sources()
+    assert (state.trouble.text, state.trouble.hint) == (
+        "the port is in use",
+        "stop the other program",
+    )
+
+    await shop.clock.advance(1.1)
+    assert "broke off" in shop.agent.sources()[0].trouble.text
+    await shop.clock.advance(2.1)
+    shop.intake().report(None)
+
+    assert shop.agent.sources()[0].trouble is None
+    await shop.sell()
+    assert shop.agent.sources()[0].last_at is not None
+
+
+async def test_a_trouble_that_lasts_keeps_its_time(shop):
+    shop.intake().report(Finding(ok=False, text="no such folder"))
+    since = shop.agent.troubles()[0].since
+    await shop.clock.advance(60)
+
+    shop.intake().report(Finding(ok=False, text="no such folder"))
+
+    assert shop.agent.troubles()[0].since == since
+
+
+async def test_a_source_for_a_till_that_is_none_is_a_mistake(tmp_path):
+    shop = Shop(tmp_path)
+    Hand.tills = ("Till 9",)
+    try:
+        with pytest.raises(ConfigError, match="names a till that is none of: Till 1"):
+            await shop.start()
+    finally:
+        Hand.tills = ()
+        shop.outbox.close()
+
+
+# The console's side
+
+
+async def test_whoever_waits_learns_of_a_change(shop):
+    count = await shop.agent.changed(0, 1)
+    waiting = asyncio.create_task(shop.agent.changed(count, 20))
+    await settle()
+    assert not waiting.done()
+
+    await shop.sell()
+
+    assert await waiting > count
+
+
+async def test_a_changed_configuration_begins_anew(shop):
+    (shop.folder / "config.toml").write_text('relay = "https://relay.example"\n')
+
+    shop.agent.change_config({"shop": "Another name"})
+    for _ in range(4):
+        await shop.clock.advance(1)
+
+    assert await shop._task
+    assert 'shop = "Another name"' in (shop.folder / "config.toml").read_text()
+    shop._task = asyncio.create_task(asyncio.Event().wait())
+
+
+async def test_the_states_of_relay_and_page_are_told(shop):
+    relay, page = shop.agent.relay(), shop.agent.page()
+
+    assert (relay.origin, relay.mode, relay.away_since) == ("https://relay.example", "closed", None)
+    assert (page.origin, page.state) == ("https://t.example", "ok")
+
+
+async def test_without_a_lan_display_there_is_no_short_address(shop):
+    assert await shop.agent.short_address("Counter") is None
+
+
+async def test_no_log_line_holds_what_was_sold(shop, caplog):
+    caplog.set_level("DEBUG")
+    number = await shop.sell("canary 54,64 €", number="canary-number", title="canary-shop")
+    await shop.phone(number, "received")
+    await shop.agent.revoke(await shop.sell("canary"))
+    await settle()
+
+    assert "sale" in caplog.text
+    assert "canary" not in caplog.text
+
+
+async def test_what_was_refused_for_a_permit_is_uploaded_when_the_permit_is_given_back(shop):
+    refusal = PermitError("this relay wants another permit")
+    shop.relay.fail("put", refusal)
+    shop.relay.fail("try_permit", *[refusal] * 3)
+    number = await shop.sell()
+    assert shop.sale(number).state == "sealed"
+
+    await shop.clock.advance(60)
+
+    assert shop.sale(number).state == "stored"
+    assert len(shop.relay.tickets) == 1
+
+
+async def shared_display(open_shop):
+    return await open_shop(
+        tills=("Till 1", "Till 2"),
+        displays=("A",),
+        config_tills=(TillConfig("Till 1", "A"), TillConfig("Till 2", "A")),
+        sources=(SourceConfig("hand", "one", "Till 1"), SourceConfig("hand", "two", "Till 2")),
+    )
+
+
+async def test_a_code_that_another_till_took_off_before_it_was_seen_is_shown_here(open_shop):
+    shop = await shared_display(open_shop)
+    first = await shop.sell("1 €", source="one")
+    await shop.sell("2 €", source="two")
+
+    await shop.clock.advance(4)
+
+    sale = shop.sale(first)
+    assert sale.here
+    assert "taken by another sale" in sale.warning
+
+
+async def test_the_lines_of_one_till_leave_the_others_code_and_lines_alone(open_shop):
+    shop = await shared_display(open_shop)
+    async with shop.tablet("A") as tablet:
+        await shop.sell("1 €", source="one")
+        shop.intake("two").live(["Pain 3,00"])
+        await settle()
+        assert tablet.kinds[-1] == "ticket"
+        await shop.clock.advance(16)
+        assert tablet.kinds[-1] == "live"
+
+        shop.intake("one").live([])
+        await settle()
+
+        assert tablet.kinds[-1] == "live"

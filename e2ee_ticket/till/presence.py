@@ -60,9 +60,6 @@ class Presence:
 
     async def sleep(self, seconds: float) -> None:
         """Wait, but no longer than until the relay comes back."""
-        if self.here:
-            await self._clock.sleep(seconds)
-            return
         waiting = asyncio.ensure_future(self._clock.sleep(seconds))
         coming = asyncio.ensure_future(self._back.wait())
         try:
@@ -112,7 +109,6 @@ class Presence:
         self.failure = error
         if self.away_since is None:
             self.away_since = self._clock.now()
-            self._back.clear()
             self._changed()
 
     def _come(self) -> None:
@@ -120,6 +116,7 @@ class Presence:
         if self.away_since is not None or not self.known.is_set():
             self.away_since = None
             self._back.set()
+            self._back = asyncio.Event()  # for the next time
             self._changed()
 
     async def _until_doubt(self, seconds: float) -> None:

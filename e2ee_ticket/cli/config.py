@@ -13,6 +13,7 @@ from e2ee_ticket.errors import ConfigError
 from e2ee_ticket.till import bundle, settings_file
 from e2ee_ticket.till.config import PREFIX, config_path, load, reason
 from e2ee_ticket.till.displays import write_private
+from e2ee_ticket.till.lock import is_locked
 
 PERMIT_FILE: Final = "permit"
 _LINE_MAX: Final = 4096
@@ -37,8 +38,10 @@ def import_(parsed: argparse.Namespace) -> int:
     passphrase = _read_passphrase(Keyboard(), from_stdin=parsed.passphrase_stdin, twice=False)
     packed = bundle.unseal(data, passphrase)
     path = config_path(os.environ)
-    bundle.install(packed, path, os.environ, force=parsed.force)
+    settled = bundle.install(packed, path, os.environ, force=parsed.force)
     voice.say(f"this computer is that till now: {path}")
+    if is_locked(settled.state_dir):
+        voice.say("the agent that runs here still uses what was before: start it again")
     voice.say("on the old one, if it still runs, stop the agent: e2ee-ticket service remove")
     voice.hint("two agents on one display push each other away; then: e2ee-ticket check")
     return voice.DONE

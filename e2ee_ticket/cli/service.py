@@ -39,6 +39,7 @@ class Service:
         file: what is written; None where there is no file.
         text: what is written into it.
         install, remove, status: the commands that are run, after it was written or before it goes.
+        stop: what stops an agent that runs already, so that it starts with what is new.
         note: what else is to be known; None where nothing is.
     """
 
@@ -47,6 +48,7 @@ class Service:
     install: Sequence[Sequence[str]]
     remove: Sequence[Sequence[str]]
     status: Sequence[str]
+    stop: Sequence[str]
     note: str | None = None
 
 
@@ -81,6 +83,7 @@ def status(parsed: argparse.Namespace) -> int:
 
 def install_service(service: Service, run: Run | None = None) -> int:
     """Write the file, then run the commands; a command that fails ends it."""
+    again = service.file.exists()
     try:
         service.file.parent.mkdir(parents=True, exist_ok=True)
         service.file.write_text(service.text, encoding="utf-8", newline="\n")
@@ -89,6 +92,8 @@ def install_service(service: Service, run: Run | None = None) -> int:
             f"{service.file} cannot be written: {reason(error)}; for the whole machine use sudo"
         ) from error
     voice.say(f"written: {service.file}")
+    if again:
+        (run or _run)(service.stop)
     for command in service.install:
         voice.say(f"run: {shlex.join(command)}")
         if (run or _run)(command) != 0:
@@ -243,6 +248,7 @@ def _systemd_system() -> Service:
         (("systemctl", "daemon-reload"), ("systemctl", "enable", "--now", UNIT)),
         (("systemctl", "disable", "--now", UNIT),),
         ("systemctl", "--no-pager", "--lines=0", "status", UNIT),
+        ("systemctl", "stop", UNIT),
         f"its configuration is {SYSTEM_STATE}/config.toml:"
         f" sudo {FILE_VARIABLE}={SYSTEM_STATE}/config.toml e2ee-ticket setup",
     )
@@ -261,6 +267,7 @@ def _systemd_user(home: Path, variables: Mapping[str, str]) -> Service:
         ),
         (("systemctl", "--user", "disable", "--now", UNIT),),
         ("systemctl", "--user", "--no-pager", "--lines=0", "status", UNIT),
+        ("systemctl", "--user", "stop", UNIT),
         "it starts when you log in; to start it with the computer: loginctl enable-linger",
     )
 
@@ -299,6 +306,7 @@ def _launchd(home: Path, variables: Mapping[str, str]) -> Service:
         (("launchctl", "bootstrap", domain, str(file)),),
         (("launchctl", "bootout", f"{domain}/{LABEL}"),),
         ("launchctl", "print", f"{domain}/{LABEL}"),
+        ("launchctl", "bootout", f"{domain}/{LABEL}"),
         f"it starts when you log in; its log is {log}",
     )
 
@@ -321,6 +329,7 @@ def _task(home: Path) -> Service:
             ("schtasks", "/Delete", "/F", "/TN", TASK),
         ),
         ("schtasks", "/Query", "/TN", TASK),
+        ("schtasks", "/End", "/TN", TASK),
         "it starts when you log in, without a window",
     )
 

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -11,12 +10,14 @@ from typing import Final
 from e2ee_ticket.cli import loop, service, session, voice
 from e2ee_ticket.cli.terminal import Keyboard, Terminal
 from e2ee_ticket.errors import AbsentError, ConfigError, RelayError, TicketError, UnpairedError
-from e2ee_ticket.till import displays, outbox, settings_file
+from e2ee_ticket.till import displays, lock, outbox, settings_file
 from e2ee_ticket.till.config import Config, config_path, load, reason
+from e2ee_ticket.till.console import auth
 from e2ee_ticket.till.displays import Displays
 from e2ee_ticket.till.pipeline import flush
 
 FLUSH_SECONDS: Final = 30.0
+_OF_THE_CONSOLE: Final = (auth.TOKEN_FILE, auth.DOOR_FILE, auth.SESSIONS_FILE)
 _YES: Final = "yes"
 
 
@@ -40,7 +41,7 @@ def run(parsed: argparse.Namespace, terminal: Terminal | None = None) -> int:
             made = service.describe(system=system)
             if made.file.exists():
                 service.remove_service(made)
-    if _answers(config.console.listen):
+    if lock.is_locked(config.state_dir):
         raise ConfigError("the agent still runs; stop it first, then uninstall again")
     ready = loop.run(_settle(config, forget=parsed.forget))
     if ready != voice.DONE:
@@ -65,17 +66,6 @@ def _key_files(config: Config, file: Path) -> Iterator[Path]:
                 yield path
         else:
             voice.say(f"left alone, because it is elsewhere: {path}")
-
-
-def _answers(listen: str) -> bool:
-    """Whether an agent's console takes connections."""
-    host, _, port = listen.rpartition(":")
-    host = "127.0.0.1" if host in ("0.0.0.0", "[::]", "") else host.strip("[]")  # noqa: S104 - read
-    try:
-        socket.create_connection((host, int(port)), 1).close()
-    except OSError:
-        return False
-    return True
 
 
 async def _settle(config: Config, *, forget: bool) -> int:
@@ -123,9 +113,9 @@ async def _empty_the_outbox(config: Config) -> int:
 
 def wipe_state(state: Path) -> None:
     """Overwrite and remove what this program keeps; a folder that is empty then goes too."""
-    for name in (displays.FILE_NAME, outbox.FILE_NAME):
-        for path in (state / name, state / f"{name}-wal", state / f"{name}-shm"):
-            wipe(path)
+    databases = [outbox.FILE_NAME + end for end in ("", "-wal", "-shm")]
+    for name in (displays.FILE_NAME, *databases, *_OF_THE_CONSOLE, lock.FILE_NAME):
+        wipe(state / name)
     with contextlib.suppress(OSError):
         state.rmdir()
 

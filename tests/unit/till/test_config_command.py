@@ -1,6 +1,5 @@
 """A lost till's computer, a new permit, a page looked at by hand, and a clean end."""
 
-import json
 import os
 import stat
 
@@ -11,6 +10,7 @@ from e2ee_ticket.protocol.channel import PairingSecret, WriteToken, registration
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till.clock import SystemClock
 from e2ee_ticket.till.displays import Displays, Pairing
+from e2ee_ticket.till.lock import lock
 from e2ee_ticket.till.outbox import FILE_NAME, Outbox
 
 PASSPHRASE = "four words do it\n"
@@ -235,12 +235,7 @@ def test_it_asks_first(till):
 
 
 def test_an_agent_that_runs_is_not_pulled_from_under(till):
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as console:
-        listen = f"127.0.0.1:{console.getsockname()[1]}"
-        with till.file.open("a") as file:
-            file.write(f"\n[console]\nlisten = {json.dumps(listen)}\n")
+    with lock(till.folder):
         refused(till.run("uninstall", "--yes", check=False), 2, "the agent still runs")
 
     assert till.file.exists()

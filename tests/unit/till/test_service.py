@@ -98,7 +98,7 @@ def test_systemd_finds_no_fault_with_the_unit(kind, tmp_path):
 def made(tmp_path):
     return service.Service(
         tmp_path / "deep" / "unit", "text\n", [["start", "it"], ["and", "more"]], [["stop", "it"]],
-        ["status"], "a note",
+        ["status"], ["stop", "first"], "a note",
     )  # fmt: skip
 
 
@@ -110,6 +110,14 @@ def test_installing_writes_then_runs_and_says_so(made, capsys):
     said = capsys.readouterr().err
     assert "run: start it" in said
     assert "hint: a note" in said
+
+
+def test_installing_again_stops_what_runs_first(made):
+    ran = []
+    for _ in range(2):
+        service.install_service(made, lambda command: ran.append(command) or 0)
+
+    assert ran == [*made.install, made.stop, *made.install]
 
 
 def test_a_command_that_fails_ends_it_and_is_told(made, capsys):

@@ -250,6 +250,25 @@ async def test_nobody_there_is_unreachable():
     assert verdict.hint
 
 
+async def test_a_host_that_breaks_off_or_invents_a_coding_is_unreachable(host):
+    async def break_off(request):
+        request.transport.close()
+        return web.Response()
+
+    host.answer = break_off
+    assert (await audit.audit(host.origin, None)).state == "unreachable"
+
+    host.answer = None
+    host.headers["Content-Encoding"] = "br"
+    assert (await audit.audit(host.origin, None)).state == "unreachable"
+
+
+async def test_something_without_a_script_that_is_far_too_long_is_a_change(host):
+    host.pages["/"] = b"x" * (audit.MAX_SIZE + 1)
+
+    assert (await audit.audit(host.origin, None)).state == "changed"
+
+
 async def test_a_host_that_never_ends_is_unreachable_in_time(host):
     async def drip(request):
         response = web.StreamResponse(headers=HTML)
@@ -338,3 +357,14 @@ async def test_a_changed_page_does_not_become_good_by_going_away():
         await watch.check()
 
     assert not watch.may_show().ok
+
+
+async def test_an_installation_without_pages_shows_no_code_and_says_why():
+    async def look(*_):
+        raise ConfigError("no pages here; install it again")
+
+    watch = PageWatch("https://page.example", "https://relay.example", look=look)
+    verdict = await watch.check()
+
+    assert (verdict.state, verdict.ok) == ("unknown", False)
+    assert (verdict.text, verdict.hint) == ("no pages here", "install it again")

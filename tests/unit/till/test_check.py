@@ -11,7 +11,13 @@ import stage
 from fakes import Clock
 
 from e2ee_ticket.client import RelayClient
-from e2ee_ticket.errors import OutboxError, SourceError
+from e2ee_ticket.errors import (
+    BusyError,
+    OutboxError,
+    RefusedError,
+    SourceError,
+    UnreachableError,
+)
 from e2ee_ticket.protocol.channel import PairingSecret, WriteToken, registration
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till import checks
@@ -151,6 +157,79 @@ async def test_a_till_whose_display_is_not_paired_is_told(relay, tmp_path):
     config = config_of(relay, tmp_path, tills=(TillConfig("A", display="Back"),))
 
     assert not (await found(config))["Back"].ok
+
+
+async def test_all_kinds_of_things_are_looked_at(relay, tmp_path, printer):
+    folder = tmp_path / "receipts"
+    folder.mkdir()
+    config = config_of(
+        relay,
+        tmp_path,
+        tills=(TillConfig("A", printer=printer),),
+        sources=(SourceConfig("folder", "Receipts", "A", settings={"path": str(folder)}),),
+    )
+
+    lines = await found(config, tmp_path / "config.toml")
+
+    assert lines["configuration"].text.startswith("there is no file")
+    assert lines["printer of A"].ok
+    assert lines["Receipts"].ok
+
+
+async def test_without_a_relay_the_rest_is_looked_at_all_the_same(tmp_path):
+    lines = await found(Config(state=str(tmp_path)))
+
+    assert not lines["relay"].ok
+    assert not lines["page"].ok
+    assert lines["outbox"].ok
+
+
+async def test_a_relay_that_is_away_is_one_line(tmp_path):
+    origin = f"http://127.0.0.1:{stage.free_port()}"
+    pairing = Pairing("Front", PairingSecret.generate(), WriteToken.generate())
+    Displays(tmp_path).keep(pairing)
+
+    lines = await found(Config(relay=origin, state=str(tmp_path)))
+
+    assert lines["relay"].later
+    assert lines.keys().isdisjoint({"permit", "clock", "Front"})
+
+
+async def test_a_damaged_list_of_displays_is_told(relay, tmp_path):
+    (tmp_path / "displays.json").write_text("{")
+    (tmp_path / "displays.json").chmod(0o600)
+
+    finding = (await found(config_of(relay, tmp_path)))["displays"]
+
+    assert (finding.ok, finding.hint) == (False, "move it away and pair again")
+
+
+@pytest.mark.parametrize(
+    ("error", "later", "hint"),
+    [
+        (BusyError("too many requests", 12.0), True, "try again in 12 s"),
+        (UnreachableError("nothing answers"), True, "is this computer online"),
+        (RefusedError("no relay"), False, "is its address right?"),
+    ],
+    ids=["busy", "away", "refused"],
+)
+async def test_what_a_relay_says_to_a_permit_is_told_apart(error, later, hint):
+    class Relay:
+        async def try_permit(self):
+            raise error
+
+    finding = await checks.check_permit(Relay(), closed=True)
+
+    assert (finding.ok, finding.later) == (False, later)
+    assert finding.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "text"),
+    [(0.5, "agrees"), (-61, "61 s behind"), (7200, "hours ahead of"), (-400, "7 min behind")],
+)
+def test_how_wrong_a_clock_is_is_said_as_people_say_it(ahead, text):
+    assert text in checks._check_clock(ahead).text
 
 
 async def test_an_open_relay_needs_no_permit(tmp_path):

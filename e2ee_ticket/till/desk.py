@@ -207,6 +207,11 @@ class Desk:
             number=record.number,
         )
         record.deliveries.append(delivery)
+        try:
+            delivery.keep()
+        except ReceiptError as error:
+            self._fail(record, delivery, error)
+            return
         self._put_on(record, delivery)
         self._spawn(self._deliver(record, delivery))
 

@@ -293,6 +293,13 @@ class Outbox:
                 ),
             )
 
+    def replace(self, ticket_id: str, envelope: bytes) -> None:
+        """Keep another envelope of a ticket of which none has left this computer (T17)."""
+        with self._transaction() as execute:
+            execute(
+                "UPDATE tickets SET envelope = ? WHERE id = ? AND NOT tried", (envelope, ticket_id)
+            )
+
     def envelope(self, ticket_id: str) -> bytes | None:
         """Return a ticket's envelope, or None once it is no longer kept."""
         with self._transaction() as execute:

@@ -145,6 +145,17 @@ class Delivery:
         resumed._sealed_at = till.clock.monotonic() - age
         return resumed
 
+    def keep(self) -> None:
+        """Seal it and keep it in the outbox: a phone may have the code, and the power may fail.
+
+        `upload` does so, unless it was done before. The preview is added later, if there is one.
+
+        Raises:
+            ReceiptError: the ticket fits no envelope.
+        """
+        self._accept()
+        self._seal()
+
     def show(self) -> None:
         """Show the ticket on the display; `upload` does so, unless it was done before."""
         self._begun = True
@@ -174,10 +185,10 @@ class Delivery:
         """
         if not self._begun:
             self.show()
-        self._accept()
         if self._envelope is None:
-            preview = await self._wait_for_preview()
-            self._ticket = dataclasses.replace(self._ticket, preview=preview)
+            self.keep()
+        if self._preview is not None:
+            await self._add_preview()
         for attempt in range(1, ATTEMPTS + 1):
             if self._envelope is None:
                 self._seal()
@@ -253,8 +264,7 @@ class Delivery:
         if self._screen is not None and self.on_screen:
             self._screen.clear()
         if self.state == "accepted":
-            self._accept()
-            self._seal()
+            self.keep()
         return self.kept or self.state != "sealed"
 
     def move_to(self, screen: Screen | None) -> None:
@@ -278,6 +288,19 @@ class Delivery:
         if self._till.outbox is not None and self._number is None:
             with self._keeping():
                 self._number = self._till.outbox.accept(self._ticket, self._till.name)
+
+    async def _add_preview(self) -> None:
+        """Seal anew with the picture; T17 holds, for nothing has left this computer yet."""
+        preview = await self._wait_for_preview()
+        self._preview = None
+        if preview is None or self._secret is None or self.state != "sealed":
+            return
+        ticket = dataclasses.replace(self._ticket, preview=preview)
+        envelope = seal(ticket, self._secret)
+        with self._keeping():  # what is uploaded is what is kept, or the one before
+            if self.kept and self._till.outbox is not None:
+                self._till.outbox.replace(self.id, envelope)
+            self._ticket, self._envelope = ticket, envelope
 
     async def _wait_for_preview(self) -> bytes | None:
         """Return the picture if it is there in time; a ticket is whole without one."""

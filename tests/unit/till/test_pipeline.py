@@ -146,6 +146,34 @@ async def test_a_picture_that_is_there_in_time_is_part_of_the_ticket(shop):
     assert unseal(shop.stored, shop.secret).preview == b"picture"
 
 
+@pytest.mark.rule("T17")
+async def test_a_ticket_is_sealed_and_kept_before_its_picture_is_there(shop):
+    never = asyncio.get_running_loop().create_future()
+    task = await shop.run(shop.delivery(preview=never).upload())
+    kept = shop.outbox.envelope(shop.secret.id)
+
+    assert unseal(kept, shop.secret) == TICKET
+    assert shop.relay.calls["put"] == 0
+    never.set_result(b"picture")
+    await task
+    assert shop.outbox.envelope(shop.secret.id) == shop.stored
+    assert unseal(shop.stored, shop.secret).preview == b"picture"
+    assert shop.relay.calls["put"] == 1
+
+
+@pytest.mark.rule("T17")
+async def test_where_the_picture_cannot_be_kept_what_was_kept_is_uploaded(shop):
+    picture = asyncio.get_running_loop().create_future()
+    task = await shop.run(shop.delivery(preview=picture).upload())
+    kept = shop.outbox.envelope(shop.secret.id)
+    shop.outbox._connection.execute("PRAGMA max_page_count = 1")
+
+    picture.set_result(bytes(40_000))
+    await task
+
+    assert shop.stored == kept
+
+
 async def test_a_picture_that_takes_too_long_is_left_out(shop):
     never = asyncio.get_running_loop().create_future()
     task = await shop.run(shop.delivery(preview=never).upload(), 1.6)

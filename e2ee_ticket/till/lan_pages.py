@@ -5,7 +5,6 @@ import gzip
 import hashlib
 import html
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -29,7 +28,6 @@ HEADERS: Final[dict[str, str]] = {
 """Those of a relay's pages but for Cross-Origin-Opener-Policy, which no browser heeds over HTTP."""
 
 _META: Final = '<meta name="page" content="">'
-_HASHED: Final = re.compile(r"((?:script|style)-src(?: 'sha256-[A-Za-z0-9+/]{43}=')+)")
 
 _STYLE: Final = """
 html{background:#0c2a20;color:#eef6f1;font-family:system-ui,-apple-system,"Segoe UI",Roboto,Arial,\
@@ -79,9 +77,6 @@ def display_page(page: str) -> DisplayPage:
         raise ConfigError("this installation has no display page; install it again") from error
     if text.count(_META) != 1:
         raise ConfigError("the display page of this installation is damaged; install it again")
-    # A browser that knows hashes ignores 'unsafe-inline'; one that knows only the first version of
-    # these policies, such as an iPad with iOS 9, would not run the page without it.
-    text = _HASHED.sub(r"\1 'unsafe-inline'", text, count=2)
     body = text.replace(_META, f'<meta name="page" content="{page}">').encode()
     name = hashlib.sha256(body).hexdigest()[:32]
     return DisplayPage(f'"{name}"', body, gzip.compress(body, 9, mtime=0))

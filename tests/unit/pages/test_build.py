@@ -138,9 +138,10 @@ def test_policy_names_the_hash_of_script_and_style(build, name):
     style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)[1]
 
     assert policy.startswith("default-src 'none'; ")
-    assert f"script-src {build._hash(script)};" in policy
-    assert f"style-src {build._hash(style)};" in policy
-    assert "unsafe" not in policy
+    # Beside a hash it is ignored, but where hashes are unknown: on tablets of before 2016.
+    assert f"script-src {build._hash(script)} 'unsafe-inline';" in policy
+    assert f"style-src {build._hash(style)} 'unsafe-inline';" in policy
+    assert policy.count("unsafe") == 2
 
 
 def test_ticket_page_arrives_in_the_first_round_trip(build):

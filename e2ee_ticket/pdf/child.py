@@ -10,6 +10,8 @@ touches a byte of the receipt. The exit code says what went wrong; nothing else 
     child.py look MAX_SIZE MAX_WIDTH     → JSON (null: not readable), a line feed, and the PNG
                                            picture if there is one
     child.py clean                       → the PDF without what acts by itself
+    child.py raster DOTS WIDTH MAX_ROWS  → rows of DOTS bits, set for black; DOTS are as many as a
+                                           printer has in WIDTH millimetres, and whole bytes
 """
 
 # Each task imports its own library, which has no types for what a file holds.
@@ -22,10 +24,10 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
-ENCRYPTED, UNREADABLE, UNFIT, EXHAUSTED, SIGNED = 3, 4, 5, 6, 7
+ENCRYPTED, UNREADABLE, UNFIT, EXHAUSTED, SIGNED, TOO_LONG = 3, 4, 5, 6, 7, 8
 
 MEMORY_SIZE = 768 * 1024 * 1024
 CPU_SECONDS = 10
@@ -34,6 +36,15 @@ PIXELS_MAX = 4_000_000  # an old phone holds four bytes for each
 HEIGHT_MAX = 8192  # the tallest picture that every phone shows
 COLOURS = 16
 WIDTH_STEP = 0.93
+
+# A dot is black where enough of it is covered by what is dark enough, seen so many times finer.
+FINE = 4
+DARK = 176
+COVERED = 80  # of 255
+FAINT = 225  # as dark as a part of a thin line may look from afar
+STRIP_ROWS = 1000  # four metres at once would take too much memory
+GAP_MILLIMETRES = 4
+PAGES_MAX = 100
 
 OBJECTS_MAX = 1_000_000
 CHAIN_MAX = 100
@@ -154,6 +165,122 @@ def _png(image: Any) -> bytes:
     out = io.BytesIO()
     few.save(out, "PNG", bits=4)
     return out.getvalue()
+
+
+def load_raster(dots: int, width: int, max_rows: int) -> Callable[[bytes], bytes]:
+    """Import what draws, and return the drawing in a printer's dots."""
+    import PIL.Image
+    import pypdfium2
+
+    del PIL, pypdfium2  # `raster` finds them loaded
+    return lambda receipt: raster(receipt, dots, width, max_rows)
+
+
+def raster(receipt: bytes, dots: int, width: int, max_rows: int) -> bytes:
+    """Draw every page, one below the other, in the dots of a receipt printer.
+
+    What is as narrow as the paper is drawn in its own size. What is wider fills the paper, without
+    its white margins. White paper above and below is left out.
+
+    Raises:
+        Failure: encrypted, not readable, or longer than `max_rows`.
+    """
+    import pypdfium2
+    from pypdfium2 import raw
+
+    try:
+        document = pypdfium2.PdfDocument(receipt)
+        if len(document) > PAGES_MAX:
+            raise Failure(TOO_LONG)
+        found = [_find_ink(page) for page in document]
+        inks = [ink for ink in found if ink is not None]
+        places = {
+            # Pages of one width go together, be there more on one than on the other.
+            wide: _place([ink for ink in inks if ink.page_width == wide], dots, width)
+            for wide in {ink.page_width for ink in inks}
+        }
+        gap = GAP_MILLIMETRES * dots // width
+        rows = sum(ink.height * places[ink.page_width][0] + gap for ink in inks)
+        if rows > max_rows:
+            raise Failure(TOO_LONG)
+        drawn = [
+            _draw_dots(page, ink, *places[ink.page_width], dots)
+            for page, ink in zip(document, found, strict=True)
+            if ink is not None
+        ]
+    except pypdfium2.PdfiumError as error:
+        code = ENCRYPTED if error.err_code == raw.FPDF_ERR_PASSWORD else UNREADABLE
+        raise Failure(code) from error
+    return bytes(gap * dots // 8).join(page for page in drawn if page)
+
+
+class Ink(NamedTuple):
+    """Where on a page anything is drawn, in points from its top left."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    page_width: float
+
+    @property
+    def height(self) -> float:
+        """From the first to the last of it."""
+        return self.bottom - self.top
+
+
+def _find_ink(page: Any) -> Ink | None:
+    """Find where on a page anything is drawn; None where it is white."""
+    width, height = page.get_size()
+    scale = min(1.0, (PIXELS_MAX / (width * height)) ** 0.5)
+    seen = page.render(scale=scale, grayscale=True, may_draw_forms=False).to_pil()
+    box = seen.point([255 * (value < FAINT) for value in range(256)]).getbbox()
+    if box is None:
+        return None
+    left, top, right, bottom = box
+    return Ink(
+        max(left - 1, 0) / scale,
+        max(top - 1, 0) / scale,
+        min((right + 1) / scale, width),
+        min((bottom + 1) / scale, height),
+        width,
+    )
+
+
+def _place(inks: list[Ink], dots: int, width: int) -> tuple[float, float]:
+    """Return how many dots a point has, and how many points from the left the paper begins."""
+    left, right = min(ink.left for ink in inks), max(ink.right for ink in inks)
+    scale = dots / width * 25.4 / 72
+    if (right - left) * scale > dots:
+        return dots / (right - left), left
+    middle = (inks[0].page_width - dots / scale) / 2
+    return scale, min(max(middle, right - dots / scale), left)
+
+
+def _draw_dots(page: Any, ink: Ink, scale: float, left: float, dots: int) -> bytes:
+    """Draw one page, strip by strip; return its rows without the white ones at its two ends."""
+    from PIL import Image
+    from pypdfium2 import PdfBitmap, raw
+
+    width, height = (round(side * scale * FINE) for side in page.get_size())
+    x, y = (-round(side * scale * FINE) for side in (left, ink.top))
+    dark = [255 * (value < DARK) for value in range(256)]
+    covered = [255 * (value >= COVERED) for value in range(256)]
+    rows, drawn = math.ceil(ink.height * scale), b""
+    for start in range(0, rows, STRIP_ROWS):
+        high = min(STRIP_ROWS, rows - start)
+        strip = PdfBitmap.new_native(dots * FINE, high * FINE, raw.FPDFBitmap_Gray)
+        strip.fill_rect((255, 255, 255, 255), 0, 0, dots * FINE, high * FINE)
+        raw.FPDF_RenderPageBitmap(
+            strip, page, x, y - start * FINE, width, height, 0,
+            raw.FPDF_ANNOT | raw.FPDF_GRAYSCALE,
+        )  # fmt: skip
+        black = strip.to_pil().point(dark).reduce(FINE).point(covered)
+        drawn += black.convert("1", dither=Image.Dither.NONE).tobytes()
+    stride = dots // 8
+    first = (len(drawn) - len(drawn.lstrip(b"\0"))) // stride
+    last = -(-len(drawn.rstrip(b"\0")) // stride)
+    return drawn[first * stride : last * stride]
 
 
 def load_inspect() -> Callable[[bytes], bytes]:
@@ -553,6 +680,7 @@ TASKS: dict[str, Callable[..., Callable[[bytes], bytes]]] = {
     "inspect": load_inspect,
     "look": load_look,
     "clean": load_clean,
+    "raster": load_raster,
 }
 
 

@@ -22,6 +22,7 @@ _REASONS: Final = {
     5: "no legible picture of it is small enough",
     6: "it takes too much memory or time",
     7: "it is signed",
+    8: "it is longer than a receipt can be on paper",
 }
 # What an interpreter and its libraries need to start, and nothing of the shop's.
 _ENVIRONMENT: Final = ("LD_LIBRARY_PATH", "PATH", "SYSTEMROOT", "TEMP", "TMP", "HOME")

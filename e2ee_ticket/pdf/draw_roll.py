@@ -4,6 +4,7 @@ Nothing is added, left out or reworded. Rows stand in columns as on paper; a row
 a line, empty paper is kept short, and codes are drawn anew, so that they can be scanned.
 """
 
+import contextlib
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -41,6 +42,8 @@ from e2ee_ticket.pdf.sheet import (
 
 HEIGHT_LIMIT: Final = 20_000.0
 """As long as a receipt may be, in millimetres."""
+TEXT_LIMIT: Final = 100_000
+"""As many characters as it may have."""
 
 _WIDTH: Final = PAGE_WIDTH - 2 * MARGIN
 _COLUMN_DOTS: Final = 12
@@ -66,7 +69,8 @@ def draw_roll(roll: Roll, *, issued: datetime | None = None) -> bytes:
     """
     when = issued if issued is not None else datetime.fromtimestamp(0, UTC)
     sheet = Sheet(title=roll.title or "-", lang=roll.lang, issued=when)
-    return sheet.draw(_Layout(roll, sheet).bands())
+    with contextlib.closing(sheet):
+        return sheet.draw(_Layout(roll, sheet).bands())
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,8 @@ class _Layout:
 
     def bands(self) -> list[Band]:
         """Lay out all of it."""
+        if sum(_length_of(item) for item in self._roll.items) > TEXT_LIMIT:
+            raise ReceiptError(_TOO_LONG)
         bands: list[Band] = []
         height = 0.0
         for item in _joined(self._roll.items):
@@ -226,17 +232,17 @@ class _Layout:
 
     def _columns(self, rows: list[list[Cell]], head: int) -> list[float]:
         """Measure the columns: each as wide as its widest cell, the first what is left."""
-        count = max((sum(cell.span for cell in row) for row in rows), default=1)
-        widths = [0.0] * count
-        for index, row in enumerate(rows):
-            place = 0
-            for cell in row:
-                if cell.span == 1 and place:
-                    style = self._cell_style(cell, head=index < head)
-                    wide = max((self._measured(line, style) for line in cell.text.splitlines()),
-                               default=0.0)  # fmt: skip
-                    widths[place] = max(widths[place], wide + _GAP)
-                place += cell.span
+        count = max((sum(cell.span for cell in row) for row in rows), default=0)
+        widths = [0.0] * max(count, 1)
+        # Narrow cells first: one that spans columns adds only what they lack.
+        cells = sorted(_placed(rows), key=lambda found: found[2].span)
+        for index, place, cell in cells:
+            if place:
+                lines = cell.text.splitlines()
+                style = self._cell_style(cell, head=index < head)
+                wide = _GAP + max((self._measured(line, style) for line in lines), default=0.0)
+                last = place + cell.span
+                widths[last - 1] += max(0.0, wide - sum(widths[place:last]))
         room = _WIDTH * (0.66 if count > 1 else 0)
         if (taken := sum(widths)) > room:
             widths = [width * room / taken for width in widths]
@@ -370,6 +376,18 @@ class _Height:
         return Band(self.value, draw, tag)
 
 
+def _length_of(item: Item) -> int:
+    match item:
+        case Row():
+            return sum(len(run.text) for run in item.runs)
+        case Paragraph():
+            return len(item.text)
+        case Table():
+            return sum(len(cell.text) + 1 for row in item.rows for cell in row)
+        case _:
+            return 0
+
+
 def _blank(height: float) -> Band:
     return Band(height, lambda _: None)
 
@@ -449,6 +467,15 @@ def _blank_to_end(text: str, at: int) -> bool:
 
 def _again(run: Run, text: str) -> Run:
     return Run(text, run.bold, run.underline, run.inverse, run.small, run.wide, run.high)
+
+
+def _placed(rows: list[list[Cell]]) -> Iterator[tuple[int, int, Cell]]:
+    """Give each cell with the number of its row and of its first column."""
+    for index, row in enumerate(rows):
+        place = 0
+        for cell in row:
+            yield index, place, cell
+            place += cell.span
 
 
 def _fitted(row: tuple[Cell, ...]) -> list[Cell]:

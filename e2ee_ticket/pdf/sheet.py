@@ -4,8 +4,8 @@ A receipt is a pile of bands, each as wide as the page; a `Sheet` lays them out 
 on one page as long as they are. The same bands give the same bytes.
 """
 
+import bisect
 import contextlib
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -73,6 +73,11 @@ class Sheet(FPDF):
             height += band.height
         self._draw_page(page, height)
         return bytes(self.output())
+
+    def close(self) -> None:
+        """Close the fonts' files, which fpdf2 does only when it comes to its end."""
+        for font in self.fonts.values():
+            cast("TTFFont", font).close()
 
     def _draw_page(self, bands: list[Band], height: float) -> None:
         self.add_page(format=(PAGE_WIDTH, height))
@@ -207,6 +212,7 @@ class Sheet(FPDF):
         self, word: str, width: float, size: float, style: str, family: str
     ) -> tuple[str, str]:
         counts = range(2, min(len(word), _LINE_LIMIT) + 1)
-        widths = (self.measure(word[:count], size, style, family) for count in counts)
-        count = 1 + sum(1 for _ in itertools.takewhile(lambda wide: wide <= width, widths))
+        count = 1 + bisect.bisect_right(
+            counts, width, key=lambda count: self.measure(word[:count], size, style, family)
+        )
         return word[:count], word[count:]

@@ -18,10 +18,12 @@ CODE_PAGE: Final = "cp858"
 COLUMNS: Final = 48
 
 ITEM_LIMIT: Final = 5_000
-TEXT_LIMIT: Final = 200_000
+TEXT_LIMIT: Final = 100_000
+RUN_LIMIT: Final = 20_000
 CODE_LIMIT: Final = 50
+CODE_TEXT_LIMIT: Final = 10_000
 STRIP_LIMIT: Final = 10_000
-DOT_LIMIT: Final = 16_000_000
+DOT_LIMIT: Final = 8_000_000
 DOTS_WIDE: Final = 1024
 """Wider than any receipt printer's paper; what is beyond is cut off, as it would be there."""
 
@@ -155,7 +157,8 @@ class _Paper:
         self._start_page, self._columns = code_page, columns
         self._items: list[Item | _Strip] = []
         self._line: list[tuple[_Style, list[str]]] = []
-        self._texts = self._codes = self._dots = self._strips = 0
+        self._texts = self._runs = self._dots = self._strips = 0
+        self._codes = self._code_texts = 0
         self.reset()
 
     def reset(self) -> None:
@@ -262,6 +265,9 @@ class _Paper:
         self._column_dots = 0
         if not line:
             return False
+        self._runs += len(line)
+        if self._runs > RUN_LIMIT:
+            raise ReceiptError(_TOO_LONG)
         runs = tuple(style.run("".join(texts)) for style, texts in line)
         if any(run.text.strip() or run.underline or run.inverse for run in runs):
             self._add(Row(runs, self.align))
@@ -328,8 +334,8 @@ class _Paper:
         if not text:
             return
         self._codes += 1
-        self._texts += len(text)
-        if self._codes > CODE_LIMIT or self._texts > TEXT_LIMIT:
+        self._code_texts += len(text)
+        if self._codes > CODE_LIMIT or self._code_texts > CODE_TEXT_LIMIT:
             raise ReceiptError(_TOO_LONG)
         self._end_line()
         self._returned = False

@@ -418,6 +418,9 @@ def test_more_than_any_receipt_is_refused():
     too_much(b"a" * (TEXT_LIMIT + 1))
     too_much(b"a\n" * (ITEM_LIMIT + 1))
     too_much(b"\x1d(k\x04\x001P0a" + b"\x1d(k\x03\x001Q0" * (CODE_LIMIT + 1))
+    too_much((b"a\x1bE\x01b\x1bE\x00" * 20 + b"\n") * 600)
+    too_much(b"\x1d(k\x93\x0b1P0" + b"x" * 2960 + b"\x1d(k\x03\x001Q0" * 4)
+    too_much(b"\x1b*\x00\x01\x00a" * 10_001)
     too_much(b" " * (JOB_MAX_SIZE + 1))
     too_much(b"\x1dv0\x00\x80\x00\xff\xff" + b"\xff" * (DOT_LIMIT // 8 + 2048))
 

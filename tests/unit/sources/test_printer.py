@@ -93,8 +93,12 @@ async def send(connect, *pieces, end=True):
 
 
 def words(arrival):
-    with pypdfium2.PdfDocument(arrival.ticket.receipt) as document:
-        return document[0].get_textpage().get_text_range()
+    with (
+        contextlib.closing(pypdfium2.PdfDocument(arrival.ticket.receipt)) as document,
+        contextlib.closing(document[0]) as page,
+        contextlib.closing(page.get_textpage()) as text,
+    ):
+        return text.get_text_range()
 
 
 # What becomes a receipt

@@ -116,7 +116,7 @@ async def test_a_printer_that_does_not_answer_is_said():
         host, port = listener.getsockname()
         for _ in range(4):  # its queue is full, and it takes no further connection
             waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
+            waiting.settimeout(0)
             waiting.connect_ex((host, port))
 
         with pytest.raises(SourceError, match="does not answer"):

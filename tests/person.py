@@ -1,5 +1,6 @@
 """Somebody at a terminal: a pseudo-terminal, what stands on it, and what is typed."""
 
+import codecs
 import contextlib
 import fcntl
 import os
@@ -21,7 +22,9 @@ class Person:
     def __init__(self, till, *arguments, **environment):
         self.screen = ""
         self._read_to = 0
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._terminal, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (50, 100))
         self.process = subprocess.Popen(
             [stage.BIN / "e2ee-ticket", *arguments],
             env=till.environment | {"LC_ALL": "C.UTF-8", "TERM": "xterm"} | environment,
@@ -59,6 +62,15 @@ class Person:
     def presses_ctrl_c(self):
         os.write(self._terminal, b"\x03")
 
+    def stops_and_sees(self, text):
+        """Press Ctrl-C at a question; again where it came just before the keyboard was read."""
+        for _ in range(10):
+            self.presses_ctrl_c()
+            with contextlib.suppress(AssertionError):
+                self.sees(text, seconds=2.0)
+                return
+        self.sees(text, seconds=0.1)
+
     def ends(self, seconds=20.0):
         """Read to the end; return the exit code."""
         end = time.monotonic() + seconds
@@ -72,7 +84,7 @@ class Person:
         data = b""
         with contextlib.suppress(OSError):  # the other end is gone
             data = os.read(self._terminal, 65536)
-        self.screen += _ESCAPES.sub("", data.decode("utf-8", "replace")).replace("\r\n", "\n")
+        self.screen += _ESCAPES.sub("", self._decode(data)).replace("\r\n", "\n")
         return bool(data)
 
 

@@ -8,6 +8,8 @@ the same names; then a wrong one ends it, since nobody is there to try again.
 import importlib.resources
 import json
 import re
+import shutil
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
@@ -19,6 +21,9 @@ from e2ee_ticket.sources import Finding
 LANGUAGES: Final = ("de", "en", "es", "fr", "it")
 NONE: Final = "-"
 """What is typed for `none`; Enter is taken for the default."""
+
+_WIDTH: Final = 98
+_MARKS: Final = ("✓ ", "✗ ", "+ ", "! ")
 
 _T = TypeVar("_T")
 
@@ -71,12 +76,27 @@ class Questions:
         """Tell something; what explains a question stands apart from the question before."""
         if key.endswith(".why") and not self._begun:
             self.tell()
-        self._terminal.tell(self.words[key].format(**facts))
+        self.tell(self.words[key].format(**facts))
         self._begun = False
 
     def tell(self, text: str = "") -> None:
-        """Tell what is not in the words: a code, an address."""
-        self._terminal.tell(text)
+        """Tell a few lines; a long one is broken between words, behind its own indent."""
+        width = min(shutil.get_terminal_size((_WIDTH, 24)).columns, _WIDTH)
+        for line in text.split("\n"):
+            if len(line) <= width or "  " in line.strip()[2:]:  # a table stays one
+                self._terminal.tell(line)
+                continue
+            indent = " " * (len(line) - len(line.lstrip()))
+            indent += "  " * (line.strip()[:2] in _MARKS)
+            for part in textwrap.wrap(
+                line, width, subsequent_indent=indent, break_long_words=False,
+                break_on_hyphens=False,
+            ):  # fmt: skip
+                self._terminal.tell(part)
+
+    def show(self, drawing: str) -> None:
+        """Show what must not be broken: a code."""
+        self._terminal.tell(drawing)
 
     def step(self, number: int, of: int, key: str) -> None:
         """Begin a step."""
@@ -235,8 +255,8 @@ class Questions:
             raise ConfigError(f"there is no answer to {key}; name it in the file of --answers")
         shown = "" if default is None or hidden else f" [{default}]"
         if hidden:
-            return self._terminal.ask_hidden(f"{prompt}: ") or default or ""
-        return self._terminal.ask(f"{prompt}{shown}: ") or default or ""
+            return self._terminal.ask_hidden(prompt + self.words["colon"]) or default or ""
+        return self._terminal.ask(prompt + shown + self.words["colon"]) or default or ""
 
     def _draws(self) -> bool:
         """Whether the terminal has more than ASCII."""

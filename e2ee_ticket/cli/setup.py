@@ -305,7 +305,7 @@ class Setup:
         settings_file.edit_table(self.path, "till", till, {"display": name})
         link = PairingLink(config.page_origin, pairing.secret)
         asking.tell()
-        asking.tell(qr.to_terminal(qr.make(link)).rstrip("\n"))
+        asking.show(qr.to_terminal(qr.make(link)).rstrip("\n"))
         asking.say("display.scan")
         asking.say("display.type", address=f"{link.page}/d")
         asking.tell()
@@ -317,8 +317,8 @@ class Setup:
         asking.say("display.care")
         connected = False
         if not asking.alone:
-            asking.say("display.waiting")
             with contextlib.suppress(KeyboardInterrupt):
+                asking.say("display.waiting")
                 connected = self.wait(_await_display(config, pairing))
         if connected:
             asking.well("display.ok")
@@ -359,7 +359,7 @@ class Setup:
         async with RelayClient(config.relay_origin, permit=config.permit) as relay:
             link = await relay.send(ticket, page=config.page_origin)
             asking.tell()
-            asking.tell(qr.to_terminal(qr.make(link)).rstrip("\n"))
+            asking.show(qr.to_terminal(qr.make(link)).rstrip("\n"))
             asking.say("sale.scan")
             if asking.alone:
                 asking.well("sale.unopened")

@@ -87,6 +87,7 @@ def _add(setup: "Setup", kind: str) -> bool:
     if kind in _HOW:
         asking.tell()
         _HOW[kind](setup, settings)
+        asking.tell()
     return True
 
 

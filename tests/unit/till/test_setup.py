@@ -227,8 +227,7 @@ def test_ctrl_c_loses_nothing_and_says_so(till, relay):
     with Person(till, "setup") as person:
         the_relay(person, relay)
         person.sees("Name of the shop")
-        person.presses_ctrl_c()
-        person.sees("is written down")
+        person.stops_and_sees("is written down")
         assert person.ends() == 130
 
     assert written(till) == {"relay": relay.origin, "permit_file": "permit"}
@@ -507,8 +506,8 @@ def test_dolibarr_says_which_right_is_missing_until_it_is_given(till, relay):
         person.answers("Your choice", "1")
         person.sees("It works")
         person.answers("another source", "n")
-        person.presses_ctrl_c()
-        person.ends()
+        person.sees("receipt printer of Till 1")
+        person.stops_and_sees("is written down")
 
     (source,) = written(till)["source"]
     assert source["tills"] == {"1": "Till 1", "7": "Till 2"}

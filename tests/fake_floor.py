@@ -9,6 +9,7 @@ import threading
 from dataclasses import replace
 
 import stage
+from fakes import settle
 
 from e2ee_ticket.errors import OutboxError, TicketError
 from e2ee_ticket.protocol.channel import PairingLink, PairingSecret
@@ -254,6 +255,7 @@ class Running:
         except asyncio.CancelledError:
             pass
         finally:
+            self.loop.run_until_complete(settle())  # what was closed says goodbye
             self.loop.close()
 
     def do(self, act):

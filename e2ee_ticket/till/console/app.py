@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -77,8 +78,10 @@ async def serve(app: web.Application, listen: str) -> None:
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
+            # asyncio has put the address into the operating system's own words.
+            why = os.strerror(error.errno).lower() if error.errno else reason(error)
             raise ConfigError(
-                f"the console cannot listen at {listen}: {reason(error)};"
+                f"the console cannot listen at {listen}: {why};"
                 " is another agent running? listen in [console] names another port"
             ) from error
         await asyncio.Event().wait()

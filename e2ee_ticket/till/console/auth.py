@@ -7,7 +7,7 @@ the shop begin theirs with a PIN, if one is set. A browser keeps the session's o
 cookie, this computer keeps a hash of it.
 
 Cookies know no ports: another program that serves HTTP on the same address, and that the cashier
-visits with this browser, is sent the cookie. spec/security.md says so.
+visits with this browser, is sent the cookie. That is a limit of every page on a loopback address.
 """
 
 import base64

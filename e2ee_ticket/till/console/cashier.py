@@ -213,7 +213,8 @@ async def changes(request: web.Request) -> web.Response:
         count = await _wait(services.floor.changed(int(since), CHANGE_SECONDS), services.stopping)
     finally:
         services.waiting -= 1
-    return web.json_response({"count": int(since) if count is None else count})
+    told = {"count": int(since) if count is None else count, "run": services.run}
+    return web.json_response(told)
 
 
 async def _wait(change: Awaitable[int], stopping: asyncio.Event) -> int | None:

@@ -9,7 +9,7 @@ from e2ee_ticket.errors import TicketError
 from e2ee_ticket.till.console.cashier import draw
 from e2ee_ticket.till.console.markup import Html
 from e2ee_ticket.till.console.pages import owner as pages
-from e2ee_ticket.till.console.pages.layout import Visit
+from e2ee_ticket.till.console.pages.layout import Visit, saved_page
 from e2ee_ticket.till.console.services import (
     SERVICES,
     answer,
@@ -54,7 +54,7 @@ async def change_shop(request: web.Request) -> web.Response:
     changes: dict[str, object] = {"ticket_seconds": int(seconds)}
     for key in ("shop", "lang", "notice", "paper", "clear_on"):
         changes[key] = await text_of(request, key) or None
-    return _change(request, changes, "/shop")
+    return await _change(request, changes, "/shop")
 
 
 @routes.post("/relay")
@@ -72,10 +72,10 @@ async def change_relay(request: web.Request) -> web.Response:
         changes["permit"] = permit
     elif await text_of(request, "no_permit"):
         changes["permit"] = None
-    return _change(request, changes, "/relay")
+    return await _change(request, changes, "/relay")
 
 
-def _change(request: web.Request, changes: Mapping[str, object], where: str) -> web.Response:
+async def _change(request: web.Request, changes: Mapping[str, object], where: str) -> web.Response:
     """Write what is different from what is configured."""
     services = request.app[SERVICES]
     config: Any = services.floor.config
@@ -84,13 +84,16 @@ def _change(request: web.Request, changes: Mapping[str, object], where: str) -> 
         for key, value in changes.items()
         if key == "permit" or getattr(config, key) != value
     }
+    if not different:
+        raise done(request, where, "save")
+    now = await visit(request)
     try:
-        if different:
-            services.floor.change_config(different)
+        services.floor.change_config(different)
     except TicketError as error:
         services.tell(session(request), str(error), ok=False)
         raise web.HTTPSeeOther(where) from None
-    raise done(request, where, "save")
+    # No redirect: for a moment, nobody may answer there.
+    return answer(saved_page(now, where.removeprefix("/"), services.run))
 
 
 @routes.post("/displays/pair")

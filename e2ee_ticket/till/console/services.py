@@ -24,7 +24,7 @@ _TOLD_MAX: Final = 64
 
 @dataclass(slots=True)
 class Services:
-    """Everything that a handler needs; `stopping` ends what waits."""
+    """Everything that a handler needs; `stopping` ends what waits, `run` tells a new start."""
 
     floor: Floor
     config: ConsoleConfig
@@ -37,6 +37,7 @@ class Services:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     judging: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0
+    run: str = field(default_factory=lambda: secrets.token_hex(8))
     _told: OrderedDict[str, Told] = field(default_factory=OrderedDict)
     _papers: OrderedDict[str, tuple[bytes, float]] = field(default_factory=OrderedDict, repr=False)
 

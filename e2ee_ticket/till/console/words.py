@@ -17,7 +17,7 @@ LANGUAGES: Final[Mapping[str, str]] = {
 """The languages there are, each by its own name."""
 
 _DEPTH: Final = 3
-_HOLE: Final = re.compile(r"\\\{\}")
+_HOLE: Final = re.compile(r"\\\{\\\}")
 
 
 class Words:

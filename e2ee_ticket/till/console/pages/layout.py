@@ -10,6 +10,7 @@ from e2ee_ticket.till.console.pages.icons import icon
 from e2ee_ticket.till.console.words import Words
 from e2ee_ticket.till.floor import Floor
 
+NEXT_SECONDS: Final = 5
 OWNER_PAGES: Final = ("troubles", "displays", "sources", "shop", "relay")
 _DAY_SECONDS: Final = 86_400
 
@@ -44,9 +45,15 @@ class Visit:
 
 
 def document(
-    say: Words, title: str, *body: Child, count: int | None = None, class_: str | None = None
+    say: Words,
+    title: str,
+    *body: Child,
+    count: int | None = None,
+    class_: str | None = None,
+    next_: str | None = None,
 ) -> Html:
-    """Write a whole page."""
+    """Write a whole page; `next_` is where a browser without scripts goes on by itself."""
+    refresh = tag("meta", http_equiv="refresh", content=f"{NEXT_SECONDS};url={next_}")
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -56,6 +63,7 @@ def document(
         tag("link", rel="icon", href="/static/icon.svg", type="image/svg+xml"),
         tag("link", rel="stylesheet", href="/static/console.css"),
         tag("script", src="/static/console.js", defer=True),
+        tag("noscript", refresh) if next_ else None,
     )
     inside = tag("body", *body, class_=class_, data_count=count)
     return join(Html("<!doctype html>\n"), tag("html", head, inside, lang=say.lang))
@@ -89,6 +97,24 @@ def alone(say: Words, title: str, *content: Child, class_: str = "alone") -> Htm
     """Write a page for somebody who is not let in (yet)."""
     inside = tag("div", tag("h1", title), *content, class_="paper")
     return document(say, title, tag("main", inside, id="main"), class_=class_)
+
+
+def saved_page(visit: Visit, current: str, run: str) -> Html:
+    """Say that the configuration is written; the agent begins anew, and the console with it."""
+    say = visit.say
+    shown = tag(
+        "div",
+        tag("p", icon("sent"), tag("span", say("done.save")), class_="told", role="status"),
+        tag("h1", say("saved.title")),
+        tag("p", say("saved.text")),
+        tag("p", tag("a", say("saved.go"), href=f"/{current}", class_="button"), class_="deeds"),
+        class_="paper",
+        id="again",
+        data_run=run,
+        data_next=f"/{current}",
+    )
+    return document(say, say("saved.title"), tag("main", shown, id="main"), class_="alone",
+                    next_=f"/{current}")  # fmt: skip
 
 
 def _top(visit: Visit, current: str, shop: str) -> Html:

@@ -4,8 +4,9 @@
 
   var root = document.body;
   var since = root.getAttribute('data-count');
-  var RETRY_MS = 2000;
+  var RETRY_MS = 1500;
   var leaving = false;
+  var failures = 0;
   window.addEventListener('pagehide', function () { leaving = true; });
 
   // The entry token is in the address's fragment, which no server and no log ever sees.
@@ -35,6 +36,20 @@
     return;
   }
 
+  // The agent begins anew: go on when another run of it answers, or none has come in time.
+  var again = document.getElementById('again');
+  if (again) {
+    var end = Date.now() + 8000;
+    var look = function () {
+      ask('/changes?since=-1', 'json', function (answer) {
+        if (answer.run !== again.getAttribute('data-run') || Date.now() > end) location.replace(again.getAttribute('data-next'));
+        else window.setTimeout(look, 300);
+      }, function () { window.setTimeout(look, 300); });
+    };
+    look();
+    return;
+  }
+
   if (since === null || !document.querySelector('[data-live]')) return;
 
   function ask(address, kind, then, fail) {
@@ -54,15 +69,18 @@
 
   function wait() {
     ask('/changes?since=' + encodeURIComponent(since), 'json', function (answer) {
+      failures = 0;
       lost(false);
       if (String(answer.count) === since) { wait(); return; }
       renew();
     }, later);
   }
 
+  // One failure may be the agent beginning anew.
   function later() {
     if (leaving) return;
-    lost(true);
+    failures += 1;
+    lost(failures > 1);
     window.setTimeout(renew, RETRY_MS);
   }
 
@@ -77,6 +95,7 @@
     ask(from ? from.getAttribute('data-from') : location.href, 'document', function (page) {
       var count = page.body && page.body.getAttribute('data-count');
       if (!count) { location.reload(); return; }
+      failures = 0;
       lost(false);
       since = count;
       var parts = document.querySelectorAll('[data-live]');

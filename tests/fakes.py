@@ -9,6 +9,7 @@ from e2ee_ticket.client import Hellos, RelayInfo, TicketState
 from e2ee_ticket.errors import (
     AbsentError,
     GoneError,
+    ProtocolError,
     SupersededError,
     TakenError,
     TokenError,
@@ -65,6 +66,18 @@ class Clock:
         self._pass(end - self._monotonic)
         await settle()
 
+    async def leap(self, seconds, step):
+        """Let much time pass in few steps: whoever was to wake within a step wakes at its end."""
+        await settle()
+        end = self._monotonic + seconds
+        while self._monotonic < end:
+            self._pass(min(step, end - self._monotonic))
+            while self._sleepers and self._sleepers[0][0] <= self._monotonic:
+                waking = heapq.heappop(self._sleepers)[2]
+                if not waking.done():
+                    waking.set_result(None)
+            await settle()
+
     def jump(self, seconds):
         """Set the wall clock, as a user or a time server does."""
         self._wall += seconds
@@ -78,7 +91,8 @@ class FlakyRelay:
     """A relay in memory with a client's face, that fails as it is told.
 
     `away` refuses everything; `fail(name, error, ...)` raises errors for the next calls of one
-    method; `lose(name)` does the next call and then loses its answer. `calls` counts.
+    method, `refusals[name]` for all of them until it is taken out; `lose(name)` does the next call
+    and then loses its answer. `calls` counts.
     """
 
     def __init__(self, clock):
@@ -88,6 +102,7 @@ class FlakyRelay:
         self.tickets = {}
         self.channels = {}
         self.order = []
+        self.refusals = {}
         self._failures = defaultdict(list)
         self._losses = Counter()
         self._changed = asyncio.Condition()
@@ -110,6 +125,8 @@ class FlakyRelay:
             raise UnreachableError("nothing answers")
         if self._failures[name]:
             raise self._failures[name].pop(0)
+        if name in self.refusals:
+            raise self.refusals[name]
 
     async def _leave(self, name):
         async with self._changed:
@@ -310,7 +327,10 @@ class Tablet:
                 await self.clock.sleep(1)
                 continue
             if sealed is not None:
-                self.shown.append(self.channel.accept(sealed, self.reading()))
+                try:
+                    self.shown.append(self.channel.accept(sealed, self.reading()))
+                except ProtocolError:  # too late, or the clock was set: it says hello again
+                    continue
                 while self.deaf:  # it took the sealed, and its network died
                     await self.clock.sleep(1)
 

@@ -33,7 +33,7 @@ from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.sources import Arrival, Finding, Shop, Source, make_source
 from e2ee_ticket.till import settings_file
-from e2ee_ticket.till.audit import PageWatch
+from e2ee_ticket.till.audit import PageWatch, Verdict
 from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.config import Config, SourceConfig, TillConfig
 from e2ee_ticket.till.desk import (
@@ -120,8 +120,8 @@ class Agent:
             config.relay_origin,
             config.page_hashes,
             clock=clock,
-            changed=lambda _: self.note_change(),
         )
+        self._watch.changed = self._page_changed
         looks = Gate(LOOKS_AT_ONCE)
         self._engine = Engine(
             till=Till(
@@ -659,6 +659,12 @@ class Agent:
             log.warning("the relay is away: %s", self._presence.failure)
         for desk in self._desks.values():
             desk.relay_changed()
+        self.note_change()
+
+    def _page_changed(self, verdict: Verdict) -> None:
+        log.log(logging.INFO if verdict.ok else logging.WARNING, "%s", verdict.text)
+        for desk in self._desks.values():
+            desk.page_changed()
         self.note_change()
 
     def _relay_trouble(self) -> Trouble | None:

@@ -200,12 +200,13 @@ class PageWatch:
         look: Callable[[str, str, Collection[str]], Awaitable[Verdict]] = audit,
         expovariate: Callable[[float], float] = _RANDOM.expovariate,
     ) -> None:
-        """Name the page; `changed` is told each verdict whose state is another than before."""
+        """Name the page; `changed` is told each verdict that is another than the one before."""
         self.verdict = UNKNOWN
         self.checked_at: float | None = None
         self._page, self._relay, self._own_hashes = page, relay, tuple(own_hashes)
         self._clock = clock or SystemClock()
-        self._changed, self._look, self._expovariate = changed, look, expovariate
+        self.changed = changed
+        self._look, self._expovariate = look, expovariate
         self._good_at: float | None = None
 
     @property
@@ -236,7 +237,7 @@ class PageWatch:
         elif self.state == "changed":
             self._good_at = None
         if self.verdict != before:
-            self._changed(self.verdict)
+            self.changed(self.verdict)
         return self.verdict
 
     async def run(self) -> None:

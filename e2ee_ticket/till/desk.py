@@ -16,12 +16,15 @@ from typing import Any, Final
 from e2ee_ticket.errors import (
     OutboxError,
     ReceiptError,
+    RefusedError,
     RelayError,
     SourceError,
+    TakenError,
     TicketError,
 )
 from e2ee_ticket.pdf.look import look
 from e2ee_ticket.pdf.preview import preview
+from e2ee_ticket.pdf.raster import to_escpos
 from e2ee_ticket.protocol import content
 from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.protocol.link import Link
@@ -53,6 +56,8 @@ LIVE_AFTER_SECONDS: Final = 15.0
 
 _PAPER: Final = "the sale is done; hand out paper, or show it when this is put right"
 _NO_CODE: Final = "hand out paper, or show it again"
+_OVERTAKEN: Final = "the next sale came before this one's code could be shown"
+_SLOW: Final = "the relay has not taken this receipt yet: the code does not work before it has"
 
 
 Looker = Callable[[Record, bytes], Awaitable[bytes | None]]
@@ -122,6 +127,7 @@ class Desk:
         self._screen = screen
         self._tasks: set[asyncio.Task[None]] = set()
         self._forgetting: dict[int, asyncio.Task[None]] = {}
+        self._printing: set[int] = set()
         self._recent: list[Record] = []
         self._live: tuple[str, ...] | None = None
         self._lines: Content | None = None
@@ -148,8 +154,11 @@ class Desk:
 
     async def _begin(self, record: Record) -> None:
         refusal = await self._refusal()
-        if record.outcome is not None:
-            return  # handed over on paper meanwhile
+        if record.outcome is not None or record.deliveries:
+            return  # handed over on paper meanwhile, or shown by the cashier
+        if self.current is not record:
+            self._hold(record, _OVERTAKEN, _NO_CODE)
+            return
         if refusal is not None:
             self._hold(record, *refusal)
             return
@@ -164,16 +173,16 @@ class Desk:
         record.held = True
         record.warn(warning, hint)
         screen = self.screen
-        if screen is not None and self.current is record and screen.present.kind == "ticket":
-            screen.clear()  # it is the customer's before
+        before = self.current is record and any(each.on_screen for each in self._recent)
+        if screen is not None and before:
+            screen.clear()  # it is the customer's before; another till's may stay
         log.warning("till %s: sale %d is not shown: %s", record.till, record.number, warning)
         self._engine.changed()
 
     async def _refusal(self) -> tuple[str, str] | None:
         """Say why no code may be shown now; at start, wait a moment for the first answers."""
         if not self._engine.presence.known.is_set() or self._engine.page().state == "unknown":
-            ready = self._until_ready()
-            await asyncio.wait({asyncio.ensure_future(ready)}, timeout=READY_SECONDS + 1)
+            await self._until_ready()
         return self.refusal()
 
     async def _until_ready(self) -> None:
@@ -247,7 +256,7 @@ class Desk:
         self._engine.changed()
 
     async def _deliver(self, record: Record, delivery: Delivery) -> None:
-        doubting = self._spawn(self._doubt(delivery))
+        doubting = self._spawn(self._doubt(record, delivery))
         try:
             while True:
                 try:
@@ -255,6 +264,7 @@ class Desk:
                         await delivery.upload()
                     await self._follow(record, delivery)
                 except (RelayError, ReceiptError) as error:
+                    doubting.cancel()  # more is known now
                     self._fail(record, delivery, error)
                 if delivery.state != "sealed":
                     return
@@ -263,17 +273,24 @@ class Desk:
         finally:
             doubting.cancel()
 
-    async def _doubt(self, delivery: Delivery) -> None:
-        """An upload that takes long may have nowhere to go."""
+    async def _doubt(self, record: Record, delivery: Delivery) -> None:
+        """An upload that takes long may have nowhere to go: ask the relay, tell the cashier."""
         await self._engine.clock.sleep(DOUBT_SECONDS)
-        if delivery.state in ("accepted", "sealed"):
-            self._engine.presence.doubt()
+        if delivery.state not in ("accepted", "sealed"):
+            return
+        self._engine.presence.doubt()
+        await self._engine.clock.sleep(DOUBT_SECONDS)
+        waits = delivery.state in ("accepted", "sealed")
+        if waits and record.outcome is None and not record.revoking and self._engine.presence.here:
+            record.warn(_SLOW, "wait a moment, or hand out paper; the upload goes on by itself")
+            log.warning("till %s: sale %d is not uploaded yet", record.till, record.number)
+            self._engine.changed()
 
     def _fail(self, record: Record, delivery: Delivery, error: TicketError) -> None:
         if delivery.on_screen and self.screen is not None:
             self.screen.clear()
         record.here = False
-        if record.state not in ("opened", "received"):
+        if record.state not in ("opened", "received") and record.outcome is None:
             record.warn(f"the ticket cannot be opened: {error}", _NO_CODE)
         log.warning("till %s: sale %d: %s", record.till, record.number, error)
         self._engine.presence.doubt()
@@ -285,6 +302,7 @@ class Desk:
         while delivery.state not in OVER and record.outcome not in ("paper", "reported", "revoked"):
             if self._is_watched(record, began):
                 await delivery.look(pipeline.WATCH_SECONDS)
+                self._note_expiry(record, delivery)
                 continue
             age = max(self._engine.clock.now() - record.at, 0.0)
             wait = min(max(age / 2, ASK_FIRST_SECONDS), ASK_LONGEST_SECONDS)
@@ -293,6 +311,12 @@ class Desk:
                 wait = min(wait, max(left, 0.0) + 1.0)
             await self._engine.clock.sleep(wait)
             await delivery.look(0)
+            self._note_expiry(record, delivery)
+
+    def _note_expiry(self, record: Record, delivery: Delivery) -> None:
+        """The relay's word, anew each time: this computer's clock may have been set."""
+        if delivery.expires_in is not None:
+            record.expires_at = self._engine.clock.now() + delivery.expires_in
 
     def _is_watched(self, record: Record, began: float) -> bool:
         return (
@@ -391,27 +415,35 @@ class Desk:
         self._engine.changed()
 
     async def _revoke(self, record: Record, entries: Sequence[Entry]) -> None:
-        for entry in entries:
-            try:
+        """Take back until it is taken back (R130); the wish is in the outbox."""
+        while not await self._revoke_once(record, entries):
+            await self._engine.till.clock.sleep(REFUSED_SECONDS)
+        record.revoking = False
+        if record.state not in ("received", "opened"):
+            with self._keeping():
+                record.outcome = self._engine.outbox.settle(record.number, "revoked")
+            record.outcome = record.outcome or "revoked"
+        record.warn(None)
+        record.ticket = record.paper = None
+        record.kept = False
+        log.info("till %s: sale %d revoked", record.till, record.number)
+        self._engine.changed()
+
+    async def _revoke_once(self, record: Record, entries: Sequence[Entry]) -> bool:
+        try:
+            for entry in entries:
                 state = await pipeline.revoke(
                     self._engine.till, self._engine.outbox, entry, self._away
                 )
-            except RelayError as error:
-                record.warn(f"not taken back yet: {error}", "it is tried again by itself")
-                log.warning("till %s: sale %d: %s", record.till, record.number, error)
-                break
-            for delivery in record.deliveries:
-                if delivery.id == entry.id:
-                    delivery.state = state
-        else:
-            record.revoking = False
-            if record.state not in ("received", "opened"):
-                record.outcome = self._engine.outbox.settle(record.number, "revoked") or "revoked"
-            record.warn(None)
-            record.ticket = record.paper = None
-            record.kept = False
-            log.info("till %s: sale %d revoked", record.till, record.number)
-        self._engine.changed()
+                for delivery in record.deliveries:
+                    if delivery.id == entry.id:
+                        delivery.state = state
+        except (RelayError, OutboxError) as error:
+            record.warn(f"not taken back yet: {error}", "it is tried again by itself")
+            log.warning("till %s: sale %d: %s", record.till, record.number, error)
+            self._engine.changed()
+            return False
+        return True
 
     async def paper(self, record: Record) -> bytes | None:
         """Print a receipt, or return the PDF for whoever can.
@@ -422,18 +454,41 @@ class Desk:
         """
         if "paper" not in self.actions(record):
             raise TicketError("this receipt is no longer kept, so that it cannot be printed")
+        if record.number in self._printing:
+            raise TicketError("this receipt is being printed already")
         data = record.paper or self._engine.outbox.paper(record.number)
-        receipt = self._receipt(record)
-        if self.config.printer is not None and data is not None:
-            await paper.print_bytes(self.config.printer, data)
-            printed: bytes | None = None
-        elif receipt is not None:
-            printed = receipt.receipt
-            record.ticket = record.ticket or receipt  # until the next sale: paper may jam
-        else:
+        ticket = self._receipt(record)
+        if ticket is None:
             raise TicketError("this receipt is no longer kept, so that it cannot be printed")
+        record.ticket = ticket  # until the next sale: paper may jam
+        unfit: ReceiptError | None = None
+        try:
+            printed = await self._print(record, data, ticket)
+        except ReceiptError as error:
+            printed, unfit = False, error
         self._end(record, "paper")
-        return printed
+        if unfit is not None:
+            record.warn(str(unfit), "print it on another printer, from this computer")
+        return None if printed else ticket.receipt
+
+    async def _print(self, record: Record, data: bytes | None, ticket: Ticket) -> bool:
+        """Print the till's own bytes, or else the receipt's picture; False without a printer.
+
+        Raises:
+            ReceiptError: there is no picture of it.
+            SourceError: the printer does not take it.
+        """
+        if self.config.printer is None:
+            return False
+        self._printing.add(record.number)
+        try:
+            if data is None:
+                async with self._engine.looks:
+                    data = await to_escpos(ticket.receipt)
+            await paper.print_bytes(self.config.printer, data)
+        finally:
+            self._printing.discard(record.number)
+        return True
 
     def dismiss(self, record: Record) -> None:
         """Let a sale go that was not delivered: the cashier knows."""
@@ -455,15 +510,19 @@ class Desk:
 
     def print_too(self, record: Record) -> None:
         """Print a copy for every customer, where the shop wants it so."""
-        if self.config.printer is not None and record.paper is not None:
-            self._spawn(self._print_copy(self.config.printer, record))
+        if self.config.printer is not None and record.ticket is not None:
+            self._spawn(self._print_copy(record, record.paper, record.ticket))
 
-    async def _print_copy(self, printer: str, record: Record) -> None:
+    async def _print_copy(self, record: Record, data: bytes | None, ticket: Ticket) -> None:
         try:
-            await paper.print_bytes(printer, record.paper or b"")
+            await self._print(record, data, ticket)
+        except ReceiptError as error:
+            record.warn(str(error), "print it on another printer, from this computer")
         except SourceError as error:
             record.warn(f"not printed: {error}", error.hint)
-            self._engine.changed()
+        else:
+            return
+        self._engine.changed()
 
     # Before payment
 
@@ -503,9 +562,12 @@ class Desk:
                 self._engine.till, self._engine.outbox, entry, _Observer(self, record)
             )
             record.deliveries.append(delivery)
-            record.revoking = record.revoking or (entry.revoke and entry.state not in OVER)
-            if entry.state not in OVER:
+            if entry.state not in OVER and not entry.revoke:
                 self._spawn(self._resume(record, delivery, entry))
+        wished = [entry for entry in entries if entry.revoke and entry.state not in OVER]
+        if wished:
+            record.revoking = True
+            self._spawn(self._revoke(record, wished))
         if not entries and record.outcome is None:
             record.held = True
             record.warn(
@@ -514,22 +576,40 @@ class Desk:
             )
 
     async def _resume(self, record: Record, delivery: Delivery, entry: Entry) -> None:
-        outbox = self._engine.outbox
+        doubting = self._spawn(self._doubt(record, delivery))
         try:
-            if entry.state == "sealed" or entry.revoke:
-                async with self._engine.uploads:
-                    outbox.claim(entry.id)
-                    delivery.state = await pipeline.finish(
-                        self._engine.till, outbox, entry, self._away
-                    )
-                if entry.revoke:
-                    record.revoking = False
-                    if delivery.state == "revoked":
-                        record.outcome = outbox.settle(record.number, "revoked")
-                self._note(record, delivery)
-            await self._follow(record, delivery)
-        except RelayError as error:
-            self._fail(record, delivery, error)
+            while True:
+                try:
+                    if delivery.state == "sealed":
+                        await self._finish(delivery, entry)
+                        self._note(record, delivery)
+                    await self._follow(record, delivery)
+                except (RelayError, OutboxError) as error:
+                    doubting.cancel()  # more is known now
+                    self._fail(record, delivery, error)
+                if delivery.state != "sealed":
+                    return
+                await self._engine.till.clock.sleep(REFUSED_SECONDS)
+        finally:
+            doubting.cancel()
+
+    async def _finish(self, delivery: Delivery, entry: Entry) -> None:
+        """Finish an upload that another process began.
+
+        Raises:
+            OutboxError: this computer does not keep what it must.
+            RelayError: the relay refuses it; where that is for good, it is failed now.
+        """
+        engine = self._engine
+        try:
+            async with engine.uploads:
+                engine.outbox.claim(entry.id)
+                delivery.state = await pipeline.finish(
+                    engine.till, engine.outbox, entry, self._away
+                )
+        except (RefusedError, TakenError):
+            delivery.state = "failed"
+            raise
 
     def check_shown(self) -> None:
         """Take note of what a display has confirmed, be it late."""
@@ -550,6 +630,16 @@ class Desk:
                     "the relay is away: the code does not work yet",
                     "hand out paper; the upload goes on by itself",
                 )
+
+    def page_changed(self) -> None:
+        """Take every code off: whoever opens it gives its secret to a page that is not ours."""
+        refusal = self.refusal()
+        if refusal is None or self._engine.page().state != "changed":
+            return
+        for record in self._recent:
+            if record.on_screen or record.here:
+                self._take_off(record)
+                record.warn(*refusal)
 
     # Inside
 
@@ -600,9 +690,8 @@ class Desk:
 
     def _note(self, record: Record, delivery: Delivery) -> None:
         """Something has happened to a ticket."""
-        if delivery.expires_in is not None:
-            record.expires_at = self._engine.clock.now() + delivery.expires_in
-        if delivery.state == "stored" and record.warning is not None and not record.here:
+        self._note_expiry(record, delivery)
+        if delivery.state == "stored" and (record.warning == _SLOW or not record.here):
             record.warn(None)
         if delivery.state in ("opened", "received"):
             record.warn(None)

@@ -344,6 +344,8 @@ class Delivery:
             self._become(found.state, found.expires_in)
 
     async def _put_once(self) -> TicketState:
+        if self.state in OVER:  # revoked before it left this computer: it stays here
+            raise GoneError("this ticket is over", self.state)
         if self._is_old() or self._envelope is None:
             raise RefusedError("the ticket was sealed more than 7 days ago")  # R131
         if self.kept and self._till.outbox is not None:

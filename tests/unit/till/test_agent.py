@@ -8,11 +8,14 @@ from fakes import Clock, FlakyRelay, Tablet, settle
 
 from e2ee_ticket.errors import (
     ConfigError,
+    FullError,
     OutboxError,
     PermitError,
     ReceiptError,
+    RefusedError,
     SourceError,
     TicketError,
+    TokenError,
 )
 from e2ee_ticket.protocol.channel import PairingSecret, WriteToken, registration
 from e2ee_ticket.protocol.envelope import unseal
@@ -108,6 +111,7 @@ class Shop:
         self.config = Config(**{**defaults, **config})
         self.outbox = None
         self.agent = None
+        self.looker = see_nothing
         self._task = None
 
     def intake(self, name="hand"):
@@ -136,7 +140,7 @@ class Shop:
             clock=self.clock,
             watch=self.watch,
             make=Hand,
-            looker=see_nothing,
+            looker=self.looker,
         )
         self._task = asyncio.create_task(self.agent.run())
         await settle()
@@ -986,3 +990,145 @@ async def test_the_lines_of_one_till_leave_the_others_code_and_lines_alone(open_
         await settle()
 
         assert tablet.kinds[-1] == "live"
+
+
+# What chaos has found
+
+
+async def test_an_upload_that_takes_long_is_told(shop):
+    shop.relay.refusals["put"] = FullError("the relay has no room")
+    number = await shop.sell()
+    await shop.clock.advance(11)
+    assert "has not taken this receipt yet" in shop.sale(number).warning
+
+    shop.relay.refusals.clear()
+    await shop.clock.advance(31)
+
+    assert (shop.sale(number).state, shop.sale(number).warning) == ("stored", None)
+
+
+async def test_an_upload_of_an_earlier_process_that_takes_long_is_told(shop):
+    shop.relay.refusals["put"] = FullError("the relay has no room")
+    number = await shop.sell()
+    await shop.restart()
+    await shop.clock.advance(11)
+
+    assert "has not taken this receipt yet" in shop.sale(number).warning
+
+
+async def test_an_upload_of_an_earlier_process_that_is_refused_is_tried_again(shop):
+    shop.relay.refusals["put"] = FullError("the relay has no room")
+    number = await shop.sell()
+    await shop.restart()
+    shop.relay.fail("put", PermitError("this permit is not valid"))
+    shop.relay.refusals.clear()
+    await shop.clock.advance(40)
+    assert "permit" in shop.sale(number).warning
+
+    await shop.clock.advance(301)
+
+    assert (shop.sale(number).state, shop.sale(number).warning) == ("stored", None)
+
+
+async def test_an_upload_of_an_earlier_process_that_is_refused_for_good_has_failed(shop):
+    shop.relay.refusals["put"] = FullError("the relay has no room")
+    number = await shop.sell()
+    await shop.restart()
+    shop.relay.fail("put", RefusedError("it is no envelope"))
+    shop.relay.refusals.clear()
+    await shop.clock.advance(40)
+
+    assert shop.sale(number).state == "failed"
+    assert "no envelope" in shop.sale(number).warning
+
+
+async def test_a_wish_to_revoke_that_is_refused_is_tried_again(shop):
+    number = await shop.sell()
+    shop.relay.fail("mark", TokenError("the relay knows another token"))
+    await shop.agent.revoke(number)
+    await settle()
+    assert "not taken back yet" in shop.sale(number).warning
+
+    await shop.clock.advance(301)
+
+    assert shop.sale(number).state == "revoked"
+
+
+async def test_a_changed_page_takes_the_code_off_that_is_shown(shop):
+    async with shop.tablet() as tablet:
+        number = await shop.sell()
+        assert tablet.kinds[-1] == "ticket"
+
+        shop.watch.verdict = Verdict("changed", "the ticket page is not the released one")
+        shop.watch.changed(shop.watch.verdict)
+        await settle()
+
+        assert tablet.kinds[-1] == "idle"
+        assert "not the released one" in shop.sale(number).warning
+        with pytest.raises(TicketError, match="not the released one"):
+            await shop.agent.show_here(number)
+
+
+async def test_a_page_that_is_well_again_takes_nothing_off(shop):
+    number = await shop.sell()
+
+    shop.watch.changed(shop.watch.verdict)
+
+    assert shop.sale(number).here or shop.sale(number).on_screen
+
+
+async def test_at_start_a_sale_that_was_overtaken_does_not_cover_the_next(shop):
+    shop.watch.verdict = Verdict("unknown", "the receipt page has not been looked at yet")
+    async with shop.tablet() as tablet:
+        await shop.intake().accept(arrival("1 €"))
+        await shop.clock.advance(0.02)
+        await shop.intake().accept(arrival("2 €"))
+        await shop.clock.advance(0.04)
+        shop.watch.verdict = Verdict("ok", "the pages are those of the release")
+        await shop.clock.advance(0.2)
+
+        second, first = shop.agent.sales()
+        assert [content.total for content in tablet.shown if content.kind == "ticket"] == ["2 €"]
+        assert second.on_screen
+        assert "next sale" in first.warning
+
+
+async def test_a_sale_that_is_held_leaves_another_tills_code_on_their_display(open_shop):
+    shop = await shared_display(open_shop)
+    async with shop.tablet("A"):
+        shown = await shop.sell(source="one")
+        shop.watch.verdict = Verdict("unreachable", "nothing answers at the page's address")
+        await shop.sell(source="two")
+        assert shop.sale(shown).on_screen
+
+        await shop.sell(source="one")
+
+        assert not shop.sale(shown).on_screen
+
+
+async def test_a_clock_that_was_set_does_not_make_the_agent_ask_every_second(shop):
+    await shop.sell()
+    await shop.clock.advance(400)
+    shop.clock.jump(4 * DAY)
+    await shop.clock.advance(60)
+    before = shop.relay.calls["state"]
+
+    await shop.clock.advance(60)
+
+    assert shop.relay.calls["state"] - before < 4
+
+
+async def test_what_was_revoked_while_it_was_sealed_never_leaves(tmp_path):
+    async def look_slowly(_record, _receipt):
+        await shop.clock.sleep(1)
+
+    shop = Shop(tmp_path)
+    shop.looker = look_slowly
+    await shop.start()
+    number = await shop.sell()
+    await shop.agent.revoke(number)
+    await shop.clock.advance(2)
+
+    assert shop.sale(number).state == "revoked"
+    assert shop.relay.tickets == {}
+    await shop.stop()

@@ -1,14 +1,23 @@
-"""Paper, from a real receipt printer on the network: the bytes are passed on as they came."""
+"""Paper, from a real receipt printer on the network: the bytes are passed on as they came.
+
+A printer talks to one at a time: whoever comes meanwhile waits a while, and is told if it is long.
+"""
 
 import asyncio
 import contextlib
 import re
 from typing import Final
+from weakref import WeakValueDictionary
 
 from e2ee_ticket.errors import ConfigError, SourceError
 
 PORT: Final = 9100
+TURN_SECONDS: Final = 15.0
+WHOLE_SECONDS: Final = 120.0
 _HINT: Final = "is it switched on, with paper, and in the shop's network?"
+
+
+_turns: Final = WeakValueDictionary[tuple[str, int], asyncio.Lock]()
 
 
 def parse_address(address: str) -> tuple[str, int]:
@@ -37,14 +46,36 @@ async def print_bytes(
     data: bytes,
     *,
     timeout: float = 5.0,  # noqa: ASYNC109 - of each step, not of the whole
+    turn_seconds: float = TURN_SECONDS,
 ) -> None:
-    """Send bytes to a receipt printer, and wait until it has taken them.
+    """Send bytes to a receipt printer when it is free, and wait until it has taken them.
 
     Raises:
         ConfigError: the address is none.
-        SourceError: the printer is not there, or takes nothing.
+        SourceError: the printer is not there, is busy, or takes nothing.
     """
     host, port = parse_address(address)
+    turn = _turns.setdefault((host.lower(), port), asyncio.Lock())
+    try:
+        async with asyncio.timeout(turn_seconds):
+            await turn.acquire()
+    except TimeoutError:
+        raise SourceError(
+            f"the printer at {address} is busy with another receipt", "try again in a moment"
+        ) from None
+    try:
+        await _print(address, host, port, data, timeout)
+    finally:
+        turn.release()
+
+
+async def _print(
+    address: str,
+    host: str,
+    port: int,
+    data: bytes,
+    timeout: float,  # noqa: ASYNC109 - idem
+) -> None:
     try:
         async with asyncio.timeout(timeout):
             reader, writer = await asyncio.open_connection(host, port)
@@ -52,15 +83,17 @@ async def print_bytes(
         raise SourceError(f"the printer at {address} does not answer", _HINT) from None
     except OSError as error:
         raise SourceError(f"the printer at {address} cannot be reached", _HINT) from error
-    with contextlib.closing(writer):
-        try:
+    try:
+        async with asyncio.timeout(WHOLE_SECONDS):
             await _send(reader, writer, data, timeout)
-        except TimeoutError:
-            raise SourceError(
-                f"the printer at {address} does not print", "is its cover closed, with paper in it?"
-            ) from None
-        except OSError as error:
-            raise SourceError(f"the printer at {address} broke off", _HINT) from error
+    except TimeoutError:
+        raise SourceError(
+            f"the printer at {address} does not print", "is its cover closed, with paper in it?"
+        ) from None
+    except OSError as error:
+        raise SourceError(f"the printer at {address} broke off", _HINT) from error
+    finally:
+        writer.transport.abort()  # what it has not taken, it shall not print later
 
 
 async def _send(

@@ -6,12 +6,13 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from e2ee_ticket.cli import voice
-from e2ee_ticket.errors import AbsentError, RelayError
+from e2ee_ticket.errors import AbsentError, ConfigError, RelayError
 from e2ee_ticket.protocol.channel import PairingLink, PairingSecret, WriteToken, registration
 from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.till.clock import SystemClock
 from e2ee_ticket.till.config import Config, load
 from e2ee_ticket.till.displays import Displays, Pairing
+from e2ee_ticket.till.lock import is_locked
 
 if TYPE_CHECKING:
     from e2ee_ticket.client import RelayClient
@@ -40,6 +41,9 @@ def add(parsed: argparse.Namespace) -> int:
             await relay.register(cid, registration(pairing.secret, pairing.token))
             displays.keep(pairing)
             _show_pairing(link, alone=parsed.link)
+            if is_locked(config.state_dir):
+                voice.say("the agent drives it from now on; its console shows when it is connected")
+                return voice.DONE
             if parsed.no_wait:
                 return voice.DONE
             voice.note("waiting for the display; Ctrl-C ends the waiting, not the pairing")
@@ -71,6 +75,7 @@ def test(parsed: argparse.Namespace) -> int:
 
     config = load()
     pairing = Displays(config.state_dir).find(parsed.name)
+    refuse_beside_an_agent(config)
 
     async def main() -> int:
         async with (
@@ -121,6 +126,19 @@ def remove(parsed: argparse.Namespace) -> int:
         return voice.DONE
 
     return loop.run(main())
+
+
+def refuse_beside_an_agent(config: Config) -> None:
+    """Refuse to drive a display that the agent drives: it would be taken from it (C38).
+
+    Raises:
+        ConfigError: an agent runs.
+    """
+    if is_locked(config.state_dir):
+        raise ConfigError(
+            "the agent runs and drives the displays; use its console (e2ee-ticket console),"
+            " or stop it first"
+        )
 
 
 def _screen(config: Config, relay: "RelayClient", pairing: Pairing) -> "Screen":

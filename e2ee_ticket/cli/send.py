@@ -78,14 +78,17 @@ def _find_display(name: str | None, config: Config) -> "Pairing | None":
     """Find the display; where it is not paired, the sale goes on in the terminal."""
     if name is None:
         return None
+    from e2ee_ticket.cli.display import refuse_beside_an_agent  # noqa: PLC0415 - idem
     from e2ee_ticket.till.displays import Displays  # noqa: PLC0415 - idem
 
     try:
-        return Displays(config.state_dir).find(name)
+        pairing = Displays(config.state_dir).find(name)
+        refuse_beside_an_agent(config)
     except ConfigError as error:
         voice.complain(error)
         voice.say("the code is shown here instead")
         return None
+    return pairing
 
 
 def _until(wait: str | None) -> Collection[str]:

@@ -616,6 +616,21 @@ def test_an_unknown_display_does_not_stop_the_sale(till):
     assert "uploaded" in done.stderr
 
 
+def test_a_display_that_the_agent_drives_is_not_taken_from_it(till):
+    from e2ee_ticket.till.lock import lock
+
+    till.run("display", "add", "Till 1", "--no-wait")
+    with lock(till.folder):
+        sent = till.run("send", "--display", "Till 1", "receipt.pdf", check=False)
+        tested = till.run("display", "test", "Till 1", check=False)
+        added = till.run("display", "add", "Till 2")
+
+    assert "the agent runs and drives the displays" in sent.stderr
+    assert "the code is shown here instead" in sent.stderr
+    refused(tested, 1, "the agent runs and drives the displays")
+    assert "the agent drives it from now on" in added.stderr
+
+
 def test_an_unpaired_display_does_not_stop_the_sale(till):
     till.run("display", "add", "--no-wait", "Till 1")
     kept = (till.folder / "displays.json").read_text()

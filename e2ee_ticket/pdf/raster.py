@@ -15,8 +15,8 @@ LENGTH_MAX: Final = 4000
 """Millimetres of paper: a longer receipt is a mistake."""
 TIMEOUT_SECONDS: Final = 10.0
 
-_WIDTH, _NARROW_WIDTH = 72, 48  # millimetres that are printed on, of 80 and of 58
-_NARROW_DOTS: Final = 400
+_FEWER_DOTS, _FEWER_WIDTH = 512, 72  # on 80 mm paper, 180 dpi
+_DOTS_A_MILLIMETRE: Final = 8  # all others, 203 dpi
 _BAND_ROWS: Final = 255  # printers keep a band whole in their memory
 
 _INIT: Final = b"\x1b@"
@@ -39,7 +39,7 @@ async def to_escpos(
     """
     if dots % 8 or not 0 < dots <= 1024:
         raise ValueError(f"{dots} is no number of dots")
-    width = _WIDTH if dots > _NARROW_DOTS else _NARROW_WIDTH
+    width = _FEWER_WIDTH if dots == _FEWER_DOTS else dots // _DOTS_A_MILLIMETRE
     stride, max_rows = dots // 8, LENGTH_MAX * dots // width
     try:
         black = await sandbox.run(

@@ -763,4 +763,6 @@ def _table(till: TillConfig) -> Mapping[str, object]:
         found["display_count"] = till.display_count
     if till.printer is not None:
         found["printer"] = till.printer
+    if till.printer_dots != TillConfig("").printer_dots:
+        found["printer_dots"] = till.printer_dots
     return found

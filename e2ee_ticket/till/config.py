@@ -7,7 +7,7 @@ state directory, which belongs to the user alone.
 
 Behind the keys stand the sections that the agent alone needs, which have no variables:
 
-    [[till]]       name, display, display_count, printer: one counter of the shop
+    [[till]]       name, display, display_count, printer, printer_dots: one counter of the shop
     [[source]]     kind, name, till, policy, and the settings of its kind: where receipts come from
     [console]      listen, hosts, pin_hash: the cashier's page
     [lan]          listen, host: the display page for tablets without today's TLS
@@ -50,12 +50,15 @@ class TillConfig:
             till's own screen. Two tills may share one.
         display_count: how many screens may listen to that pairing (mirrors), 1 to 4.
         printer: host:port of a receipt printer, for paper; None where paper comes from the browser.
+        printer_dots: how many dots it has in a row: 576 on most 80 mm printers, 512 on those with
+            180 dpi, 384 on 58 mm ones.
     """
 
     name: str
     display: str | None = None
     display_count: int = 1
     printer: str | None = None
+    printer_dots: int = 576
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +261,13 @@ def _between(low: int, high: int) -> Callable[[Any], int]:
     return read
 
 
+def _dots(value: Any) -> int:  # noqa: ANN401 - judged here
+    dots = _between(320, 832)(value)
+    if dots % 8:
+        raise ValueError("must be a multiple of 8, such as 576, 512 or 384")
+    return dots
+
+
 Reader = Callable[[Any], Any]
 
 _KEYS: Final[Mapping[str, Reader]] = {
@@ -282,6 +292,7 @@ _TILL_KEYS: Final[Mapping[str, Reader]] = {
     "display": _shop,
     "display_count": _between(1, _DISPLAY_COUNT_MAX),
     "printer": _address,
+    "printer_dots": _dots,
 }
 _SOURCE_KEYS: Final[Mapping[str, Reader]] = {
     "kind": _text,

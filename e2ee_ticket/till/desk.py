@@ -484,7 +484,7 @@ class Desk:
         try:
             if data is None:
                 async with self._engine.looks:
-                    data = await to_escpos(ticket.receipt)
+                    data = await to_escpos(ticket.receipt, dots=self.config.printer_dots)
             await paper.print_bytes(self.config.printer, data)
         finally:
             self._printing.discard(record.number)

@@ -627,7 +627,7 @@ def test_a_display_that_the_agent_drives_is_not_taken_from_it(till):
 
     assert "the agent runs and drives the displays" in sent.stderr
     assert "the code is shown here instead" in sent.stderr
-    refused(tested, 1, "the agent runs and drives the displays")
+    refused(tested, 2, "the agent runs and drives the displays")
     assert "the agent drives it from now on" in added.stderr
 
 

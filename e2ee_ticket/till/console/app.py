@@ -4,8 +4,7 @@ import asyncio
 import hmac
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from importlib import resources
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +13,7 @@ from aiohttp import web
 from e2ee_ticket.errors import ConfigError, TicketError
 from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.config import ConsoleConfig, reason
-from e2ee_ticket.till.console import auth, cashier, entrance, guard, owner
+from e2ee_ticket.till.console import auth, cashier, entrance, guard, owner, static_files
 from e2ee_ticket.till.console.pages.entrance import refused_page
 from e2ee_ticket.till.console.services import SERVICES, Services, answer, words
 from e2ee_ticket.till.floor import Floor
@@ -22,11 +21,6 @@ from e2ee_ticket.till.floor import Floor
 BODY_MAX_SIZE: Final = 16 * 1024
 FORM_SECONDS: Final = 10.0
 _OPEN: Final = ("/enter", "/prove", "/static/")
-_STATIC: Final[Mapping[str, str]] = {
-    "console.css": "text/css",
-    "console.js": "text/javascript",
-    "icon.svg": "image/svg+xml",
-}
 _MOVED: Final = 303
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -163,10 +157,14 @@ async def _read_form(request: web.Request) -> None:
 
 async def _static(request: web.Request) -> web.Response:
     name = request.match_info["name"]
-    if name not in _STATIC:
+    if name not in static_files.KINDS:
         raise web.HTTPNotFound
-    data = resources.files(__package__).joinpath("static", name).read_bytes()
-    return web.Response(body=data, content_type=_STATIC[name], charset="utf-8")
+    return web.Response(
+        body=static_files.read(name),
+        content_type=static_files.KINDS[name],
+        charset="utf-8",
+        headers={"Cache-Control": static_files.KEEP},
+    )
 
 
 def _log_fault(error: BaseException) -> None:

@@ -212,7 +212,7 @@ def _card(
         tag(
             "div",
             tag("p", _facts(visit, sale, full=True), class_="facts"),
-            tag("p", _total(visit, sale), class_="total"),
+            tag("p", _total(visit, sale), class_="total" if sale.total else "total named"),
             class_="head",
         ),
         _warning(visit, sale, back) if sale.warning else None,

@@ -7,6 +7,7 @@ from typing import Final
 
 from e2ee_ticket.till.console.markup import Attribute, Child, Html, join, plain, tag
 from e2ee_ticket.till.console.pages.icons import icon
+from e2ee_ticket.till.console.static_files import address
 from e2ee_ticket.till.console.words import Words
 from e2ee_ticket.till.floor import Floor
 
@@ -60,9 +61,9 @@ def document(
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", title),
-        tag("link", rel="icon", href="/static/icon.svg", type="image/svg+xml"),
-        tag("link", rel="stylesheet", href="/static/console.css"),
-        tag("script", src="/static/console.js", defer=True),
+        tag("link", rel="icon", href=address("icon.svg"), type="image/svg+xml"),
+        tag("link", rel="stylesheet", href=address("console.css")),
+        tag("script", src=address("console.js"), defer=True),
         tag("noscript", refresh) if next_ else None,
     )
     inside = tag("body", *body, class_=class_, data_count=count)

@@ -267,6 +267,9 @@ def test_a_line_of_blanks_that_shows_is_kept():
         b"\x1dQ0\x00\x01\x00\x02\x00ab",
         b"\x1dz0ab",
         b"\x1d^abc",
+        b"\x1dkZ",
+        b"\x1d(k\x02\x001Q",
+        b"\x1d(k\x03\x002Q0",
         b"\x1b\xff",
         b"\x1d\xff",
         b"\x1c\xff",
@@ -304,6 +307,23 @@ def test_a_picture_is_read_however_it_is_sent(way):
     pictures = [item for item in decode(printer.output).items if isinstance(item, Picture)]
     assert [picture.data for picture in pictures] == [b"\x80\xc0\xe1\x00\x81"]
     assert (pictures[0].width, pictures[0].height) == (8, 5)
+
+
+def test_a_kept_picture_is_printed_when_it_is_asked_for():
+    rows = b"0p0\x01\x021\x08\x00\x02\x00\xff\x81"
+    columns = b"0q0\x01\x011\x08\x00\x08\x00" + b"\x80" * 8
+    show = b"\x1d(L\x02\x0002"
+
+    assert decode(b"\x1d(L\x0c\x00" + rows).items == ()
+    assert only(b"\x1d8L\x0c\x00\x00\x00" + rows + show) == Picture(8, 2, b"\xff\x81", high=2)
+    assert only(b"\x1d(L\x12\x00" + columns + show) == Picture(8, 1, b"\xff")
+    assert decode(show + b"\x1d(L\x02\x00x2" + b"\x1d(L\x02\x0009").items == ()
+
+
+def test_an_empty_picture_is_paper_fed():
+    items = decode(b"a\x1dv0\x00\x01\x00\x3c\x00" + bytes(60) + b"b").items
+
+    assert items[1] == Space(2.0)
 
 
 def test_a_raster_repeats_its_dots():
@@ -371,6 +391,7 @@ def test_a_line_that_was_begun_comes_before_the_picture():
         (b"\x1dkG\x06A1234B", "codabar", "A1234B"),
         (b"\x1dkI\x08{BTC1-11", "code128", "TC1-11"),
         (b"\x1dkI\x0a{C\x0c\x22{BX{{Y", "code128", "1234X{Y"),
+        (b"\x1dkI\x06{Aa{1b", "code128", "ab"),
         (b"\x1dkH\x03abc", "code93", "abc"),
     ],
 )
@@ -383,6 +404,10 @@ def test_a_barcode_says_what_it_said(command, kind, text):
 def test_a_barcode_has_a_caption_where_the_till_wants_one():
     assert only(b"\x1dH\x02\x1dk\x04ABC\x00").caption
     assert not only(b"\x1dH\x00\x1dk\x04ABC\x00").caption
+
+
+def test_a_picture_of_an_unknown_form_is_skipped_by_its_name():
+    assert texts(decode(b"a\x1dvb\x1d8c\x1dQd\x1dCe\x1dg_")) == ["abcde"]
 
 
 def test_a_barcode_without_an_end_is_text():
@@ -571,6 +596,10 @@ def test_the_code_page_goes_with_the_next_job():
     events, _ = split(b"\x1bt\x10\x80\x1bi\x80\x1bi\x1b@\x80\x1bi")
 
     assert [texts(decode(event.data)) for event in events] == [["€"], ["€"], ["Ç"]]
+
+    events, _ = split(b"\x1bt\x10a\x1b@\x1bi\x80\x1bi")
+
+    assert texts(decode(events[1].data)) == ["Ç"]
 
 
 def test_a_job_larger_than_any_receipt_is_refused():

@@ -306,6 +306,15 @@ async def test_what_is_more_than_any_receipt_is_said_and_the_next_is_taken(job):
     assert intake.trouble is None
 
 
+async def test_a_job_of_nothing_but_what_the_printer_keeps_is_said():
+    async with printing() as (_, intake, connect):
+        await send(connect, b"\x1cp\x01\x00" + CUT)
+        await until(lambda: intake.trouble is not None)
+
+    assert "nothing on it" in intake.trouble.text
+    assert intake.arrivals == []
+
+
 async def test_a_receipt_that_the_till_refuses_is_said():
     async with printing() as (_, intake, connect):
         intake.fail(ReceiptError("the receipt is too large"))
@@ -421,6 +430,7 @@ def test_it_is_made_from_its_settings():
     settings = {"listen": "[::1]:9100", "code_page": "cp852", "columns": 42, "idle_seconds": 2}
 
     assert make_source("printer", "bar", SHOP, settings).name == "bar"
+    assert make_source("printer", "bar", SHOP, {"listen": "localhost:9100"}).tills == ()
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,7 @@ def test_a_row_a_little_too_wide_gives_of_its_gap():
 
     assert [line.split() for line in lines_of(given)] == [["bread", "1,00"]]
     assert ink_of(given)[2] == pytest.approx(74, abs=0.4)
+    assert len(lines_of(draw(row("a" * 30 + "    " + "b" * 18)))) == 2
     assert [line.split() for line in lines_of(kept)] == [["a" * 30, "b" * 15], ["b" * 5]]
 
 
@@ -289,6 +290,7 @@ def test_a_short_row_of_hyphens_is_a_short_line_where_it_was():
 
     assert left == pytest.approx(74 - 10 * 68 / 48, abs=0.3)
     assert right == pytest.approx(74, abs=0.3)
+    assert ink_of(draw(row("-" * 10, "right")))[0] == pytest.approx(left, abs=0.1)
     assert lines_of(draw(row("--"))) == ["--"]
 
 
@@ -419,6 +421,7 @@ def test_a_code_says_what_it_is_below_if_it_is_to():
         ("codabar", "1234"),
         ("pdf417", "what is said"),
         ("upce", "123456"),
+        ("qr", "x" * 2990),
         ("qr", "x" * 3500),
     ],
 )

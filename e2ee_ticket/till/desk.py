@@ -718,10 +718,7 @@ class Desk:
             self._engine.trouble(error)
 
     def _spawn(self, work: "Coroutine[Any, Any, Any] | Awaitable[Any]") -> asyncio.Task[Any]:
-        async def run() -> Any:  # noqa: ANN401 - whatever it is
-            return await work
-
-        task = asyncio.create_task(run())
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task

@@ -412,6 +412,7 @@ def _read_sections(members: Mapping[str, Any], file: str) -> dict[str, Any]:
     _refuse_twins([source.name for source in sources], "[[source]]", file)
     if sources:
         found["sources"] = tuple(sources)
+    _refuse_a_circle(tills, sources, file)
     if "console" in members:
         place = f"[console] in {file}"
         found["console"] = ConsoleConfig(**_read_table(members["console"], _CONSOLE_KEYS, place))
@@ -452,6 +453,22 @@ def _read_source(table: Any, place: str, tills: list[str]) -> SourceConfig:  # n
         raise ConfigError(f"till of {place} is none of: {', '.join(tills)}")
     settings = {key: value for key, value in table.items() if key not in _SOURCE_KEYS}
     return SourceConfig(**found, settings=settings)
+
+
+def _refuse_a_circle(tills: list[TillConfig], sources: list[SourceConfig], file: str) -> None:
+    """Paper that this program prints must not come back to it as a receipt."""
+    for source in sources:
+        if source.kind != "printer":
+            continue
+        listen = str(source.settings.get("listen", "127.0.0.1:9100"))
+        host, _, port = listen.rpartition(":")
+        ours = {listen, f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"}
+        for till in tills:
+            if till.printer in ours or (host == "0.0.0.0" and till.printer == listen):  # noqa: S104
+                raise ConfigError(
+                    f"printer of till {till.name} in {file} is this program's own source"
+                    f" {source.name}; name the real printer"
+                )
 
 
 def _refuse_twins(names: list[str], section: str, file: str) -> None:

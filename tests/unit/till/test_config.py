@@ -423,3 +423,19 @@ def test_no_pairing_shows_its_secrets():
 
     assert pairing.secret.reveal().hex() not in repr(pairing)
     assert pairing.token.reveal().hex() not in repr(pairing)
+
+
+@pytest.mark.parametrize("listen", ["", 'listen = "0.0.0.0:9100"'])
+def test_a_printer_that_is_this_program_itself_is_refused(environment, listen):
+    text = f"""
+    [[till]]
+    name = "Till 1"
+    printer = "127.0.0.1:9100"
+    [[source]]
+    kind = "printer"
+    {listen}
+    """
+    write(environment, text)
+
+    with pytest.raises(ConfigError, match="this program's own source printer"):
+        load(environment)

@@ -461,10 +461,10 @@ def _refuse_a_circle(tills: list[TillConfig], sources: list[SourceConfig], file:
         if source.kind != "printer":
             continue
         listen = str(source.settings.get("listen", "127.0.0.1:9100"))
-        host, _, port = listen.rpartition(":")
-        ours = {listen, f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"}
+        port = listen.rpartition(":")[2]
+        ours = {listen, *(f"{host}:{port}" for host in ("127.0.0.1", "localhost", "[::1]"))}
         for till in tills:
-            if till.printer in ours or (host == "0.0.0.0" and till.printer == listen):  # noqa: S104
+            if till.printer in ours:
                 raise ConfigError(
                     f"printer of till {till.name} in {file} is this program's own source"
                     f" {source.name}; name the real printer"

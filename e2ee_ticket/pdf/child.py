@@ -263,7 +263,7 @@ def _draw_dots(page: Any, ink: Ink, scale: float, left: float, dots: int) -> byt
     from pypdfium2 import PdfBitmap, raw
 
     width, height = (round(side * scale * FINE) for side in page.get_size())
-    x, y = (-round(side * scale * FINE) for side in (left, ink.top))
+    x, y = (-round(side * scale) * FINE for side in (left, ink.top))  # whole dots
     dark = [255 * (value < DARK) for value in range(256)]
     covered = [255 * (value >= COVERED) for value in range(256)]
     rows, drawn = math.ceil(ink.height * scale), b""

@@ -109,6 +109,7 @@ name = "Till 1"
 display = "Counter"
 display_count = 2
 printer = "192.168.1.50:9100"
+printer_dots = 512
 
 [[till]]
 name = "Till 2"
@@ -139,7 +140,7 @@ def test_the_agents_sections_are_read(environment):
     config = load(environment)
 
     assert config.tills == (
-        TillConfig("Till 1", "Counter", 2, "192.168.1.50:9100"),
+        TillConfig("Till 1", "Counter", 2, "192.168.1.50:9100", 512),
         TillConfig("Till 2"),
     )
     assert config.sources == (
@@ -160,6 +161,14 @@ def test_the_agents_sections_are_read(environment):
             "two [[till]] in config.toml have the same name",
         ),
         ('[[till]]\nname="a"\nprinter="x"', "printer of [[till]] 1 in config.toml must be an addr"),
+        (
+            '[[till]]\nname="a"\nprinter_dots=577',
+            "printer_dots of [[till]] 1 in config.toml must be a multiple of 8, such as 576",
+        ),
+        (
+            '[[till]]\nname="a"\nprinter_dots=80',
+            "printer_dots of [[till]] 1 in config.toml must be a whole number from 320 to 832",
+        ),
         ("[[source]]", "[[source]] 1 in config.toml has no kind"),
         ("[[source]]\nkind=1", "kind of [[source]] 1 in config.toml must be a text"),
         ("source = [1]", "[[source]] 1 in config.toml must be a section"),

@@ -22,6 +22,7 @@ from e2ee_ticket.till.agent import Agent
 from e2ee_ticket.till.clock import SystemClock
 from e2ee_ticket.till.config import Config, config_path, load
 from e2ee_ticket.till.displays import Displays
+from e2ee_ticket.till.file_watch import FileWatch
 
 log = logging.getLogger(__name__)
 
@@ -38,48 +39,52 @@ _JOURNAL: Final = {
 def run(parsed: argparse.Namespace) -> int:
     """Run until stopped; take up a changed configuration by itself."""
     _log_to_stderr(debug=parsed.debug)
+    written = FileWatch(config_path(os.environ))  # before it is read: nothing is missed
     config = load()
     config.page_origin  # noqa: B018 - a ConfigError now rather than later
     _warm_up()
     with lock.lock(config.state_dir):
         if sys.platform == "win32":
-            return _run_on_windows(config)
-        return asyncio.run(_main(config))
+            return _run_on_windows(config, written)
+        return asyncio.run(_main(config, written))
 
 
-async def _main(config: Config) -> int:
+async def _main(config: Config, written: FileWatch) -> int:
     loop = asyncio.get_running_loop()
     main = asyncio.current_task()
     assert main is not None  # noqa: S101 - a coroutine runs in a task
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, main.cancel)
     try:
-        await _work(config)
+        await _work(config, written)
     except asyncio.CancelledError:
         log.info("stopped; what is not uploaded is in the outbox")
     return voice.DONE
 
 
-def _run_on_windows(config: Config) -> int:  # pragma: no cover - Windows only
+def _run_on_windows(  # pragma: no cover - Windows only
+    config: Config, written: FileWatch
+) -> int:
     try:
-        asyncio.run(_work(config))
+        asyncio.run(_work(config, written))
     except KeyboardInterrupt:
         log.info("stopped; what is not uploaded is in the outbox")
     return voice.DONE
 
 
-async def _work(config: Config) -> None:
+async def _work(config: Config, written: FileWatch) -> None:
     while True:
-        again = await _work_once(config)
+        again = await _work_once(config, written)
         if not again:
             return
+        written = FileWatch(config_path(os.environ))
         try:
             config = load()
         except ConfigError as error:
             log.error("the changed configuration cannot be used: %s", error)  # noqa: TRY400
 
 
-async def _work_once(config: Config) -> bool:
+async def _work_once(config: Config, written: FileWatch) -> bool:
     clock = SystemClock()
     with open_outbox_of_the_agent(config) as outbox:
         async with relay_client(config) as relay:
@@ -91,6 +96,7 @@ async def _work_once(config: Config) -> bool:
                 displays=Displays(config.state_dir),
                 clock=clock,
                 servers={"console": _serve_console, "ready": _tell_ready},
+                written=written,
             )
             _greet(config)
             return await agent.run()

@@ -10,6 +10,7 @@ A source's receipt is in the outbox before the source is told so. What becomes o
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,7 @@ from e2ee_ticket.sources import Arrival, Finding, Shop, Source, make_source
 from e2ee_ticket.till import settings_file
 from e2ee_ticket.till.audit import PageWatch, Verdict
 from e2ee_ticket.till.clock import Clock
-from e2ee_ticket.till.config import Config, SourceConfig, TillConfig
+from e2ee_ticket.till.config import Config, LanConfig, SourceConfig, TillConfig, judge
 from e2ee_ticket.till.desk import (
     LOOKS_AT_ONCE,
     UPLOADS_AT_ONCE,
@@ -46,6 +47,7 @@ from e2ee_ticket.till.desk import (
     make_looker,
 )
 from e2ee_ticket.till.displays import Displays, Pairing
+from e2ee_ticket.till.file_watch import LOOK_SECONDS, FileWatch
 from e2ee_ticket.till.floor import (
     DisplayState,
     PageState,
@@ -54,7 +56,7 @@ from e2ee_ticket.till.floor import (
     SourceState,
     Trouble,
 )
-from e2ee_ticket.till.lan import LanDisplay
+from e2ee_ticket.till.lan import LanDisplay, LanPairingLink
 from e2ee_ticket.till.outbox import LET_GO, RECEIPT_SECONDS, Accepted, Entry, Outbox
 from e2ee_ticket.till.pipeline import Till
 from e2ee_ticket.till.post import Post
@@ -91,11 +93,13 @@ class Agent:
         servers: Mapping[str, Server] | None = None,
         make: Callable[[str, str, Shop, Mapping[str, Any]], Source] = make_source,
         looker: Looker | None = None,
+        written: FileWatch | None = None,
     ) -> None:
         """Put it together; nothing runs yet. `relay` is open and stays open.
 
         `servers` run beside it, by the names that their troubles have. `watch`, `make` and `looker`
-        are the audit, the sources and the looking inside, unless a test brings its own.
+        are the audit, the sources and the looking inside, unless a test brings its own. `written`
+        has watched the configuration's file since before it was read.
 
         Raises:
             ConfigError: a source's settings cannot be.
@@ -163,6 +167,11 @@ class Agent:
                 )
         self._lan: LanDisplay | None = None
         self._lan_trouble: Trouble | None = None
+        self._make = make
+        self._config_watch = written or FileWatch(config_file)
+        self._displays_watch = FileWatch(displays.path)
+        self._file_troubles: dict[str, Trouble] = {}
+        self._outdated = False
 
     # Running
 
@@ -178,6 +187,7 @@ class Agent:
                 self._presence.run(),
                 self._watch.run(),
                 self._sweep_always(),
+                self._watch_files(),
                 *(self._supervise(intake) for intake in self._intakes),
                 *(self._serve(name, server) for name, server in self._servers.items()),
             ]
@@ -191,16 +201,7 @@ class Agent:
     async def _open_lan(self, stack: contextlib.AsyncExitStack) -> None:
         if self.config.lan is None:
             return
-        lan = LanDisplay(
-            self.config.lan,
-            relay=self.config.relay_origin,
-            page=self.config.page_origin,
-            pairings=self._displays.all,
-            clock=self._clock,
-            lang=self.config.lang,
-            report=self._note_lan,
-        )
-        self._lan = lan
+        lan = self._lan = self._make_lan(self.config, self.config.lan)
         task = asyncio.create_task(lan.run())
 
         async def end() -> None:
@@ -208,6 +209,17 @@ class Agent:
             await asyncio.gather(task, return_exceptions=True)
 
         stack.push_async_callback(end)
+
+    def _make_lan(self, config: Config, settings: LanConfig) -> LanDisplay:
+        return LanDisplay(
+            settings,
+            relay=config.relay_origin,
+            page=config.page_origin,
+            pairings=self._displays.all,
+            clock=self._clock,
+            lang=config.lang,
+            report=self._note_lan,
+        )
 
     async def _close(self) -> None:
         for task in self._background:
@@ -402,6 +414,76 @@ class Agent:
         for desk in self._desks.values():
             desk.check_shown()
 
+    # What other programs write: setup, display, somebody's editor
+
+    async def _watch_files(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_SECONDS)
+            if self._displays_watch.changed():
+                self._displays_watch.know()
+                await self._take_up_displays()
+            if self._config_watch.changed():
+                self._config_watch.know()
+                self._read_config()
+            # A code that a customer is about to scan stays on first.
+            if self._outdated and not any(sale.on_screen for sale in self.sales()):
+                log.info("the configuration was written; beginning anew")
+                self._restart.set()
+
+    async def _take_up_displays(self) -> None:
+        """Drive what was paired meanwhile, and leave what was removed."""
+        try:
+            pairings = {pairing.name.casefold(): pairing for pairing in self._displays.all()}
+        except ConfigError as error:
+            self._note_file("displays", error, "the displays that were paired before go on")
+            return
+        self._file_troubles.pop("displays", None)
+        for key, post in list(self._posts.items()):
+            if key not in pairings or pairings[key].secret.cid != post.pairing.secret.cid:
+                del self._posts[key]
+                log.info("display %s was removed", post.name)
+                await post.stop()
+        for key, pairing in pairings.items():
+            if key not in self._posts:
+                log.info("display %s was paired", pairing.name)
+                await self._start_post(pairing)
+        self.note_change()
+
+    def _read_config(self) -> None:
+        """See what was written into the configuration; what cannot be changes nothing."""
+        try:
+            data = self._file.read_bytes() if self._file.exists() else b""
+            config = judge(data, self._file, os.environ)
+            self._try(config)
+        except (ConfigError, OSError) as error:
+            self._note_file("configuration", error, "the one before is used; e2ee-ticket setup")
+            return
+        self._file_troubles.pop("configuration", None)
+        self._outdated = config != self.config
+        self.note_change()
+
+    def _try(self, config: Config) -> None:
+        """Refuse what this agent could not begin with.
+
+        Raises:
+            ConfigError: says what.
+        """
+        if config.state_dir != self.config.state_dir:
+            raise ConfigError("another state directory was written; stop the agent and start it")
+        shop = Shop(name=config.shop, lang=config.lang or "en")
+        tills = {till.name for till in config.tills}
+        for source in config.sources:
+            made = self._make(source.kind, source.name, shop, source.settings)
+            if set(made.tills) - tills:
+                raise ConfigError(f"source {source.name} names a till that is none of the tills")
+        if config.lan is not None:
+            self._make_lan(config, config.lan)
+
+    def _note_file(self, place: str, error: Exception, hint: str) -> None:
+        log.warning("%s: %s", place, error)
+        self._file_troubles[place] = Trouble(place, str(error), hint, self._now())
+        self.note_change()
+
     # What the console sees (floor.py)
 
     @property
@@ -474,6 +556,7 @@ class Agent:
         found += [intake.trouble for intake in self._intakes]
         found += [self._lan_trouble if self._lan is not None else None]
         found += self._server_troubles.values()
+        found += self._file_troubles.values()
         found += self._undelivered.values()
         return [trouble for trouble in found if trouble is not None]
 
@@ -511,7 +594,10 @@ class Agent:
         tills = [
             replace(till, display=pairing.name) if till is chosen else till for till in self.tills
         ]
-        settings_file.edit(self._file, {"till": [_table(till) for till in tills]})
+        ours_alone = not self._config_watch.changed()
+        settings_file.edit(self._file, {"till": settings_file.till_tables(tills)})
+        if ours_alone:
+            self._config_watch.know()
         self.config = replace(self.config, tills=tuple(tills))
         for till in tills:
             self._desks[till.name].config = till
@@ -602,6 +688,14 @@ class Agent:
         if self._lan is None:
             return None
         return self._lan.new_short_address(self._displays.find(display))
+
+    async def lan_link(self, display: str) -> LanPairingLink | None:
+        """Return the pairing link to the page on the shop's network; None without [lan]."""
+        return None if self._lan is None else self._lan.link(self._displays.find(display))
+
+    def lan_addresses(self) -> Sequence[str]:
+        """Return where tablets open the display page on the shop's network."""
+        return () if self._lan is None else [f"{origin}/d" for origin in self._lan.origins()]
 
     # Inside
 
@@ -753,16 +847,3 @@ def _restored(accepted: Accepted) -> Record:
         kept=accepted.ticket is not None,
         outcome=accepted.outcome if accepted.outcome not in LET_GO - {"revoked"} else None,
     )
-
-
-def _table(till: TillConfig) -> Mapping[str, object]:
-    found: dict[str, object] = {"name": till.name}
-    if till.display is not None:
-        found["display"] = till.display
-    if till.display_count != 1:
-        found["display_count"] = till.display_count
-    if till.printer is not None:
-        found["printer"] = till.printer
-    if till.printer_dots != TillConfig("").printer_dots:
-        found["printer_dots"] = till.printer_dots
-    return found

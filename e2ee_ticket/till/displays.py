@@ -32,7 +32,8 @@ class Displays:
     """The paired displays, read anew at every call: another process may have changed them."""
 
     def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / FILE_NAME
+        """Read and write the file of this directory; `path` is where it is."""
+        self.path = state_dir / FILE_NAME
 
     def all(self) -> list[Pairing]:
         """Return every pairing, in the order in which they were made.
@@ -41,7 +42,7 @@ class Displays:
             ConfigError: the file is damaged or cannot be read.
         """
         try:
-            members = json.loads(self._path.read_bytes())
+            members = json.loads(self.path.read_bytes())
             return [
                 Pairing(
                     str(entry["name"]),
@@ -106,8 +107,8 @@ class Displays:
             for pairing in pairings
         ]
         text = json.dumps({"version": 1, "displays": entries}, ensure_ascii=False, indent=1)
-        make_private_dir(self._path.parent)
-        write_private(self._path, text.encode("utf-8") + b"\n")
+        make_private_dir(self.path.parent)
+        write_private(self.path, text.encode("utf-8") + b"\n")
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from e2ee_ticket.protocol.channel import PairingLink
 from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.till.config import Config, TillConfig
+from e2ee_ticket.till.lan import LanPairingLink
 
 STATES: Final = (
     "held",  # accepted, and no code is shown: the warning says why; the cashier decides
@@ -215,4 +216,15 @@ class Floor(Protocol):
 
     async def short_address(self, display: str) -> str | None:
         """Return a short address for pairing a tablet, two minutes, one use; None without [lan]."""
+        ...
+
+    async def lan_link(self, display: str) -> LanPairingLink | None:
+        """Return the link that pairs a tablet with the page on the shop's network: for a QR code.
+
+        None without [lan].
+        """
+        ...
+
+    def lan_addresses(self) -> Sequence[str]:
+        """Return where tablets open the display page on the shop's network; none without [lan]."""
         ...

@@ -16,7 +16,7 @@ from tomlkit.items import AoT, Table
 from e2ee_ticket.errors import ConfigError
 from e2ee_ticket.sources import Shop, make_source
 from e2ee_ticket.till import config
-from e2ee_ticket.till.config import Config, judge, make_private_dir, reason
+from e2ee_ticket.till.config import Config, TillConfig, judge, make_private_dir, reason
 from e2ee_ticket.till.displays import write_private
 
 _HEADING: Final = (
@@ -141,6 +141,19 @@ def _aired(text: str) -> str:
             lines.append("")
         lines.append(line)
     return "\n".join(lines) + "\n"
+
+
+def till_tables(tills: Iterable[TillConfig]) -> list[Mapping[str, object]]:
+    """Write tills as the [[till]] sections of a change; what is the default is left out."""
+    usual = TillConfig("")
+    return [
+        {
+            key: value
+            for key in TillConfig.__slots__
+            if (value := getattr(till, key)) != getattr(usual, key)
+        }
+        for till in tills
+    ]
 
 
 def try_sources(settled: Config) -> None:

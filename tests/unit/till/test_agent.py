@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import json
 
 import pytest
+import stage
 from fakes import Clock, FlakyRelay, Tablet, settle
 
 from e2ee_ticket.errors import (
@@ -23,7 +25,7 @@ from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.sources import Arrival, Finding
 from e2ee_ticket.till.agent import Agent
 from e2ee_ticket.till.audit import Verdict
-from e2ee_ticket.till.config import Config, SourceConfig, TillConfig
+from e2ee_ticket.till.config import Config, LanConfig, SourceConfig, TillConfig
 from e2ee_ticket.till.displays import Displays, Pairing
 from e2ee_ticket.till.outbox import FILE_NAME, Outbox
 
@@ -1132,3 +1134,182 @@ async def test_what_was_revoked_while_it_was_sealed_never_leaves(tmp_path):
     assert shop.sale(number).state == "revoked"
     assert shop.relay.tickets == {}
     await shop.stop()
+
+
+# What other programs write while it runs
+
+
+CONFIG = """
+relay = "https://relay.example"
+page = "https://t.example"
+shop = "Épicerie"
+lang = "fr"
+state = {state}
+
+[[till]]
+name = "Till 1"
+display = "Counter"
+
+[[source]]
+kind = "hand"
+name = "hand"
+"""
+
+
+def write(shop, more="", *, state=None):
+    text = CONFIG.format(state=json.dumps(str(state or shop.folder))) + more
+    (shop.folder / "config.toml").write_text(text, encoding="utf-8")
+
+
+async def test_a_display_that_another_program_pairs_is_driven_within_two_seconds(shop):
+    pairing = Pairing("Terrace", PairingSecret.generate(), WriteToken.generate())
+    registered = registration(pairing.secret, pairing.token)
+    await shop.relay.register(pairing.secret.cid, registered)
+
+    Displays(shop.folder).keep(pairing)
+    async with shop.tablet("Terrace") as tablet:
+        await shop.clock.advance(2.1)
+
+        assert tablet.kinds == ["idle"]
+    assert [display.name for display in shop.agent.displays()] == ["Counter", "Terrace"]
+
+
+async def test_a_display_that_another_program_removes_is_left_alone(shop):
+    Displays(shop.folder).forget("Counter")
+    await shop.clock.advance(4)
+
+    assert shop.agent.displays() == []
+    number = await shop.sell()
+    assert shop.sale(number).here
+
+
+async def test_a_display_that_is_paired_anew_under_its_name_is_the_new_one(shop):
+    Displays(shop.folder).forget("Counter")
+    new = Pairing("Counter", PairingSecret.generate(), WriteToken.generate())
+    await shop.relay.register(new.secret.cid, registration(new.secret, new.token))
+    Displays(shop.folder).keep(new)
+
+    async with shop.tablet() as tablet:
+        await shop.clock.advance(4)
+        await shop.sell()
+
+        assert tablet.kinds[-1] == "ticket"
+
+
+async def test_a_damaged_list_of_displays_is_told_and_those_before_go_on(shop):
+    before = shop.displays.path.read_bytes()
+    shop.displays.path.write_text("{", encoding="utf-8")
+    await shop.clock.advance(2.1)
+
+    assert [trouble.place for trouble in shop.agent.troubles()] == ["displays"]
+    assert [display.name for display in shop.agent.displays()] == ["Counter"]
+
+    shop.displays.path.write_bytes(before)
+    await shop.clock.advance(2.1)
+    assert shop.agent.troubles() == []
+
+
+async def test_what_another_program_wrote_into_the_configuration_is_taken_up(open_shop):
+    shop = await open_shop()
+    write(shop, more='\n[lan]\nlisten = "127.0.0.1:8423"\n')
+    await shop.clock.advance(2.1)
+
+    assert shop._task.done()
+    assert shop._task.result() is True
+
+
+async def test_a_configuration_that_says_the_same_changes_nothing(open_shop):
+    shop = await open_shop()
+    write(shop, more="# by hand\n")
+    await shop.clock.advance(2.1)
+
+    assert not shop._task.done()
+    assert shop.agent.troubles() == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "[[",
+        '\n[console]\nshp = "x"\n',
+        '\n[[source]]\nkind = "hand"\nname = "b"\ntill = "?"\n',
+        '\n[lan]\nhost = "a/b"\n',
+        '\n[[source]]\nkind = "hand"\nname = "bad"\n',
+    ],
+    ids=["no-toml", "unknown", "till", "lan", "source"],
+)
+async def test_a_configuration_that_cannot_be_is_told_and_the_one_before_goes_on(open_shop, more):
+    shop = await open_shop()
+
+    def make(kind, name, shop, settings):
+        if name == "bad":
+            raise ConfigError("source bad: url is missing")
+        return Hand(kind, name, shop, settings)
+
+    shop.agent._make = make
+    write(shop, more=more)
+    await shop.clock.advance(2.1)
+
+    assert not shop._task.done()
+    (trouble,) = shop.agent.troubles()
+    assert trouble.place == "configuration"
+    number = await shop.sell()
+    assert shop.sale(number).state == "stored"
+
+    write(shop)
+    await shop.clock.advance(2.1)
+    assert shop.agent.troubles() == []
+    assert not shop._task.done()
+
+
+async def test_another_state_directory_needs_another_start(open_shop, tmp_path):
+    shop = await open_shop()
+    write(shop, state=tmp_path / "elsewhere")
+    await shop.clock.advance(2.1)
+
+    assert not shop._task.done()
+    assert "stop the agent and start it" in shop.agent.troubles()[0].text
+
+
+async def test_a_code_that_is_on_stays_on_before_a_configuration_is_taken_up(open_shop):
+    shop = await open_shop()
+    async with shop.tablet():
+        number = await shop.sell()
+        write(shop, more='\n[lan]\nlisten = "127.0.0.1:8423"\n')
+        await shop.clock.advance(30)
+        assert not shop._task.done()
+
+        await shop.phone(number, "opened")
+        await shop.clock.advance(2.1)
+        assert shop._task.done()
+
+
+async def test_what_the_agent_itself_writes_is_no_news(open_shop):
+    shop = await open_shop(tills=("A", "B"), displays=())
+    write(shop)  # as it was when the agent began
+    shop.agent._config_watch.know()
+
+    await shop.agent.pair("B")
+    await shop.clock.advance(4)
+
+    assert 'display = "B"' in (shop.folder / "config.toml").read_text(encoding="utf-8")
+    assert not shop._task.done()
+
+
+# The display page on the shop's network
+
+
+async def test_a_tablet_on_the_shops_network_pairs_by_a_code_too(open_shop):
+    port = stage.free_port()
+    shop = await open_shop(lan=LanConfig(listen=f"127.0.0.1:{port}"))
+
+    link = await shop.agent.lan_link("Counter")
+
+    secret = shop.displays.find("Counter").secret
+    assert (link.page, link.secret) == (f"http://127.0.0.1:{port}", secret)
+    assert shop.agent.lan_addresses() == [f"http://127.0.0.1:{port}/d"]
+
+
+async def test_without_a_page_on_the_network_there_is_no_such_code(shop):
+    assert await shop.agent.lan_link("Counter") is None
+    assert shop.agent.lan_addresses() == ()

@@ -255,8 +255,11 @@ def store_limits(config: Config) -> StoreLimits:
         hellos_live_max=config.hellos_live_max,
         answered_seconds=config.answered_seconds,
         waiting_max_requests=config.waiting_max_requests,
+        watches_per_ticket_max=config.watches_per_ticket_max,
         stored_max_bytes=config.stored_max_bytes,
         disk_reserve_bytes=config.disk_reserve_bytes,
+        tickets_max=config.tickets_max,
+        channels_max=config.channels_max,
         cache_max_bytes=config.cache_max_bytes,
         queue_max_bytes=config.queue_max_bytes,
     )
@@ -297,7 +300,7 @@ def _services(config: Config, store: Store, clock: Clock) -> Services:
     return Services(
         relay=Relay(store=store, config=config, clock=clock),
         channels=Channels(store=store, config=config, clock=clock, limits=hellos),
-        permits=None if config.open else Permits(store.has_permit),
+        permits=None if config.open else Permits(store.find_permit, clock),
         addresses=addresses if config.open else None,
         reading=Budget(config.reading_max_bytes),
         config=config,

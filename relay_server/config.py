@@ -41,7 +41,18 @@ class Config:
     """Bodies that are being read at the same time."""
     queue_max_bytes: int = 256 * MIB
     """Envelopes that wait for the disk."""
+    uploads_max: int = 512
+    """Uploads that wait for the disk at the same time; more are refused at once (R14), so that
+    those which were taken keep their latency."""
+    tickets_max: int = 100_000_000
+    channels_max: int = 5_000_000
+    """Rows, tombstones included."""
     waiting_max_requests: int = 200_000
+    watches_per_ticket_max: int = 8
+    address_waiting_max: int = 1_000
+    """Requests of one address that wait at the same time, at an open relay."""
+    head_seconds: int = 20
+    """A new connection that has not brought a whole request is closed."""
     body_seconds: int = 60
     """A body that takes longer to arrive is refused."""
     answer_seconds: int = 300

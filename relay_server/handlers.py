@@ -26,7 +26,7 @@ from relay_server.errors import (
     UnknownPathError,
 )
 from relay_server.limits import AddressLimits, Budget
-from relay_server.permits import Permits
+from relay_server.permits import Allowance, Permits
 from relay_server.relay import (
     ENVELOPE_MAX_SIZE,
     STATE_BODY_MAX_SIZE,
@@ -91,10 +91,12 @@ async def put_ticket(
     services: Services, request: web.BaseRequest, names: tuple[bytes, ...]
 ) -> Reply:
     """Take an envelope (R30 to R42)."""
-    await _check_permit(services, request)
+    allowance = await _check_permit(services, request)
     size = _length(request, ENVELOPE_MAX_SIZE)
     services.relay.check_size(size)
     ttl = services.relay.parse_ttl(request.headers.get("Ticket-TTL"))
+    if allowance is not None:
+        allowance.check(size)
     if services.addresses is not None:
         services.addresses.check_upload(_address(request), size)
     with services.reading.take(size):
@@ -137,9 +139,11 @@ async def put_channel(
     services: Services, request: web.BaseRequest, names: tuple[bytes, ...]
 ) -> Reply:
     """Register a channel (R80 to R84)."""
-    await _check_permit(services, request)
+    allowance = await _check_permit(services, request)
     body = await _read(services, request, _length(request, REGISTRATION_SIZE))
     read_hash, write_hash = services.channels.parse_registration(body)
+    if allowance is not None:
+        allowance.check(len(body))
     if services.addresses is not None:
         services.addresses.check_registration(_address(request))
     created = await services.channels.register(names[0], read_hash, write_hash)
@@ -259,9 +263,8 @@ def allow(route: Route) -> str:
 # Reading a request
 
 
-async def _check_permit(services: Services, request: web.BaseRequest) -> None:
-    if services.permits is not None:
-        await services.permits.check(_bearer(request))
+async def _check_permit(services: Services, request: web.BaseRequest) -> Allowance | None:
+    return None if services.permits is None else await services.permits.check(_bearer(request))
 
 
 def _bearer(request: web.BaseRequest) -> str:

@@ -5,9 +5,14 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable
 
-from relay_server.errors import PermitError
+from relay_server.clock import Clock
+from relay_server.errors import PermitError, TooOftenError
+from relay_server.limits import Buckets
+from relay_server.store import Permit
 
 PERMIT_SIZE = 32
+HOUR = 3600
+MAX_ENTRIES = 100_000
 _PERMIT = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
@@ -21,17 +26,76 @@ def digest(permit: str) -> bytes:
     return hashlib.sha256(permit.encode("ascii")).digest()
 
 
+class Allowance:
+    """What a valid permit may still use: counted in memory, by the permit's hash."""
+
+    __slots__ = ("_name", "_uploads", "_volume")
+
+    def __init__(self, name: bytes, uploads: Buckets | None, volume: Buckets | None) -> None:
+        self._name = name
+        self._uploads = uploads
+        self._volume = volume
+
+    def check(self, size: int) -> None:
+        """Count one upload of this size, or a registration.
+
+        Raises:
+            TooOftenError: above the permit's limit; nothing is counted then.
+        """
+        costs = [
+            (buckets, cost)
+            for buckets, cost in ((self._uploads, 1), (self._volume, size))
+            if buckets is not None
+        ]
+        seconds = max((buckets.wait(self._name, cost) for buckets, cost in costs), default=0)
+        if seconds:
+            raise TooOftenError(seconds)
+        for buckets, cost in costs:
+            buckets.spend(self._name, cost)
+
+
+_UNLIMITED = Allowance(b"", None, None)
+
+
 class Permits:
-    """The check that a closed relay makes first of all (R10)."""
+    """The check that a closed relay makes first of all (R10), and what each permit may use."""
 
-    def __init__(self, known: Callable[[bytes], Awaitable[bool]]) -> None:
-        self._known = known
+    def __init__(self, find: Callable[[bytes], Awaitable[Permit | None]], clock: Clock) -> None:
+        self._find = find
+        self._clock = clock
+        self._uploads: dict[int, Buckets] = {}
+        self._volume: dict[int, Buckets] = {}
 
-    async def check(self, permit: str) -> None:
+    async def check(self, permit: str) -> Allowance:
         """Refuse what is not a valid permit at this very moment.
 
         Raises:
             PermitError: none, or one that is not valid (R10, R11).
         """
-        if _PERMIT.fullmatch(permit) is None or not await self._known(digest(permit)):
+        if _PERMIT.fullmatch(permit) is None:
             raise PermitError
+        name = digest(permit)
+        found = await self._find(name)
+        if found is None:
+            raise PermitError
+        if found.uploads_per_hour is None and found.bytes_per_hour is None:
+            return _UNLIMITED
+        return Allowance(
+            name,
+            self._buckets(self._uploads, found.uploads_per_hour),
+            self._buckets(self._volume, found.bytes_per_hour),
+        )
+
+    def _buckets(self, known: dict[int, Buckets], per_hour: int | None) -> Buckets | None:
+        """Return the buckets of all permits with this rate; an operator chooses few rates."""
+        if per_hour is None:
+            return None
+        buckets = known.get(per_hour)
+        if buckets is None:
+            buckets = known[per_hour] = Buckets(
+                per_second=per_hour / HOUR,
+                burst=per_hour,
+                max_entries=MAX_ENTRIES,
+                clock=self._clock,
+            )
+        return buckets

@@ -3,7 +3,7 @@
 import hashlib
 
 from relay_server.errors import FullError, OverloadedError
-from relay_server.store import Channel, Kept, Permit, Record, State
+from relay_server.store import Channel, Gauges, Kept, Permit, Record, State
 from relay_server.store.waiting import Waiting
 
 
@@ -12,12 +12,13 @@ class MemoryStore:
         self._limits = limits
         self._tickets = {}  # id: [state, token_hash, digest, expiry, envelope or None]
         self._channels = {}  # cid: Channel
-        self._permits = {}  # name: (hash, day)
+        self._permits = {}  # name: (hash, Permit)
         self._waiting = Waiting(
             clock,
             hellos_live_max=limits.hellos_live_max,
             answered_seconds=limits.answered_seconds,
             requests_max=limits.waiting_max_requests,
+            watches_per_ticket_max=limits.watches_per_ticket_max,
         )
 
     def _record(self, ticket_id, now):
@@ -37,7 +38,8 @@ class MemoryStore:
             same = self._tickets[ticket_id][2] == digest
             return (Kept.SAME if same else Kept.OTHER), record
         stored = sum(len(row[4]) for row in self._tickets.values() if row[4] is not None)
-        if stored + len(envelope) > self._limits.stored_max_bytes:
+        full = len(self._tickets) >= self._limits.tickets_max
+        if full or stored + len(envelope) > self._limits.stored_max_bytes:
             raise FullError
         self._tickets[ticket_id] = [State.STORED, token_hash, digest, expiry, envelope]
         self._waiting.ticket_changed(ticket_id)
@@ -71,6 +73,8 @@ class MemoryStore:
     async def register(self, cid, read_hash, write_hash, *, today):
         there = self._channels.get(cid)
         if there is None:
+            if len(self._channels) >= self._limits.channels_max:
+                raise FullError
             self._channels[cid] = Channel(read_hash, write_hash, today, gone=False)
             return Kept.STORED
         if there.gone:
@@ -102,17 +106,23 @@ class MemoryStore:
     async def answer(self, cid, hid, sealed):
         return self._waiting.answer(cid, hid, sealed)
 
-    async def add_permit(self, name, permit_hash, *, today):
+    async def add_permit(
+        self, name, permit_hash, *, today, uploads_per_hour=None, bytes_per_hour=None
+    ):
         if name in self._permits:
             return False
-        self._permits[name] = (permit_hash, today)
+        permit = Permit(name, today, uploads_per_hour, bytes_per_hour)
+        self._permits[name] = (permit_hash, permit)
         return True
 
-    async def has_permit(self, permit_hash):
-        return any(permit_hash == there for there, _ in self._permits.values())
+    async def find_permit(self, permit_hash):
+        for there, permit in self._permits.values():
+            if permit_hash == there:
+                return permit
+        return None
 
     async def list_permits(self):
-        return [Permit(name, day) for name, (_, day) in sorted(self._permits.items())]
+        return [permit for _, (_, permit) in sorted(self._permits.items())]
 
     async def revoke_permit(self, name):
         return self._permits.pop(name, None) is not None
@@ -133,6 +143,14 @@ class MemoryStore:
                 del self._channels[cid]
             elif channel.polled_day > today:
                 self._channels[cid] = channel._replace(polled_day=today)
+
+    async def probe(self):
+        pass
+
+    def gauges(self):
+        stored = sum(len(row[4]) for row in self._tickets.values() if row[4] is not None)
+        room = self._limits.stored_max_bytes - stored
+        return Gauges(self._waiting.requests, 0, 0, stored, room)
 
     def stop_waiting(self):
         self._waiting.stop()

@@ -77,10 +77,22 @@ class HelloSet(NamedTuple):
 
 
 class Permit(NamedTuple):
-    """A permit as its operator sees it."""
+    """A permit as its operator sees it; a limit of None is none."""
 
     name: str
     added_day: int
+    uploads_per_hour: int | None = None
+    bytes_per_hour: int | None = None
+
+
+class Gauges(NamedTuple):
+    """What the store holds at the moment, for its operator; nothing about anybody."""
+
+    waiting_requests: int
+    queued_bytes: int
+    recent_bytes: int
+    stored_bytes: int
+    room_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +105,11 @@ class StoreLimits:
     hellos_live_max: int
     answered_seconds: int
     waiting_max_requests: int
+    watches_per_ticket_max: int
     stored_max_bytes: int
     disk_reserve_bytes: int
+    tickets_max: int
+    channels_max: int
     cache_max_bytes: int
     queue_max_bytes: int
 
@@ -200,11 +215,19 @@ class Store(Protocol):
 
     # Permits
 
-    async def add_permit(self, name: str, permit_hash: bytes, *, today: int) -> bool:
+    async def add_permit(
+        self,
+        name: str,
+        permit_hash: bytes,
+        *,
+        today: int,
+        uploads_per_hour: int | None = None,
+        bytes_per_hour: int | None = None,
+    ) -> bool:
         """Add a permit; return False when the name is taken."""
 
-    async def has_permit(self, permit_hash: bytes) -> bool:
-        """Tell whether this is the hash of a valid permit, at this very moment (R11)."""
+    async def find_permit(self, permit_hash: bytes) -> Permit | None:
+        """Return the valid permit of this hash at this very moment, or None (R11)."""
 
     async def list_permits(self) -> list[Permit]:
         """Return all permits by name."""
@@ -213,6 +236,16 @@ class Store(Protocol):
         """Revoke a permit; return False when there is none of this name."""
 
     # Housekeeping
+
+    async def probe(self) -> None:
+        """Write something durably and read it back: whether the store can do its work.
+
+        Raises:
+            Exception: it cannot, whatever the reason.
+        """
+
+    def gauges(self) -> Gauges:
+        """Return what the store holds; from memory, without waiting."""
 
     async def sweep(self, *, now: int) -> None:
         """Delete envelopes whose time is over, and tombstones and channels that have ended."""

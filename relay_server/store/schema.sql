@@ -15,8 +15,6 @@ CREATE TABLE tickets (
     state      INTEGER NOT NULL CHECK (state BETWEEN 0 AND 3),
     -- SHA-256 of the ticket's token, to tell who may change the state. Bytes 8 to 39 of the envelope.
     token_hash BLOB    NOT NULL CHECK (length(token_hash) = 32),
-    -- SHA-256 of the envelope, to tell a repeated upload from another one when the envelope is gone.
-    digest     BLOB    NOT NULL CHECK (length(digest) = 32),
     -- When the envelope ends, in seconds since 1970. Eight days later this row ends.
     expiry     INTEGER NOT NULL,
     -- The sealed ticket, which the relay cannot open; NULL makes the row a tombstone.
@@ -46,5 +44,9 @@ CREATE TABLE permits (
     -- SHA-256 of the permit; the permit itself was shown once and is not kept.
     hash       BLOB    NOT NULL UNIQUE CHECK (length(hash) = 32),
     -- The day (since 1970) on which it was given, for the operator's list.
-    added_day  INTEGER NOT NULL
+    added_day  INTEGER NOT NULL,
+    -- How much it may be used for in an hour; NULL is as much as the relay can do. How much it *was* used
+    -- for is not here: that is counted in memory, and forgotten with it.
+    uploads_per_hour INTEGER,
+    bytes_per_hour   INTEGER
 ) STRICT, WITHOUT ROWID;

@@ -12,7 +12,6 @@ Rules of this file:
 """
 
 import asyncio
-import hashlib
 import os
 import queue
 import shutil
@@ -32,6 +31,7 @@ from relay_server.errors import FullError, OverloadedError, StartError
 from relay_server.store import (
     Answered,
     Channel,
+    Gauges,
     HelloSet,
     Kept,
     Permit,
@@ -46,14 +46,17 @@ if sys.platform != "win32":
     import fcntl
 
 APPLICATION_ID = 0x65327472  # "e2tr", so that `file` and we know whose database it is
-MIGRATIONS = ("schema.sql",)
-"""What makes each version out of the one before; never edited once published, only added to."""
+SCHEMA_VERSION = 2
+"""What schema.sql makes; ``migrations/N.sql`` makes version N out of the one before, and a test
+shows that both ways end at the same tables."""
 
 BATCH_BYTES = 2 * 1024 * 1024
 BATCH_JOBS = 256
 CHECKPOINT_PAGES = 4_000
 READERS = 4
 SWEEP_ROWS = 64
+LOOK_SECONDS = 0.5
+"""How often an idle writer looks whether a command has changed the file beside it."""
 BUSY_SECONDS = 5.0
 
 T = TypeVar("T")
@@ -115,6 +118,14 @@ class _Recent:
         if entry is not None:
             self._bytes -= len(entry[0])
 
+    def clear(self) -> None:
+        self._entries.clear()
+        self._bytes = 0
+
+    @property
+    def size(self) -> int:
+        return self._bytes
+
     def forget_expired(self, now: int) -> None:
         for ticket_id in [key for key, (_, expiry) in self._entries.items() if expiry <= now]:
             self.forget(ticket_id)
@@ -136,8 +147,9 @@ class SqliteStore:
         _create(path)
         self._lock = _lock(path) if exclusive else None
         try:
-            self._writer = _open(path)
+            self._writer = _open(path, migrate=exclusive)
             self._looker = _connect(path, timeout=0)
+            self._rows = _count_rows(self._writer)
         except StartError:
             _unlock(self._lock)
             raise
@@ -150,11 +162,14 @@ class SqliteStore:
             hellos_live_max=limits.hellos_live_max,
             answered_seconds=limits.answered_seconds,
             requests_max=limits.waiting_max_requests,
+            watches_per_ticket_max=limits.watches_per_ticket_max,
         )
         self._recent = _Recent(limits.cache_max_bytes)
         self._changes = 0
         self._queued_bytes = 0
         self._unclean = True
+        self._stored_bytes, self._room = _measure(self._writer, path, limits)
+        self._seen = _data_version(self._writer)
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._local = threading.local()
         self._reader_connections: list[sqlite3.Connection] = []
@@ -172,22 +187,24 @@ class SqliteStore:
         """Keep an envelope unless something is there, as one step (R42); durable on return."""
 
         def run(connection: sqlite3.Connection) -> tuple[Kept, Record]:
-            digest = hashlib.sha256(envelope).digest()
-            row = (ticket_id, State.STORED, token_hash, digest, expiry, envelope)
-            room = self._has_room(connection, len(envelope))
+            row = (ticket_id, State.STORED, token_hash, expiry, envelope)
+            room = len(envelope) <= self._room and self._rows[0] < self._limits.tickets_max
             while True:
                 if room and connection.execute(_KEEP, row).rowcount:
+                    self._room -= len(envelope)
+                    self._rows[0] += 1
                     return Kept.STORED, Record(State.STORED, token_hash, expiry, gone=False)
-                there = connection.execute(_FIND_DIGEST, (ticket_id,)).fetchone()
+                there = connection.execute(_COMPARE, (envelope, ticket_id)).fetchone()
                 if there is None:
                     raise FullError
                 record = _record(there[:4], now)
                 if now < record.expiry + self._limits.tombstone_seconds:
                     if record.gone:
                         return Kept.GONE, record
-                    return (Kept.SAME if there[4] == digest else Kept.OTHER), record
+                    return (Kept.SAME if there[4] else Kept.OTHER), record
                 # The sweeper is late: the tombstone has ended (R20).
                 connection.execute("DELETE FROM tickets WHERE id = ?", (ticket_id,))
+                self._rows[0] -= 1
 
         def after(outcome: tuple[Kept, Record]) -> None:
             if outcome[0] is Kept.STORED:
@@ -264,8 +281,9 @@ class SqliteStore:
 
         def run(connection: sqlite3.Connection) -> Kept:
             row = (cid, read_hash, write_hash, today)
-            room = self._has_room(connection, 0)
+            room = self._room >= 0 and self._rows[1] < self._limits.channels_max
             if room and connection.execute(_REGISTER, row).rowcount:
+                self._rows[1] += 1
                 return Kept.STORED
             there = connection.execute(_FIND_CHANNEL, (cid,)).fetchone()
             if there is None:
@@ -317,22 +335,31 @@ class SqliteStore:
 
     # Permits
 
-    async def add_permit(self, name: str, permit_hash: bytes, *, today: int) -> bool:
+    async def add_permit(
+        self,
+        name: str,
+        permit_hash: bytes,
+        *,
+        today: int,
+        uploads_per_hour: int | None = None,
+        bytes_per_hour: int | None = None,
+    ) -> bool:
         """Add a permit; return False when the name is taken."""
 
         def run(connection: sqlite3.Connection) -> bool:
-            row = (name, permit_hash, today)
+            row = (name, permit_hash, today, uploads_per_hour, bytes_per_hour)
             return connection.execute(_ADD_PERMIT, row).rowcount > 0
 
         return await self._write(run)
 
-    async def has_permit(self, permit_hash: bytes) -> bool:
-        """Tell whether this is the hash of a valid permit, at this very moment (R11)."""
+    async def find_permit(self, permit_hash: bytes) -> Permit | None:
+        """Return the valid permit of this hash at this very moment, or None (R11)."""
         # One look into a small table, on the loop's own connection: a thread would cost more.
         try:
-            return self._looker.execute(_HAS_PERMIT, (permit_hash,)).fetchone() is not None
+            row = self._looker.execute(_FIND_PERMIT, (permit_hash,)).fetchone()
         except sqlite3.OperationalError:
-            return await self._read(_HAS_PERMIT, permit_hash) is not None
+            row = await self._read(_FIND_PERMIT, permit_hash)
+        return None if row is None else Permit(*row)
 
     async def list_permits(self) -> list[Permit]:
         """Return all permits by name."""
@@ -352,6 +379,26 @@ class SqliteStore:
 
     # Housekeeping
 
+    async def probe(self) -> None:
+        """Write something durably and read it back, as an upload and a download would."""
+
+        def run(connection: sqlite3.Connection) -> None:
+            # The first page is written anew with what it says already: no table is needed for it.
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+        await self._write(run)
+        await self._read(_FIND, bytes(16))
+
+    def gauges(self) -> Gauges:
+        """Return what the store holds; the file as of its last batch."""
+        return Gauges(
+            waiting_requests=self._waiting.requests,
+            queued_bytes=self._queued_bytes,
+            recent_bytes=self._recent.size,
+            stored_bytes=self._stored_bytes,
+            room_bytes=max(0, self._room),
+        )
+
     async def sweep(self, *, now: int) -> None:
         """Delete envelopes whose time is over, and tombstones and channels that have ended.
 
@@ -361,15 +408,15 @@ class SqliteStore:
         today = now // 86_400
         self._recent.forget_expired(now)
         latest = now + limits.ttl_max_seconds
-        for statement, values in (
-            (_SWEEP_ENVELOPES, (now,)),
-            (_SWEEP_TOMBSTONES, (now - limits.tombstone_seconds,)),
-            (_SWEEP_CHANNELS, (today - limits.channel_idle_days,)),
-            (_BRING_BACK_ENVELOPES, (latest, latest)),
-            (_BRING_BACK_TOMBSTONES, (latest, latest)),
-            (_BRING_BACK_CHANNELS, (today, today)),
+        for statement, values, rows in (
+            (_SWEEP_ENVELOPES, (now,), None),
+            (_SWEEP_TOMBSTONES, (now - limits.tombstone_seconds,), 0),
+            (_SWEEP_CHANNELS, (today - limits.channel_idle_days,), 1),
+            (_BRING_BACK_ENVELOPES, (latest, latest), None),
+            (_BRING_BACK_TOMBSTONES, (latest, latest), None),
+            (_BRING_BACK_CHANNELS, (today, today), None),
         ):
-            while await self._sweep_some(statement, values) == SWEEP_ROWS:
+            while await self._sweep_some(statement, values, rows) == SWEEP_ROWS:
                 pass
         if self._unclean:
             # The log still holds what was deleted: its pages go into the file, and it is cut.
@@ -396,9 +443,12 @@ class SqliteStore:
         self._writer.close()
         _unlock(self._lock)
 
-    async def _sweep_some(self, statement: str, values: tuple[int, ...]) -> int:
+    async def _sweep_some(self, statement: str, values: tuple[int, ...], rows: int | None) -> int:
         def run(connection: sqlite3.Connection) -> int:
-            return connection.execute(statement, values).rowcount
+            count = connection.execute(statement, values).rowcount
+            if rows is not None:
+                self._rows[rows] -= count
+            return count
 
         def after(count: int) -> None:
             if count:
@@ -410,16 +460,6 @@ class SqliteStore:
     def _has_ended(self, record: Record, now: int) -> bool:
         """Tell whether a tombstone's time is over though no sweeper has come by (R20)."""
         return now >= record.expiry + self._limits.tombstone_seconds
-
-    def _has_room(self, connection: sqlite3.Connection, size: int) -> bool:
-        pages, free, page_size = (
-            int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-            for name in ("page_count", "freelist_count", "page_size")
-        )
-        if (pages - free) * page_size + size > self._limits.stored_max_bytes:
-            return False
-        left = shutil.disk_usage(self._path.parent).free + free * page_size
-        return left - size >= self._limits.disk_reserve_bytes
 
     # Reading
 
@@ -461,7 +501,7 @@ class SqliteStore:
 
     def _write_batches(self) -> None:
         """Write what waits, batch by batch, until told to stop: the writer's thread."""
-        job = self._jobs.get()
+        job = self._next_job()
         while job is not None:
             batch = [job]
             size = job.size
@@ -485,15 +525,40 @@ class SqliteStore:
                 self._loop.call_soon_threadsafe(self._resolve, outcomes)
             if stopping:
                 return
-            job = following if following is not None else self._jobs.get()
+            job = following if following is not None else self._next_job()
+
+    def _next_job(self) -> _Job[Any] | None:
+        while True:
+            try:
+                return self._jobs.get(timeout=LOOK_SECONDS)
+            except queue.Empty:
+                with suppress(sqlite3.Error):
+                    self._look()
+
+    def _look(self) -> None:
+        """Notice what a command such as ``forget`` has changed in the file beside this relay."""
+        seen = _data_version(self._writer)
+        if seen != self._seen:
+            self._seen = seen
+            with suppress(RuntimeError):  # the loop is gone
+                self._loop.call_soon_threadsafe(self._changed_outside)
+
+    def _changed_outside(self) -> None:
+        self._changes += 1
+        self._unclean = True
+        self._recent.clear()
+        self._waiting.all_changed()
 
     def _commit(self, batch: list[_Job[Any]]) -> list[tuple[_Job[Any], Any, Exception | None]]:
         connection = self._writer
         if batch[0].run is _truncate_log:
             return [(batch[0], _truncate_log(connection), None)]
         outcomes: list[tuple[_Job[Any], Any, Exception | None]] = []
+        rows = list(self._rows)
         try:
             connection.execute("BEGIN IMMEDIATE")
+            self._look()
+            self._stored_bytes, self._room = _measure(connection, self._path, self._limits)
             for job in batch:
                 try:
                     outcomes.append((job, job.run(connection), None))
@@ -504,6 +569,7 @@ class SqliteStore:
             if connection.in_transaction:
                 with suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
+            self._rows = rows
             if len(batch) == 1:
                 return [(batch[0], None, _translate(error))]
             # One write must not take the others with it.
@@ -524,12 +590,12 @@ class SqliteStore:
 
 
 _KEEP = """
-INSERT INTO tickets (id, state, token_hash, digest, expiry, envelope) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO tickets (id, state, token_hash, expiry, envelope) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
 _FIND = "SELECT state, token_hash, expiry, envelope IS NULL FROM tickets WHERE id = ?"
-_FIND_DIGEST = (
-    "SELECT state, token_hash, expiry, envelope IS NULL, digest FROM tickets WHERE id = ?"
+_COMPARE = (
+    "SELECT state, token_hash, expiry, envelope IS NULL, envelope IS ? FROM tickets WHERE id = ?"
 )
 _FETCH = "SELECT state, token_hash, expiry, envelope IS NULL, envelope FROM tickets WHERE id = ?"
 _RAISE = """
@@ -574,12 +640,17 @@ _BRING_BACK_CHANNELS = f"""
 UPDATE channels SET polled_day = ? WHERE cid IN
 (SELECT cid FROM channels WHERE polled_day IS NOT NULL AND polled_day > ? LIMIT {SWEEP_ROWS})
 """  # noqa: S608 - a constant of this file
-_ADD_PERMIT = (
-    "INSERT INTO permits (name, hash, added_day) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING"
+_ADD_PERMIT = """
+INSERT INTO permits (name, hash, added_day, uploads_per_hour, bytes_per_hour)
+VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING
+"""
+_FIND_PERMIT = (
+    "SELECT name, added_day, uploads_per_hour, bytes_per_hour FROM permits WHERE hash = ?"
 )
-_HAS_PERMIT = "SELECT 1 FROM permits WHERE hash = ?"
 _REVOKE_PERMIT = "DELETE FROM permits WHERE name = ?"
-_LIST_PERMITS = "SELECT name, added_day FROM permits ORDER BY name"
+_LIST_PERMITS = (
+    "SELECT name, added_day, uploads_per_hour, bytes_per_hour FROM permits ORDER BY name"
+)
 
 
 def _record(row: _Row, now: int) -> Record:
@@ -592,6 +663,30 @@ def _channel(row: _Row) -> Channel:
     if polled_day is None:
         return Channel(b"", b"", 0, gone=True)
     return Channel(bytes(read_hash), bytes(write_hash), polled_day, gone=False)
+
+
+def _data_version(connection: sqlite3.Connection) -> int:
+    """Return a number that changes when another connection has changed the file."""
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
+def _count_rows(connection: sqlite3.Connection) -> list[int]:
+    """Return how many tickets and channels there are, tombstones included."""
+    return [
+        int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608
+        for table in ("tickets", "channels")
+    ]
+
+
+def _measure(connection: sqlite3.Connection, path: Path, limits: StoreLimits) -> tuple[int, int]:
+    """Return how large the file's content is, and how much more there is room for."""
+    pages, free, page_size = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    stored = (pages - free) * page_size
+    left = shutil.disk_usage(path.parent).free + free * page_size - limits.disk_reserve_bytes
+    return stored, min(limits.stored_max_bytes - stored, left)
 
 
 def _truncate_log(connection: sqlite3.Connection) -> bool:
@@ -637,12 +732,12 @@ def _create(path: Path) -> None:
         ) from error
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path, *, migrate: bool) -> sqlite3.Connection:
     connection = _connect(path)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
-        _migrate(path, connection)
+        _migrate(path, connection, may=migrate)
         connection.execute("COMMIT")
         _sync_directory(path.parent)
     except BaseException:
@@ -651,7 +746,7 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _migrate(path: Path, connection: sqlite3.Connection) -> None:
+def _migrate(path: Path, connection: sqlite3.Connection, *, may: bool) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
@@ -659,16 +754,30 @@ def _migrate(path: Path, connection: sqlite3.Connection) -> None:
         raise StartError(
             f"{path} is a database, but not a relay's", hint="--db names a file of the relay's own"
         )
-    if version > len(MIGRATIONS):
+    if version > SCHEMA_VERSION:
         raise StartError(
-            f"{path} was written by a newer relay: version {version}, not {len(MIGRATIONS)}",
+            f"{path} was written by a newer relay: version {version}, not {SCHEMA_VERSION}",
             hint="run the newer relay, or start with another file",
         )
-    for name in MIGRATIONS[version:]:
-        for statement in _statements(files(__package__).joinpath(name).read_text("utf-8")):
+    if version == SCHEMA_VERSION:
+        return
+    if version and not may:
+        # A relay of the older version may be running on it.
+        raise StartError(
+            f"{path} was written by an older relay: version {version}, not {SCHEMA_VERSION}",
+            hint="start the relay once: it brings its database up to date",
+        )
+    folder = files(__package__)
+    names = (
+        [f"migrations/{number}.sql" for number in range(version + 1, SCHEMA_VERSION + 1)]
+        if version
+        else ["schema.sql"]
+    )
+    for name in names:
+        for statement in _statements(folder.joinpath(name).read_text("utf-8")):
             connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _statements(script: str) -> list[str]:

@@ -119,12 +119,19 @@ class Waiting:
     """The waiting half of a store that lives in one process."""
 
     def __init__(
-        self, clock: Clock, *, hellos_live_max: int, answered_seconds: float, requests_max: int
+        self,
+        clock: Clock,
+        *,
+        hellos_live_max: int,
+        answered_seconds: float,
+        requests_max: int,
+        watches_per_ticket_max: int,
     ) -> None:
         self._clock = clock
         self._hellos_live_max = hellos_live_max
         self._answered_seconds = answered_seconds
         self._requests_max = requests_max
+        self._watches_per_ticket_max = watches_per_ticket_max
         self._requests = 0
         self._watches: dict[bytes, set[_Watch]] = {}
         self._lines: dict[bytes, _Line] = {}
@@ -145,6 +152,8 @@ class Waiting:
     @asynccontextmanager
     async def watch(self, ticket_id: bytes) -> AsyncIterator[_Watch]:
         """Notice every change of a ticket from now on, until the block ends."""
+        if len(self._watches.get(ticket_id, ())) >= self._watches_per_ticket_max:
+            raise OverloadedError
         self._count()
         watch = _Watch(self._clock, stopped=self._stopped)
         watches = self._watches.setdefault(ticket_id, set())
@@ -161,6 +170,12 @@ class Waiting:
         """Wake those who watch a ticket."""
         for watch in self._watches.get(ticket_id, ()):
             watch.notify()
+
+    def all_changed(self) -> None:
+        """Wake everybody who watches any ticket."""
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.notify()
 
     # Channels
 

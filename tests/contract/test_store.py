@@ -269,11 +269,16 @@ async def test_everything_is_there_after_a_restart(tmp_path, clock, config):
         await store.fetch(ID, now=NOW),
         (await store.find(b"2" * 16, now=NOW)).word,
         await store.find_channel(CID),
-        await store.has_permit(b"p" * 32),
+        await store.find_permit(b"p" * 32),
     )
     await store.close()
 
-    assert found == (ENVELOPE, "revoked", (b"r" * 32, b"w" * 32, TODAY, False), True)
+    assert found == (
+        ENVELOPE,
+        "revoked",
+        (b"r" * 32, b"w" * 32, TODAY, False),
+        Permit("name", TODAY),
+    )
 
 
 # Watching
@@ -474,15 +479,104 @@ async def test_a_store_that_stops_lets_nobody_wait(store):
 async def test_permits_are_added_listed_and_revoked(store):
     added = [
         await store.add_permit("b", b"1" * 32, today=TODAY),
-        await store.add_permit("a", b"2" * 32, today=TODAY + 1),
+        await store.add_permit(
+            "a", b"2" * 32, today=TODAY + 1, uploads_per_hour=60, bytes_per_hour=2**20
+        ),
         await store.add_permit("a", b"3" * 32, today=TODAY),
     ]
     listed = await store.list_permits()
-    known = [await store.has_permit(bytes([byte]) * 32) for byte in b"123"]
+    known = [await store.find_permit(bytes([byte]) * 32) for byte in b"123"]
     revoked = [await store.revoke_permit("a"), await store.revoke_permit("a")]
 
     assert added == [True, True, False]
-    assert listed == [Permit("a", TODAY + 1), Permit("b", TODAY)]
-    assert known == [True, True, False]
+    assert listed == [Permit("a", TODAY + 1, 60, 2**20), Permit("b", TODAY)]
+    assert known == [Permit("b", TODAY), Permit("a", TODAY + 1, 60, 2**20), None]
     assert revoked == [True, False]
-    assert not await store.has_permit(b"2" * 32)
+    assert await store.find_permit(b"2" * 32) is None
+
+
+# Room and health
+
+
+async def test_no_more_tickets_or_channels_than_allowed_are_kept(tmp_path, clock, config):
+    config = dataclasses.replace(config, tickets_max=2, channels_max=1)
+    stores = [
+        open_store(config, tmp_path / "small.sqlite", clock),
+        MemoryStore(clock=clock, limits=store_limits(config)),
+    ]
+    for store in stores:
+        for number in range(2):
+            await keep(store, ticket_id=number.to_bytes(16))
+        with pytest.raises(FullError):
+            await keep(store)
+        await store.register(CID, b"r" * 32, b"w" * 32, today=TODAY)
+        with pytest.raises(FullError):
+            await store.register(b"?" * 16, b"r" * 32, b"w" * 32, today=TODAY)
+        same, _ = await keep(store, ticket_id=(1).to_bytes(16))
+        await store.sweep(now=NOW + 100 + 8 * DAY)
+        kept, _ = await keep(store, expiry=NOW + 9 * DAY, now=NOW + 100 + 8 * DAY)
+
+        assert (same, kept) == (Kept.SAME, Kept.STORED)
+        await store.close()
+
+
+async def test_a_store_that_works_shows_it_and_what_it_holds(store):
+    before = store.gauges()
+    await keep(store)
+
+    await store.probe()
+    after = store.gauges()
+
+    assert after.stored_bytes > before.stored_bytes or after.room_bytes < before.room_bytes
+    assert (after.waiting_requests, after.queued_bytes) == (0, 0)
+
+
+async def test_a_probe_really_writes(sqlite_store, tmp_path):
+    log = tmp_path / "relay.sqlite-wal"
+    before = log.stat().st_size
+
+    for _ in range(3):
+        await sqlite_store.probe()
+
+    assert log.stat().st_size >= before + 3 * 4096
+
+
+async def test_a_store_that_cannot_be_written_shows_it(sqlite_store):
+    sqlite_store._writer.execute("PRAGMA query_only = ON")
+    with pytest.raises(Exception, match="readonly"):
+        await sqlite_store.probe()
+    sqlite_store._writer.execute("PRAGMA query_only = OFF")
+
+    await sqlite_store.probe()
+
+
+async def test_more_than_a_few_watches_of_one_ticket_are_refused(tmp_path, clock, config):
+    config = dataclasses.replace(config, watches_per_ticket_max=1)
+    store = open_store(config, tmp_path / "relay.sqlite", clock)
+    async with store.watch(ID), store.watch(b"2" * 16):
+        with pytest.raises(OverloadedError):
+            async with store.watch(ID):
+                pass
+    async with store.watch(ID):
+        pass
+    await store.close()
+
+    assert store._waiting.requests == 0
+
+
+async def test_what_another_process_forgets_is_forgotten_here_too(tmp_path, clock, config):
+    store = open_store(config, tmp_path / "relay.sqlite", clock)
+    beside = open_store(config, tmp_path / "relay.sqlite", clock, exclusive=False)
+    await keep(store)
+    assert await store.fetch(ID, now=NOW) == ENVELOPE
+    async with store.watch(ID) as watch:
+        changed = await start(watch.wait(25))
+
+        await beside.change(ID, State.REVOKED, expiry=NOW + 100, now=NOW)
+
+        assert await changed
+    found = await store.fetch(ID, now=NOW)
+    await beside.close()
+    await store.close()
+
+    assert found.word == "revoked"

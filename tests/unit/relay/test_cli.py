@@ -14,7 +14,7 @@ import relays
 from relays import RelayProgram, bearer, make_envelope, run_command
 
 from relay_server.cli import MisuseError, parse_settings
-from relay_server.store.sqlite import MIGRATIONS
+from relay_server.store.sqlite import SCHEMA_VERSION
 
 ROOT = Path(__file__).resolve().parents[3]
 TICKET = "/v1/t/" + "a" * 32
@@ -258,7 +258,7 @@ def test_a_database_of_somebody_else_is_told_and_left_alone(tmp_path):
 def test_a_database_of_a_newer_relay_is_told(db):
     run_command("permit", "add", "a", "--db", db)
     newer = sqlite3.connect(db)
-    newer.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     newer.close()
 
     line = refused(run_command("--db", db), 1)

@@ -3,19 +3,14 @@
 import argparse
 import getpass
 import hmac
-import http.client
 import os
-import secrets
 import webbrowser
-from typing import Final
 
 from e2ee_ticket.cli import voice
 from e2ee_ticket.errors import ConfigError
 from e2ee_ticket.till.config import Config, config_path, load
 from e2ee_ticket.till.console.auth import Entrance, hash_pin
-from e2ee_ticket.till.console.guard import is_wildcard, split_listen
-
-_ANSWER_SECONDS: Final = 5.0
+from e2ee_ticket.till.console.meeting import address_of, meet
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -31,7 +26,7 @@ def run(parsed: argparse.Namespace) -> int:
 def _open(config: Config, *, alone: bool) -> int:
     """Bring the browser in; the token goes by a file, since arguments show in process lists."""
     entrance = Entrance(config.state_dir)
-    address = _address(config.console.listen)
+    address = address_of(config.console.listen)
     _meet(address, entrance)
     if alone:
         voice.result(f"http://{address}/enter#{entrance.token()}")
@@ -46,31 +41,17 @@ def _open(config: Config, *, alone: bool) -> int:
     return voice.REFUSED
 
 
-def _address(listen: str) -> str:
-    host, port = split_listen(listen)
-    if is_wildcard(host):
-        host = "127.0.0.1"
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def _meet(address: str, entrance: Entrance) -> None:
     """Make sure that who listens there is this user's agent, before a browser tells it the token.
 
     Raises:
         ConfigError: nobody, or somebody else.
     """
-    question = secrets.token_hex(16)
-    connection = http.client.HTTPConnection(address, timeout=_ANSWER_SECONDS)
-    try:
-        connection.request("GET", f"/prove?question={question}")
-        answer = connection.getresponse().read(200).decode("ascii", "replace")
-    except (OSError, http.client.HTTPException):
-        raise ConfigError(
-            f"nothing answers at {address}; start the agent: e2ee-ticket agent"
-        ) from None
-    finally:
-        connection.close()
-    if not hmac.compare_digest(answer.encode(), entrance.prove(question).encode()):
+    entrance.token()
+    met = meet(address, entrance)
+    if met == "nobody":
+        raise ConfigError(f"nothing answers at {address}; start the agent: e2ee-ticket agent")
+    if met == "other":
         raise ConfigError(
             f"what answers at {address} is not this till's agent; is it another user's program?"
         )

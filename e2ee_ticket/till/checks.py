@@ -29,8 +29,9 @@ from e2ee_ticket.sources import Finding, Shop, Source, make_source
 from e2ee_ticket.till import audit, displays
 from e2ee_ticket.till.clock import Clock, SystemClock
 from e2ee_ticket.till.config import Config, SourceConfig, judge_syntax
-from e2ee_ticket.till.console import auth
+from e2ee_ticket.till.console import auth, guard, meeting
 from e2ee_ticket.till.displays import Displays, Pairing
+from e2ee_ticket.till.lan import LanDisplay
 from e2ee_ticket.till.lock import is_locked
 from e2ee_ticket.till.outbox import FILE_NAME, Outbox
 
@@ -52,9 +53,13 @@ async def check_all(
     """
     for found in check_files(config, file):
         yield found
-    async for found in check_relay(config, clock or SystemClock()):
+    yield "console", await check_console(config)
+    clock = clock or SystemClock()
+    async for found in check_relay(config, clock):
         yield found
     yield "page", await check_page(config)
+    for finding in await check_lan(config, clock):
+        yield "lan", finding
     for till in config.tills:
         if till.printer is not None:
             yield f"printer of {till.name}", await check_printer(till.printer)
@@ -249,6 +254,60 @@ async def check_page(config: Config) -> Finding:
     return Finding(
         ok=verdict.ok, text=text, hint=verdict.hint, later=verdict.state == "unreachable"
     )
+
+
+async def check_console(config: Config) -> Finding:
+    """See whether the agent's own page answers, or could."""
+    listen = config.console.listen
+    address = meeting.address_of(listen)
+    met = await asyncio.to_thread(meeting.meet, address, auth.Entrance(config.state_dir))
+    if met == "ours":
+        return Finding(ok=True, text=f"http://{address}/ answers")
+    if met == "nobody" and is_locked(config.state_dir):
+        return Finding(
+            ok=False,
+            text=f"the agent runs, and nothing answers at {address}",
+            hint="was [console] changed? the agent's log says why it does not listen",
+            later=True,
+        )
+    free = met == "nobody" and await _can_listen(listen)
+    if free:
+        return Finding(ok=True, text=f"{address} is free for it")
+    return Finding(
+        ok=False,
+        text=f"another program uses {address}",
+        hint='end it, or name another port: listen = "127.0.0.1:8432" in [console]',
+    )
+
+
+async def _can_listen(listen: str) -> bool:
+    host, port = guard.split_listen(listen)
+    try:
+        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port)
+    except OSError:
+        return False
+    server.close()
+    await server.wait_closed()
+    return True
+
+
+async def check_lan(config: Config, clock: Clock) -> Sequence[Finding]:
+    """See whether tablets can come to the display page on the shop's network, where it is on."""
+    if config.lan is None:
+        return ()
+    try:
+        lan = LanDisplay(
+            config.lan,
+            relay=config.relay_origin,
+            page=config.page_origin,
+            pairings=Displays(config.state_dir).all,
+            clock=clock,
+            lang=config.lang,
+        )
+    except ConfigError as error:
+        text, _, hint = str(error).partition("; ")
+        return [Finding(ok=False, text=text, hint=hint or None)]
+    return await lan.check()
 
 
 async def check_printer(address: str) -> Finding:

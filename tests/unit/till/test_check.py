@@ -1,6 +1,7 @@
 """All that is configured is tested against the real thing, and what is wrong says what to do."""
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -8,6 +9,7 @@ import stat
 
 import pytest
 import stage
+from fake_floor import Running
 from fakes import Clock
 
 from e2ee_ticket.client import RelayClient
@@ -20,9 +22,16 @@ from e2ee_ticket.errors import (
 )
 from e2ee_ticket.protocol.channel import PairingSecret, WriteToken, registration
 from e2ee_ticket.protocol.ticket import Ticket
-from e2ee_ticket.till import checks
+from e2ee_ticket.sources import Finding
+from e2ee_ticket.till import checks, lock
 from e2ee_ticket.till.clock import SystemClock
-from e2ee_ticket.till.config import Config, SourceConfig, TillConfig
+from e2ee_ticket.till.config import (
+    Config,
+    ConsoleConfig,
+    LanConfig,
+    SourceConfig,
+    TillConfig,
+)
 from e2ee_ticket.till.displays import Displays, Pairing
 from e2ee_ticket.till.outbox import FILE_NAME, Outbox
 
@@ -75,6 +84,7 @@ def test_all_is_well_and_each_thing_has_its_line(till, relay, printer):
     folder.mkdir()
     (till.folder / "config.toml").chmod(0o600)
     (till.folder / "config.toml").write_text(
+        f'[console]\nlisten = "127.0.0.1:{stage.free_port()}"\n\n'
         f'[[till]]\nname = "A"\ndisplay = "Front"\nprinter = "{printer}"\n\n'
         f'[[source]]\nkind = "folder"\nname = "Receipts"\npath = "{folder}"\n'
     )
@@ -84,8 +94,8 @@ def test_all_is_well_and_each_thing_has_its_line(till, relay, printer):
     assert done.returncode == 0, done.stdout
     places = [line[6:20].strip() for line in done.stdout.splitlines()]
     assert {*places} >= {
-        "configuration", "state", "agent", "outbox", "relay", "clock", "permit", "Front", "page",
-        "printer of A", "Receipts",
+        "configuration", "state", "agent", "outbox", "console", "relay", "clock", "permit",
+        "Front", "page", "printer of A", "Receipts",
     }  # fmt: skip
     assert all(line.startswith("ok    ") for line in done.stdout.splitlines())
     assert f"{relay.origin} answers, closed" in done.stdout
@@ -351,3 +361,75 @@ async def test_whatever_goes_wrong_inside_a_source_is_a_finding(error, hint, lat
     (finding,) = await checks.check_source(Config(), source, make=Broken(error), seconds=0.2)
 
     assert (finding.ok, finding.hint, finding.later) == (False, hint, later)
+
+
+# The console, and the display page on the shop's network
+
+
+async def test_the_consoles_port_is_free_or_somebody_elses(tmp_path):
+    free = f"127.0.0.1:{stage.free_port()}"
+
+    finding = await checks.check_console(console_at(tmp_path, free))
+    assert finding == Finding(ok=True, text=f"{free} is free for it")
+
+    taken = f"127.0.0.1:{stage.free_port()}"
+    async with page_at(taken):
+        finding = await checks.check_console(console_at(tmp_path, taken))
+    assert (finding.ok, finding.text) == (False, f"another program uses {taken}")
+    assert "[console]" in finding.hint
+
+
+def test_the_consoles_port_is_ours_while_the_agent_runs(tmp_path):
+    with Running(tmp_path) as console:
+        listen = f"127.0.0.1:{console.port}"
+        finding = asyncio.run(checks.check_console(console_at(tmp_path, listen)))
+
+    assert finding == Finding(ok=True, text=f"http://{listen}/ answers")
+
+
+async def test_an_agent_without_its_console_is_told(tmp_path):
+    config = console_at(tmp_path, f"127.0.0.1:{stage.free_port()}")
+    with lock.lock(tmp_path):
+        finding = await checks.check_console(config)
+
+    assert not finding.ok
+    assert "the agent runs" in finding.text
+
+
+def console_at(state, listen):
+    return Config(state=str(state), console=ConsoleConfig(listen=listen))
+
+
+@contextlib.asynccontextmanager
+async def page_at(address):
+    """Serve something that is no console."""
+
+    async def answer(reader, writer):
+        await reader.readline()
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\nhello")
+        writer.close()
+
+    host, _, port = address.partition(":")
+    async with await asyncio.start_server(answer, host, int(port)):
+        yield
+
+
+async def test_the_page_on_the_network_is_looked_at_where_it_is_on(relay, tmp_path):
+    listen = f"127.0.0.1:{stage.free_port()}"
+    config = config_of(relay, tmp_path, lan=LanConfig(listen=listen))
+
+    findings = await checks.check_lan(config, SystemClock())
+
+    assert findings[0] == Finding(ok=True, text=f"the display page can be served at {listen}")
+    assert findings[1].text == "only this computer can open it"
+    assert "lan" in await found(config)
+    assert await checks.check_lan(config_of(relay, tmp_path), SystemClock()) == ()
+
+
+async def test_a_page_on_the_network_that_cannot_be_is_told(relay, tmp_path):
+    config = config_of(relay, tmp_path, lan=LanConfig(host="a/b"))
+
+    (finding,) = await checks.check_lan(config, SystemClock())
+
+    assert not finding.ok
+    assert "host of [lan]" in finding.text

@@ -11,7 +11,7 @@ from fake_floor import FakeFloor, Running
 from e2ee_ticket.cli import console as command
 from e2ee_ticket.errors import ConfigError
 from e2ee_ticket.till.config import load
-from e2ee_ticket.till.console import auth
+from e2ee_ticket.till.console import auth, meeting
 
 PIN = "802413"
 
@@ -165,7 +165,7 @@ def test_asks_again_for_a_better_pin(configured, typed):
 
 
 def test_an_address_for_all_is_reached_by_loopback():
-    assert command._address("0.0.0.0:8422") == "127.0.0.1:8422"
-    assert command._address("[::]:8422") == "127.0.0.1:8422"
-    assert command._address("[::1]:8422") == "[::1]:8422"
-    assert command._address("caisse.local:80") == "caisse.local:80"
+    assert meeting.address_of("0.0.0.0:8422") == "127.0.0.1:8422"
+    assert meeting.address_of("[::]:8422") == "127.0.0.1:8422"
+    assert meeting.address_of("[::1]:8422") == "[::1]:8422"
+    assert meeting.address_of("caisse.local:80") == "caisse.local:80"

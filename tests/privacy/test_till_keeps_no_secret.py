@@ -4,7 +4,6 @@ import socket
 import sqlite3
 from contextlib import closing
 
-import psutil
 import pytest
 import stage
 from privacy import canaries, traces
@@ -34,18 +33,6 @@ def the_receipt():
     for name, text in canaries.TEXTS.items():
         needles.text(name, text)
     return needles
-
-
-def processes():
-    """What everybody on this computer can see of every process, and its owner besides."""
-    seen = {}
-    for process in psutil.process_iter():
-        for what in ("cmdline", "environ", "open_files"):
-            try:
-                seen[f"{process.pid} {what}"] = repr(getattr(process, what)()).encode()
-            except (psutil.Error, OSError):
-                continue  # another user's, or over
-    return seen
 
 
 class Register:
@@ -114,7 +101,7 @@ def test_while_a_sale_runs_the_secret_is_in_its_memory_alone(register, relay):
     link = register.send("--wait")
     stage.wait_for(lambda: relay.state(link) == "stored", "the upload")
 
-    assert traces.find_in(processes(), the_secret(link)) == {}
+    assert traces.find_in(traces.processes(), the_secret(link)) == {}
     assert traces.find_in(register.files, the_secret(link)) == {}
 
     relay.mark(link, "received")
@@ -213,7 +200,7 @@ def test_the_search_sees_what_a_process_shows(register, relay):
     permit = traces.Needles()
     permit.text("the permit", relay.leave)
 
-    seen = processes()
+    seen = traces.processes()
 
     assert f"{register.process.pid} cmdline" in traces.find_in(seen, title)
     assert f"{register.process.pid} environ" in traces.find_in(seen, permit)

@@ -31,6 +31,7 @@ NO_SESSION = bytes(SESSION_SIZE)
 HELLO_LIFE_SECONDS = 35.0
 THANKS_SECONDS = 10
 LIVE_SECONDS = 120
+TICKET_LONGEST_SECONDS = 300
 UNSHOWN_SECONDS = 3.0
 LISTENING_SECONDS = 30.0
 ABSENCE_SECONDS = 5.0
@@ -149,6 +150,7 @@ class TillChannel:
         self._display_count = display_count
         self._idle = _Shown(idle)
         self._present = self._idle
+        self._ended: _Shown | None = None
         self._sessions: OrderedDict[bytes, _Shown] = OrderedDict()
         self._answers: OrderedDict[str, Answer] = OrderedDict()
         self._done: OrderedDict[str, None] = OrderedDict()
@@ -184,7 +186,9 @@ class TillChannel:
         """End a ticket whose seconds are over; tell whether it ended just now."""
         if now < self._present.until:
             return False
+        ended = self._present
         self._become(self._idle)
+        self._ended = ended
         return True
 
     def _become(self, present: _Shown) -> None:
@@ -192,6 +196,7 @@ class TillChannel:
         if self._present is not self._idle:
             self._present.content = self._idle.content
         self._present = present
+        self._ended = None
 
     def unshown(self, now: float) -> bool:
         """Whether the cashier is to be warned: delivered 3 s ago, and not shown (C37)."""
@@ -235,13 +240,17 @@ class TillChannel:
             due = self._idle if known is None or crowded else self._present  # C32, C34
             if hid in self._answers:
                 answer = self._repeat(self._answers[hid], due)
-            elif known is not due:
+            elif known is not due and not self._may_stay(known, crowded=crowded):
                 answer = self._seal(hid, responder, due, now)
             else:  # C31: a current hello waits
                 answer = None
             if answer is not None:
                 answers.append(answer)
         return answers
+
+    def _may_stay(self, known: _Shown | None, *, crowded: bool) -> bool:
+        """C43: whether this display shows a ticket that ended by its time, and may go on with it."""
+        return known is not None and known is self._ended and not crowded
 
     def _repeat(self, answer: Answer, due: _Shown) -> Answer | None:
         carried = self._sessions.get(answer.session)
@@ -356,6 +365,7 @@ class DisplayChannel:
         self._last = NO_SESSION
         self._pending: tuple[noise.Initiator, Reading] | None = None
         self._accepted: Reading | None = None
+        self._more = 0.0
         self._idle = Content.idle()
         self._content = self._idle
 
@@ -380,7 +390,15 @@ class DisplayChannel:
             self._idle = content
         self._content = content
         self._accepted = now
+        self._more = 0.0
         return content
+
+    def touch(self, now: Reading) -> None:
+        """Somebody needs longer: the ticket lasts its seconds from now on, in bounds (C42)."""
+        if self._content.kind == "ticket" and self._accepted is not None:
+            passed = _elapsed(self._accepted, now)
+            until = min(passed + self._content.seconds, TICKET_LONGEST_SECONDS)
+            self._more = max(self._more, until - self._content.seconds)
 
     def hide(self) -> None:
         """The page was hidden or left: blank, erase, forget the last session (C21, C22)."""
@@ -391,7 +409,7 @@ class DisplayChannel:
     def painted(self, now: Reading) -> Content:
         """What may be on the screen at this moment (C23, C40)."""
         seconds = {
-            "ticket": self._content.seconds,
+            "ticket": self._content.seconds + self._more,
             "thanks": THANKS_SECONDS,
             "live": LIVE_SECONDS,
         }.get(self._content.kind, math.inf)

@@ -434,7 +434,7 @@ def test_a_channel_begins_idle():
         TillChannel(P, Content.thanks())
 
 
-def test_a_ticket_ends_after_its_seconds_and_idle_follows():
+def test_a_ticket_ends_after_its_seconds():
     scene = Scene()
     scene.till.show(a_ticket(30), scene.now)
     scene.settle()
@@ -444,6 +444,48 @@ def test_a_ticket_ends_after_its_seconds_and_idle_follows():
     scene.now += 0.1
     assert scene.till.tick(scene.now)
     assert not scene.till.tick(scene.now)
+    assert scene.till.present == IDLE
+
+
+def ended_by_its_time(seconds=30):
+    scene = Scene()
+    scene.till.show(a_ticket(seconds), scene.now)
+    scene.settle()
+    scene.now += seconds
+    scene.till.tick(scene.now)
+    return scene
+
+
+@pytest.mark.rule("C43")
+def test_a_till_has_nothing_to_say_when_a_ticket_ends_by_its_time():
+    assert ended_by_its_time().settle() == []
+
+
+@pytest.mark.rule("C43")
+@pytest.mark.parametrize("content", [IDLE, Content.live(("Café",)), Content.thanks()])
+def test_what_is_shown_next_takes_off_a_ticket_that_may_have_been_prolonged(content):
+    scene = ended_by_its_time()
+    scene.till.show(content, scene.now)
+
+    assert scene.settle() == [content.kind]
+
+
+@pytest.mark.rule("C43")
+def test_a_prolonged_ticket_is_taken_off_when_another_screen_listens():
+    scene = ended_by_its_time()
+    scene.displays.append(DisplayChannel(P))
+    scene.hellos.append(scene.displays[-1].hello(scene.reading))
+
+    assert scene.settle() == ["idle", "idle"]
+
+
+@pytest.mark.rule("C43")
+def test_a_display_that_was_loaded_anew_sees_nothing_of_a_ticket_that_ended():
+    scene = ended_by_its_time()
+    scene.now += 10
+    scene.displays = [DisplayChannel(P)]
+    scene.hellos = [scene.display.hello(scene.reading)]
+
     assert scene.settle() == ["idle"]
 
 
@@ -542,6 +584,41 @@ def test_a_display_ends_a_ticket_by_its_own_clock():
     scene.now = begin + 29.9
     assert scene.display.painted(scene.reading).kind == "ticket"
     scene.now = begin + 30
+    assert scene.display.painted(scene.reading) == IDLE
+
+
+@pytest.mark.rule("C42")
+def test_a_tap_shows_the_ticket_for_its_seconds_from_then_on():
+    scene = Scene()
+    accept_ticket(scene, 30)
+    begin = scene.now
+
+    scene.now = begin + 20
+    scene.display.touch(scene.reading)
+    scene.now = begin + 49.9
+    assert scene.display.painted(scene.reading).kind == "ticket"
+    scene.now = begin + 50
+    assert scene.display.painted(scene.reading) == IDLE
+
+
+@pytest.mark.rule("C42")
+def test_no_number_of_taps_shows_a_ticket_for_more_than_five_minutes():
+    scene = Scene()
+    accept_ticket(scene, 30)
+    begin = scene.now
+
+    while scene.display.painted(scene.reading).kind == "ticket":
+        scene.display.touch(scene.reading)
+        scene.now += 10
+
+    assert scene.now - begin == 300
+
+
+def test_a_tap_on_idle_changes_nothing():
+    scene = Scene()
+    scene.settle()
+    scene.display.touch(scene.reading)
+
     assert scene.display.painted(scene.reading) == IDLE
 
 

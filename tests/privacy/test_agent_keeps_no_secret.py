@@ -197,7 +197,6 @@ class Day:
         self.dolibarr = dolibarr
         self.relay = stage.Relay(folder / "relay", "--access-log", "--debug")
         self.permit = self.relay.permit()
-        self.relay.start()
         self.home = folder / "home"
         self.state = self.home / "state"
         self.receipts = folder / "receipts"
@@ -218,18 +217,18 @@ class Day:
                 WEBHOOK=WEBHOOK, DOLIBARR=DOLIBARR, **self.ports,
             ), encoding="utf-8",
         )  # fmt: skip
-        self.paired = self.till.run("display", "add", "--link", "--no-wait", "Counter").stdout
-        self.pairing = Displays(self.state).find("Counter")
-        self.display = Display(self.relay, self.pairing.secret)
-        self.display.start()
         self.log = folder / "agent.log"
-        self.process = None
+        self.process = self.display = self.cookie = None
         self.answers = {}
-        self.cookie = None
 
     # Processes
 
     def start(self):
+        self.relay.start()
+        self.paired = self.till.run("display", "add", "--link", "--no-wait", "Counter").stdout
+        self.pairing = Displays(self.state).find("Counter")
+        self.display = Display(self.relay, self.pairing.secret)
+        self.display.start()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [stage.BIN / "e2ee-ticket", "--debug", "agent", "--debug"],
@@ -250,7 +249,8 @@ class Day:
         self.process.wait()
 
     def end(self):
-        self.display.end()
+        if self.display is not None:
+            self.display.end()
         if self.process is not None:
             self.kill()
         self.relay.stop()

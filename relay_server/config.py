@@ -51,6 +51,10 @@ class Config:
     watches_per_ticket_max: int = 8
     address_waiting_max: int = 1_000
     """Requests of one address that wait at the same time, at an open relay."""
+    connections_max: int = 100_000
+    """Connections at the same time; the command lowers it to what the system allows."""
+    drain_seconds: float = 0.0
+    """How long a stopping relay still answers whoever has connected already."""
     head_seconds: int = 20
     """A new connection that has not brought a whole request is closed."""
     body_seconds: int = 60

@@ -7,6 +7,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -27,6 +28,7 @@ from relay_server.errors import (
 )
 from relay_server.limits import AddressLimits, Budget
 from relay_server.permits import Allowance, Permits
+from relay_server.proxies import Trust
 from relay_server.relay import (
     ENVELOPE_MAX_SIZE,
     STATE_BODY_MAX_SIZE,
@@ -60,8 +62,14 @@ class Services:
     permits: Permits | None
     addresses: AddressLimits | None
     reading: Budget
+    uploading: Budget
+    trust: Trust
     config: Config
     clock: Clock
+    about: Mapping[str, str] = field(default_factory=dict)
+    """Who runs this relay, for programs (R120)."""
+    draining: bool = False
+    """Every answer ends its connection."""
     stopping: bool = False
     arriving: set[asyncio.Timeout] = field(default_factory=set)
     """Bodies that are being read, to be cut off when the relay stops."""
@@ -98,10 +106,13 @@ async def put_ticket(
     if allowance is not None:
         allowance.check(size)
     if services.addresses is not None:
-        services.addresses.check_upload(_address(request), size)
+        services.addresses.check_upload(_address(services, request), size)
+    if not services.uploading.left:
+        raise OverloadedError  # R14: before its body is waited for
     with services.reading.take(size):
         envelope = await _read(services, request, size)
-        created, status = await services.relay.upload(names[0], envelope, ttl)
+        with services.uploading.take(1):
+            created, status = await services.relay.upload(names[0], envelope, ttl)
     return _status_reply(201 if created else 200, status)
 
 
@@ -129,7 +140,8 @@ async def get_state(
     if since is not None and since not in WORDS:
         raise BadRequestError
     wait = _wait(services, query, default=0)
-    return _status_reply(200, await services.relay.status(names[0], token, since, wait))
+    with _waits(services, request):
+        return _status_reply(200, await services.relay.status(names[0], token, since, wait))
 
 
 # Channels
@@ -145,7 +157,7 @@ async def put_channel(
     if allowance is not None:
         allowance.check(len(body))
     if services.addresses is not None:
-        services.addresses.check_registration(_address(request))
+        services.addresses.check_registration(_address(services, request))
     created = await services.channels.register(names[0], read_hash, write_hash)
     return Reply(201 if created else 200)
 
@@ -163,7 +175,8 @@ async def post_hello(
 ) -> Reply:
     """Let a display wait for its answer (R90 to R95)."""
     body = await _read(services, request, _length(request, OFFER_SIZE))
-    sealed = await services.channels.offer(names[0], body)
+    with _waits(services, request):
+        sealed = await services.channels.offer(names[0], body)
     return Reply(204) if sealed is None else Reply(200, sealed)
 
 
@@ -174,7 +187,8 @@ async def get_hellos(
     token = _token(request)
     wait = _wait(services, _query(request), default=services.config.wait_max_seconds)
     known = _etags(request)
-    found = await services.channels.poll(names[0], token, known, wait)
+    with _waits(services, request):
+        found = await services.channels.poll(names[0], token, known, wait)
     etag = b'ETag: "%s"\r\n' % found.name.encode()
     if found.name in known:
         return Reply(304, headers=etag)
@@ -203,6 +217,7 @@ async def get_info(services: Services, _: web.BaseRequest, __: tuple[bytes, ...]
         "max_envelope": ENVELOPE_MAX_SIZE,
         "ttl_default": config.ttl_default_seconds,
         "ttl_max": config.ttl_max_seconds,
+        **services.about,
     }
     return Reply(200, json.dumps(info).encode(), json=True)
 
@@ -342,8 +357,14 @@ async def _read(services: Services, request: web.BaseRequest, size: int) -> byte
         raise (OverloadedError() if services.stopping else BadRequestError()) from error
 
 
-def _address(request: web.BaseRequest) -> str:
-    return request.remote or ""
+def _address(services: Services, request: web.BaseRequest) -> str:
+    return services.trust.caller(request.remote or "", request.headers)
+
+
+def _waits(services: Services, request: web.BaseRequest) -> AbstractContextManager[None]:
+    if services.addresses is None:
+        return nullcontext()
+    return services.addresses.wait(_address(services, request))
 
 
 def _status_reply(code: int, status: Status) -> Reply:

@@ -172,6 +172,13 @@ def problem(refusal: RefusalError) -> tuple[Head, bytes]:
     return head, _BODIES[refusal.code]
 
 
+def refusal_bytes(refusal: RefusalError) -> bytes:
+    """Return a whole answer, for a caller of whom nothing was read."""
+    head, body = problem(refusal)
+    length = b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
+    return _STATUS_LINES[head.status] + head.headers + length + body
+
+
 def _problem_body(code: str, **members: str) -> bytes:
     status, title = PROBLEMS[code]
     problem = {"type": f"urn:e2ee-ticket:{code}", "title": title, "status": status, **members}

@@ -15,6 +15,7 @@ from relay_server.clock import Clock
 from relay_server.errors import OverloadedError, TooOftenError
 
 DAY = 86_400
+_WAITING_RETRY_SECONDS = 5
 
 
 class Buckets:
@@ -61,12 +62,20 @@ class AddressLimits:
     """Uploads, bytes and registrations for each address of an open relay (R12)."""
 
     def __init__(
-        self, *, uploads: Buckets, volume: Buckets, registrations: Buckets, clock: Clock
+        self,
+        *,
+        uploads: Buckets,
+        volume: Buckets,
+        registrations: Buckets,
+        waiting_max: int,
+        clock: Clock,
     ) -> None:
         self._uploads = uploads
         self._volume = volume
         self._registrations = registrations
+        self._waiting_max = waiting_max
         self._clock = clock
+        self._waiting: dict[bytes, int] = {}
         self._key = secrets.token_bytes(32)
         self._key_until = clock.monotonic() + DAY
 
@@ -95,6 +104,28 @@ class AddressLimits:
             raise TooOftenError(seconds)
         self._registrations.spend(name, 1)
 
+    @contextmanager
+    def wait(self, address: str) -> Iterator[None]:
+        """Count a request that waits, until the block ends.
+
+        Raises:
+            TooOftenError: as many of this address wait already.
+        """
+        name = self.name(address)
+        count = self._waiting.get(name, 0)
+        if count >= self._waiting_max:
+            raise TooOftenError(_WAITING_RETRY_SECONDS)
+        self._waiting[name] = count + 1
+        try:
+            yield
+        finally:
+            # The names may have changed meanwhile, and all counts have been forgotten.
+            left = self._waiting.get(name, 0) - 1
+            if left > 0:
+                self._waiting[name] = left
+            else:
+                self._waiting.pop(name, None)
+
     def name(self, address: str) -> bytes:
         """Return what the relay calls an address today."""
         if self._clock.monotonic() >= self._key_until:
@@ -102,6 +133,7 @@ class AddressLimits:
             self._key_until = self._clock.monotonic() + DAY
             for buckets in (self._uploads, self._volume, self._registrations):
                 buckets.clear()
+            self._waiting.clear()
         return hashlib.blake2b(_network(address), key=self._key, digest_size=16).digest()
 
 

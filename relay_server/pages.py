@@ -91,11 +91,17 @@ def _read(path: Path) -> Page:
             f"cannot read the page {path}: {error.strerror}",
             hint="build the pages with display_web/build.py, or name their directory: --pages DIR",
         ) from error
+    return form_page(body)
+
+
+def form_page(body: bytes, more: bytes = b"") -> Page:
+    """Return a page in both codings, with more headers than every page has."""
     name = hashlib.sha256(body).hexdigest()[:32]
     zipped = gzip.compress(body, 9, mtime=0)
+    headers = _HEADERS + more
     return Page(
-        _form(f'"{name}"', _HEADERS, body),
-        _form(f'"{name}-gzip"', _HEADERS + b"Content-Encoding: gzip\r\n", zipped),
+        _form(f'"{name}"', headers, body),
+        _form(f'"{name}-gzip"', headers + b"Content-Encoding: gzip\r\n", zipped),
     )
 
 

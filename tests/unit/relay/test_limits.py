@@ -21,6 +21,7 @@ def make_limits(clock, **more):
         uploads=make_buckets(clock, **more),
         volume=make_buckets(clock, burst=1_000_000),
         registrations=make_buckets(clock, burst=1),
+        waiting_max=2,
         clock=clock,
     )
 

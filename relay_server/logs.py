@@ -1,0 +1,60 @@
+"""What the relay writes to its log, with nothing in it that points to anybody (spec/relay.md, R4).
+
+Of a request, if at all: method, the *template* of the route, status, size rounded up, milliseconds.
+Never a path, an address, a user agent or a header: aiohttp's own access log has all of them, and is
+switched off.
+"""
+
+import json
+import logging
+import sys
+import time
+
+from relay_server.metrics import METHODS
+
+ROUND_SIZE = 1024
+FORMS = ("text", "json")
+
+logger = logging.getLogger("relay_server.access")
+
+
+def log_request(method: str, template: str, status: int, size: int, seconds: float) -> None:
+    """Write the line of one request."""
+    # A method is any word the caller likes, an id for example.
+    shown = method if method in METHODS else "OTHER"
+    kib = -(-size // ROUND_SIZE)
+    milliseconds = int(seconds * 1000)
+    logger.info(
+        "%s %s %d %dKiB %dms", shown, template, status, kib, milliseconds,
+        extra={"fields": {"method": shown, "route": template, "status": status,
+                          "kib": kib, "ms": milliseconds}},
+    )  # fmt: skip
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line, for those who collect logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
+        line: dict[str, object] = {"time": stamp, "level": record.levelname.lower()}
+        fields = getattr(record, "fields", None)
+        if fields is None:
+            line["message"] = record.getMessage()
+        else:
+            line |= fields
+        if record.exc_info:  # only with --debug (R4)
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def start_logging(*, form: str, debug: bool) -> None:
+    """Let everything that is logged go to stderr in this form."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonFormatter() if form == "json" else logging.Formatter("relay-server: %(message)s")
+    )
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler])
+    # aiohttp and asyncio name addresses in what they log.
+    for name in ("asyncio", "aiohttp"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

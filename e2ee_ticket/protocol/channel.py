@@ -249,7 +249,7 @@ class TillChannel:
         return answers
 
     def _may_stay(self, known: _Shown | None, *, crowded: bool) -> bool:
-        """C43: whether this display shows a ticket that ended by its time, and may go on with it."""
+        """C43: whether this display shows a ticket whose time is over, and may go on."""
         return known is not None and known is self._ended and not crowded
 
     def _repeat(self, answer: Answer, due: _Shown) -> Answer | None:

@@ -664,7 +664,7 @@ class Desk:
         self._engine.changed()
 
     def _take_off(self, record: Record) -> None:
-        if record.on_screen and self.screen is not None:
+        if (record.on_screen or record.lingers) and self.screen is not None:
             self.screen.clear()
         record.here = False
 

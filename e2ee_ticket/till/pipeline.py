@@ -131,6 +131,7 @@ class Delivery:
         self._envelope: bytes | None = None
         self._sealed_at = 0.0
         self._begun = False
+        self._turn: int | None = None
         self._lost = 0
 
     @classmethod
@@ -173,6 +174,7 @@ class Delivery:
                 lang=ticket.lang,
             )
         )
+        self._turn = self._screen.turn
 
     async def upload(self) -> str:
         """Show, seal, keep and upload; return the state, which is then `stored` or later.
@@ -270,6 +272,7 @@ class Delivery:
     def move_to(self, screen: Screen | None) -> None:
         """Show it on another screen from now on: a display that was paired anew."""
         self._screen = screen
+        self._turn = None
         if screen is not None and self.shown is None:
             self.shown = False
 
@@ -377,25 +380,31 @@ class Delivery:
             and self._screen.present.secret == self._secret
         )
 
+    @property
+    def lingers(self) -> bool:
+        """Whether its time is over, but a customer may have prolonged it (C42, C43)."""
+        return self._screen is not None and self._turn == self._screen.turn and not self.on_screen
+
     def _note_shown(self) -> None:
         if not self.shown:
             self.shown = True
             self._observer.shown(self._progress())
 
     def _become(self, state: str, expires_in: int | None) -> None:
-        on_screen = self.on_screen
+        on_screen, lingers = self.on_screen, self.lingers
         self.check_shown()
         self.state, self.expires_in = state, expires_in
         if state != "sealed":
             self._note(state)
-        if on_screen and self._screen is not None:
-            if self._is_thanked_for(state):
+        is_done = self._is_thanked_for(state) or state in OVER
+        if self._screen is not None and is_done:
+            if on_screen and self._is_thanked_for(state):
                 self._screen.thank()
-            elif state in OVER:
+            elif on_screen or lingers:
                 self._screen.clear()
         if state in OPENED or state in OVER:
             self._envelope = None
-        if self._is_thanked_for(state) or state in OVER:
+        if is_done:
             self.forget()
         self._observer.progress(self._progress())
 

@@ -100,6 +100,11 @@ class Record:
         return any(delivery.on_screen for delivery in self.deliveries)
 
     @property
+    def lingers(self) -> bool:
+        """Whether a display may still show one of its codes, prolonged by a customer."""
+        return any(delivery.lingers for delivery in self.deliveries)
+
+    @property
     def shown(self) -> bool | None:
         """Whether a display confirmed it; None where there is none."""
         told = [each.shown for each in self.deliveries if each.shown is not None]

@@ -108,7 +108,8 @@ class Screen:
         self._away = False
         self.since = 0.0
         """When what is shown now was begun, by the clock that never jumps."""
-        self._shows = 0
+        self.turn = 0
+        """How many things were to be shown; what was shown at this turn is the latest."""
         self._settled_at = -1
 
     async def __aenter__(self) -> Self:
@@ -151,7 +152,7 @@ class Screen:
         now = self._clock.monotonic()
         self._channel.show(content, now)
         self.since = now
-        self._shows += 1
+        self.turn += 1
         self._said -= {Notice.SHOWN, Notice.UNSHOWN}
         self._thanked_at = now if content.kind == "thanks" else None
         self._changed.set()
@@ -188,7 +189,7 @@ class Screen:
         """
         if not self.connected or self.stopped is not None:
             return False
-        return await self.until(lambda: self._settled_at == self._shows, seconds)
+        return await self.until(lambda: self._settled_at == self.turn, seconds)
 
     # The three tasks
 
@@ -241,7 +242,7 @@ class Screen:
         while self.stopped is None:
             await self._changed.wait()
             self._changed.clear()
-            shows = self._shows
+            turn = self.turn
             answers = self._channel.answer(self._live, self._clock.monotonic())
             live = bool(self._live)
             await self._notify()
@@ -250,7 +251,7 @@ class Screen:
                 await self._clock.sleep(FIRST_WAIT_SECONDS)
                 self._changed.set()
             elif live:
-                self._settled_at = shows
+                self._settled_at = turn
             await self._notify()
 
     async def _bring(self, answer: Answer) -> bool:

@@ -478,6 +478,24 @@ async def test_a_display_that_shows_the_next_sale_is_not_cleared_by_the_last_one
         task.cancel()
 
 
+@pytest.mark.rule("C43")
+@pytest.mark.parametrize("state", ["opened", "revoked"])
+async def test_a_ticket_that_a_customer_prolonged_leaves_the_display_when_it_is_done(shop, state):
+    async with shop.display() as (screen, tablet):
+        delivery = shop.delivery(screen=screen)
+        await delivery.upload()
+        await shop.clock.advance(shop.till.ticket_seconds + 1)
+        assert tablet.kinds == ["idle", "ticket"]
+        assert delivery.lingers
+
+        shop.relay.tickets[shop.secret.id]["state"] = state
+        await delivery.look(0)
+        await settle()
+
+        assert tablet.kinds == ["idle", "ticket", "idle"]
+        assert not delivery.lingers
+
+
 async def test_a_revoked_ticket_leaves_the_display_at_once(shop):
     async with shop.display() as (screen, tablet):
         _, task = await watching(shop, screen=screen)

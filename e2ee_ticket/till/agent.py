@@ -375,6 +375,8 @@ class Agent:
                 continue
             desk = self._desks.get(accepted.till) or next(iter(self._desks.values()))
             record = _restored(accepted)
+            if accepted.number not in entries:  # there was no room for its ticket
+                record.outcome = accepted.outcome
             self._remember(record)
             desk.restore(record, entries.get(accepted.number, ()))
 

@@ -568,6 +568,8 @@ class Desk:
         if wished:
             record.revoking = True
             self._spawn(self._revoke(record, wished))
+        if record.state == "failed":
+            record.warn("the relay has refused or lost the ticket", _NO_CODE)
         if not entries and record.outcome is None:
             record.held = True
             record.warn(

@@ -33,7 +33,7 @@ from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.secret import Secret
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till.clock import Clock
-from e2ee_ticket.till.outbox import OVER, UPLOAD_SECONDS, Entry, Outbox
+from e2ee_ticket.till.outbox import LET_GO, OVER, UPLOAD_SECONDS, Entry, Outbox
 from e2ee_ticket.till.screen import Screen
 
 PREVIEW_SECONDS: Final = 1.5
@@ -132,6 +132,7 @@ class Delivery:
         self._sealed_at = 0.0
         self._begun = False
         self._turn: int | None = None
+        self._noted = True
         self._lost = 0
 
     @classmethod
@@ -229,6 +230,9 @@ class Delivery:
         try:
             found = await retrying(ask, report=self._observer.away, sleep=self._till.clock.sleep)
         except AbsentError:
+            if self.state in OPENED:  # its time is over, and the relay has forgotten that it was
+                self._become("expired", 0)
+                return self.state
             # The relay took it and has lost it: the same bytes may bring it back (R131).
             self._lost += 1
             if self._lost == ATTEMPTS or self._envelope is None or self._is_old():
@@ -239,7 +243,10 @@ class Delivery:
         self.expires_in = found.expires_in
         if found.state != self.state:
             self._become(found.state, found.expires_in)
-        elif wait and self._till.clock.monotonic() - began < PAUSE_SECONDS:
+            return self.state
+        if not self._noted:  # the disk was full; the outbox must not go on thinking otherwise
+            self._note(self.state)
+        if wait and self._till.clock.monotonic() - began < PAUSE_SECONDS:
             # The relay did not wait: do not run in circles.
             await self._till.clock.sleep(PAUSE_SECONDS)
         return self.state
@@ -412,9 +419,15 @@ class Delivery:
         return state in {self._till.clear_on, "received"}
 
     def _note(self, state: str) -> None:
-        if self.kept and self._till.outbox is not None:
-            with self._keeping():
+        if self._till.outbox is None:
+            return
+        self._noted = False
+        with self._keeping():
+            if self.kept:
                 self._till.outbox.note(self.id, state)
+            elif self._number is not None and state in LET_GO:  # there was no room for the ticket
+                self._till.outbox.settle(self._number, state)
+            self._noted = True
 
     def _progress(self) -> Progress:
         return Progress(self.id, self.state, self.shown, self.expires_in)

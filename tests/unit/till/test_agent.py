@@ -1313,3 +1313,52 @@ async def test_a_tablet_on_the_shops_network_pairs_by_a_code_too(open_shop):
 async def test_without_a_page_on_the_network_there_is_no_such_code(shop):
     assert await shop.agent.lan_link("Counter") is None
     assert shop.agent.lan_addresses() == ()
+
+
+async def test_a_ticket_that_a_full_disk_did_not_keep_has_its_end_all_the_same(shop):
+    keep, shop.outbox.keep = shop.outbox.keep, full_disk
+    number = await shop.sell()
+    shop.outbox.keep = keep
+    assert [trouble.place for trouble in shop.agent.troubles()] == ["outbox"]
+
+    await shop.phone(number, "opened")
+    assert shop.outbox.receipt(number) is None
+    await shop.restart()
+
+    assert shop.sale(number).state == "opened"
+    assert shop.sale(number).warning is None
+
+
+async def test_what_a_full_disk_did_not_write_down_is_written_down_later(shop):
+    note, shop.outbox.note = shop.outbox.note, full_disk
+    number = await shop.sell()
+    assert shop.outbox.entries()[0].state == "sealed"
+
+    shop.outbox.note = note
+    await shop.clock.advance(30)
+
+    assert shop.sale(number).state == "stored"
+    assert shop.outbox.entries()[0].state == "stored"
+
+
+async def test_a_relay_that_has_forgotten_an_opened_ticket_makes_it_no_failure(shop):
+    number = await shop.sell()
+    await shop.phone(number, "opened")
+    shop.relay.tickets.clear()
+    await shop.clock.advance(60)
+
+    assert shop.sale(number).state == "expired"
+    assert shop.outbox.accepted()[0].outcome == "opened"
+
+
+async def test_a_ticket_that_has_failed_is_told_after_a_restart_too(shop):
+    shop.relay.fail("put", RefusedError("it is no envelope"))
+    number = await shop.sell()
+    await shop.restart()
+
+    assert shop.sale(number).state == "failed"
+    assert "refused or lost" in shop.sale(number).warning
+
+
+def full_disk(*_, **__):
+    raise OutboxError("this computer's disk is full")

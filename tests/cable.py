@@ -19,13 +19,15 @@ class Fault:
     """What happens to the next requests whose first line begins so, or to all of them."""
 
     def __init__(self, begins, times, *, hold=False, request_bytes=None, answer_bytes=None,
-                 answer=None):  # fmt: skip
+                 answer=None, drip_bytes=None, stop_after=None):  # fmt: skip
         self.begins = begins.encode()
         self.times = times
         self.holds = hold
         self.request_bytes = request_bytes
         self.answer_bytes = answer_bytes
         self.answer = answer
+        self.drip_bytes = drip_bytes
+        self.stop_after = stop_after
         self.met = threading.Event()
         self.released = threading.Event()
 
@@ -96,6 +98,13 @@ class Cable:
         """Answer like somebody else on the way: a login page, a proxy."""
         return self._add(Fault(begins, times, answer=answer))
 
+    def drip(self, begins, answer, size, stop_after=None):
+        """Answer a few bytes at a time; or fall silent after so many, until the fault is released.
+
+        The line is not cut: whoever waits has to give up by itself.
+        """
+        return self._add(Fault(begins, 1, answer=answer, drip_bytes=size, stop_after=stop_after))
+
     def mend(self):
         """Forget all faults."""
         with self._lock:
@@ -145,8 +154,11 @@ class Cable:
                 fault.met.set()
                 if fault.holds:
                     fault.released.wait(60)
-                if fault.answer is not None:
+                if fault.drip_bytes is not None:
+                    _drip(near, fault)
+                elif fault.answer is not None:
                     near.sendall(fault.answer)
+                if fault.answer is not None:
                     near.shutdown(socket.SHUT_WR)
                     return
             try:
@@ -257,6 +269,16 @@ def _closing(head):
         if not line.lower().startswith((b"connection:", b"keep-alive:"))
     ]
     return b"\r\n".join([*lines, b"Connection: close"]) + b"\r\n\r\n"
+
+
+def _drip(near, fault):
+    """Send a few bytes every twentieth of a second."""
+    near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for at in range(0, len(fault.answer[: fault.stop_after]), fault.drip_bytes):
+        near.sendall(fault.answer[: fault.stop_after][at : at + fault.drip_bytes])
+        fault.released.wait(0.05)
+    if fault.stop_after is not None:
+        fault.released.wait(60)
 
 
 def _reset(connection):

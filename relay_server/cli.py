@@ -1,69 +1,45 @@
-"""The command ``relay-server``.
+"""The command ``relay-server``: the relay itself, and the commands beside it.
 
-Rules of its voice: stdout carries the result and nothing else; everything else goes to stderr as
-``relay-server: …``, lower case, without a full stop. An error is one line, and a ``hint:`` line
-follows when we can guess what was meant. Never a traceback; ``--debug`` shows one. Exit 0 done,
-1 refused, 2 misused.
+How it speaks is `voice.py`'s. Never a traceback; ``--debug`` shows one. Exit 0 done, 1 refused,
+2 misused.
 """
 
-import argparse
 import asyncio
 import errno
 import gc
 import logging
 import os
-import re
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import NoReturn
-from urllib.parse import unquote, urlsplit
+from dataclasses import replace
 
-from relay_server import permits
-from relay_server.app import create_app, log_fault, open_store
+from relay_server import commands, handover
+from relay_server.app import BACKLOG, create_app, log_fault, open_store
+from relay_server.checkup import check
 from relay_server.clock import SystemClock
-from relay_server.config import DAY, GIB, HOUR, MIB, Config
+from relay_server.config import DAY, HOUR, MIB, Config
 from relay_server.errors import StartError
-from relay_server.pages import Pages, packaged
+from relay_server.logs import start_logging
+from relay_server.pages import Pages
+from relay_server.settings import Settings, parse_settings
+from relay_server.voice import MisuseError, say, show_amount
 
-DEFAULT_LISTEN = "127.0.0.1:8080"
-DEFAULT_DB = "relay.sqlite"
-NAME_MAX_SIZE = 100
 CLOCK_FLOOR_SECONDS = 1_767_225_600  # 2026-01-01
-PACKAGED = "packaged"
-_TRUE = frozenset({"1", "yes", "true", "on"})
-_FALSE = frozenset({"", "0", "no", "false", "off"})
+FILES_RESERVED = 64
+"""Descriptors that are not for connections: the store's, the log's, the loop's."""
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "permit": commands.permit,
+    "stats": commands.stats,
+    "backup": commands.backup,
+    "forget": commands.forget,
+    "check": check,
+}
 
 logger = logging.getLogger("relay_server")
-
-
-class MisuseError(StartError):
-    """The command was called in a way that it does not have."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What flags and environment say."""
-
-    host: str
-    port: int
-    db: Path
-    open: bool
-    pages: Path | None
-    access_log: bool
-    debug: bool
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line and a hint."""
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse a wrong flag."""
-        raise MisuseError(message, hint=f"see {self.prog} --help")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,14 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments
     try:
-        if arguments[:1] == ["permit"]:
-            return _permit(arguments[1:])
-        return _serve(arguments)
+        command = COMMANDS.get(arguments[0]) if arguments else None
+        return _serve(arguments) if command is None else command(list(arguments[1:]))
     except StartError as error:
         if debug:
             logging.basicConfig()
             logger.exception("the command failed")
-        _say(str(error))
+        say(str(error))
         if error.hint:
             print(f"hint: {error.hint}", file=sys.stderr)
         return 2 if isinstance(error, MisuseError) else 1
@@ -86,38 +61,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-# Serving
-
-
 def _serve(arguments: Sequence[str]) -> int:
-    settings = parse_settings(arguments, os.environ)
-    logging.basicConfig(
-        level=logging.DEBUG if settings.debug else logging.INFO,
-        format="relay-server: %(message)s",
-        stream=sys.stderr,
-    )
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    settings = parse_settings(list(arguments), os.environ)
+    start_logging(form=settings.log, debug=settings.debug)
     pages = None if settings.pages is None else Pages(settings.pages)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_run(settings, pages))
+    listener = handover.inherited_listener(os.environ)
+    if listener is None:
+        listener = _listen(settings)
+    with listener:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            again = runner.run(_run(settings, pages, listener))
+        if again:
+            handover.start_again(listener)
     return 0
 
 
-async def _run(settings: Settings, pages: Pages | None) -> None:
-    config = Config(open=settings.open)
+async def _run(settings: Settings, pages: Pages | None, listener: socket.socket) -> bool:
+    """Serve until a signal comes; tell whether to start again."""
+    config = settings.config()
+    config = replace(config, connections_max=min(config.connections_max, _files_allowed()))
     clock = SystemClock()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: log_fault(context.get("exception")))
     stop = asyncio.Event()
+    again = False
 
-    def on_signal() -> None:
-        if stop.is_set():
+    def on_stop() -> None:
+        if stop.is_set() and not again:
             os._exit(1)  # asked twice: now
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with suppress(NotImplementedError):  # Windows ends a program in other ways
-            loop.add_signal_handler(number, on_signal)
+    def on_again() -> None:
+        nonlocal again
+        again = again or not stop.is_set()
+        stop.set()
+
+    with suppress(NotImplementedError):  # Windows ends a program in other ways
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_stop)
+        loop.add_signal_handler(signal.SIGHUP, on_again)
     if clock.wall() < CLOCK_FLOOR_SECONDS:
         # With such a clock everything that is stored would be over as soon as it is set right.
         raise StartError(
@@ -126,22 +108,37 @@ async def _run(settings: Settings, pages: Pages | None) -> None:
         )
     store = open_store(config, settings.db, clock)
     try:
-        app = create_app(config, store, clock, pages=pages, access_log=settings.access_log)
+        app = create_app(
+            config,
+            store,
+            clock,
+            pages=pages,
+            access_log=settings.access_log,
+            about=settings.about,
+            trust=settings.trust,
+        )
         async with AsyncExitStack() as stack:
-            try:
-                serving = app.serve(settings.host, settings.port)
-                host, port = await stack.enter_async_context(serving)
-            except OSError as error:
-                raise _listen_error(settings, error) from error
-            shown = f"[{host}]" if ":" in host else host
+            serving = app.serve(settings.host, settings.port, listener=listener)
+            host, port = await stack.enter_async_context(serving)
+            if settings.metrics is not None:
+                try:
+                    operator = await stack.enter_async_context(
+                        app.serve_operator(*settings.metrics)
+                    )
+                except OSError as error:
+                    raise _listen_error(*settings.metrics, "--metrics", error) from error
+                logger.info("metrics and health on http://%s", _shown(*operator))
             _say_limits(config, settings)
-            _say(f"listening on http://{shown}:{port}")
+            logger.info("listening on http://%s", _shown(host, port))
+            handover.tell_systemd("READY=1")
             gc.collect()
             gc.freeze()
             await stop.wait()
-            _say("stopping")
+            handover.tell_systemd("RELOADING=1" if again else "STOPPING=1")
+            logger.info("starting again" if again else "stopping")
     finally:
         await store.close()
+    return again
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -153,12 +150,23 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     return factory
 
 
-def _listen_error(settings: Settings, error: OSError) -> StartError:
-    where = f"{settings.host}:{settings.port}"
+def _listen(settings: Settings) -> socket.socket:
+    host, port = settings.host, settings.port
+    try:
+        family, *_, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise _listen_error(host, port, "--listen", error) from error
+
+
+def _listen_error(host: str, port: int, flag: str, error: OSError) -> StartError:
+    where = f"{host}:{port}"
     if error.errno == errno.EADDRINUSE:
         return StartError(
             f"cannot listen on {where}: another program does",
-            hint="end it, or choose another port: --listen HOST:PORT",
+            hint=f"end it, or choose another port: {flag} HOST:PORT",
         )
     if error.errno == errno.EACCES:
         return StartError(
@@ -167,214 +175,57 @@ def _listen_error(settings: Settings, error: OSError) -> StartError:
         )
     return StartError(
         f"cannot listen on {where}: {error.strerror or error}",
-        hint="--listen names an address of this machine",
+        hint=f"{flag} names an address of this machine",
     )
 
 
+def _files_allowed() -> int:
+    """Return how many connections the system allows, after asking for as many as it may."""
+    try:
+        import resource  # noqa: PLC0415 - Windows has none
+    except ImportError:
+        return 2**31
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return 2**31 if soft == resource.RLIM_INFINITY else max(16, soft - FILES_RESERVED)
+
+
 def _say_limits(config: Config, settings: Settings) -> None:
-    _say(
+    logger.info(
         "open: takes tickets from anybody, within limits for each address"
         if config.open
         else "closed: takes tickets from tills with a permit"
     )
-    _say(
-        f"database {settings.db}, at most {config.stored_max_bytes // GIB} GiB, "
-        f"{config.disk_reserve_bytes // MIB} MiB of the disk stay free"
+    logger.info(
+        "database %s, at most %s, %d MiB of the disk stay free",
+        settings.db,
+        show_amount(config.stored_max_bytes),
+        config.disk_reserve_bytes // MIB,
     )
-    _say(
-        f"tickets live {config.ttl_default_seconds // HOUR} h unless asked otherwise, "
-        f"at most {config.ttl_max_seconds // DAY} days; opened, {config.opened_seconds // HOUR} h"
+    logger.info(
+        "tickets live %d h unless asked otherwise, at most %d days; opened, %d h",
+        config.ttl_default_seconds // HOUR,
+        config.ttl_max_seconds // DAY,
+        config.opened_seconds // HOUR,
     )
     if config.open:
-        _say(
-            f"each address: {config.address_uploads_per_hour} uploads and "
-            f"{config.address_bytes_per_hour // MIB} MiB an hour"
+        logger.info(
+            "each address: %d uploads and %d MiB an hour",
+            config.address_uploads_per_hour,
+            config.address_bytes_per_hour // MIB,
+        )
+    if settings.trust.networks:
+        logger.info(
+            "believes %s from %s",
+            settings.trust.header,
+            ", ".join(map(str, settings.trust.networks)),
         )
     if settings.pages is not None:
-        _say(f"pages from {settings.pages}")
+        logger.info("pages from %s", settings.pages)
 
 
-# Settings
-
-
-def parse_settings(
-    arguments: Sequence[str], environment: os._Environ[str] | dict[str, str]
-) -> Settings:
-    """Return what flags and environment say; a flag goes before the variable of its name.
-
-    Raises:
-        MisuseError: they make no sense.
-        StartError: there are no pages to serve.
-    """
-    given = _serve_parser().parse_args(list(arguments))
-    listen = given.listen or environment.get("RELAY_LISTEN") or DEFAULT_LISTEN
-    host, port = _parse_listen(listen)
-    db = given.db or environment.get("RELAY_DB") or None
-    store = given.store or environment.get("RELAY_STORE") or None
-    if given.store and given.db:
-        raise MisuseError("--db and --store both name a store", hint="give one of them")
-    if store and not given.db:
-        db = _parse_store(store)
-    pages_text = given.pages if given.pages is not None else environment.get("RELAY_PAGES", "")
-    return Settings(
-        host=host,
-        port=port,
-        db=Path(db or DEFAULT_DB),
-        open=given.open or _flag(environment, "RELAY_OPEN"),
-        pages=_parse_pages(pages_text),
-        access_log=given.access_log or _flag(environment, "RELAY_ACCESS_LOG"),
-        debug=given.debug or _flag(environment, "RELAY_DEBUG"),
-    )
-
-
-def _serve_parser() -> _Parser:
-    parser = _Parser(
-        prog="relay-server",
-        description="Carry envelopes that nobody but the customer can open.",
-        epilog="relay-server permit --help: who may upload to a closed relay. "
-        "Each flag is also an environment variable: RELAY_LISTEN, RELAY_DB, RELAY_OPEN, …",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--listen", metavar="HOST:PORT", help=f"where to listen (default {DEFAULT_LISTEN})"
-    )
-    parser.add_argument("--db", metavar="FILE", help=f"the database (default {DEFAULT_DB})")
-    parser.add_argument(
-        "--open",
-        action="store_true",
-        help="take tickets from anybody, within limits for each address",
-    )
-    parser.add_argument(
-        "--pages",
-        nargs="?",
-        const=PACKAGED,
-        metavar="DIR",
-        help="serve the ticket and display pages too (default: those of this release)",
-    )
-    parser.add_argument(
-        "--store", metavar="URL", help="the store, instead of --db: sqlite:///absolute/path"
-    )
-    parser.add_argument(
-        "--access-log",
-        action="store_true",
-        help="one line for each request, without paths or addresses",
-    )
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    return parser
-
-
-def _parse_listen(text: str) -> tuple[str, int]:
-    match = re.fullmatch(
-        r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})", text
-    )
-    if match is None or int(match["port"]) > 65_535:
-        raise MisuseError(
-            f"{text!r} is not an address to listen on",
-            hint="HOST:PORT, for example 127.0.0.1:8080 or [::1]:8080",
-        )
-    return match["six"] or match["host"], int(match["port"])
-
-
-def _parse_store(text: str) -> str:
-    try:
-        url = urlsplit(text)
-    except ValueError:
-        url = urlsplit("")
-    if url.scheme != "sqlite":
-        raise MisuseError(
-            f"no store is known by {url.scheme or text!r}",
-            hint="supported: sqlite:///absolute/path",
-        )
-    if url.netloc or len(url.path) <= 1:
-        raise MisuseError(
-            f"{text!r} names no file", hint="three slashes: sqlite:///absolute/path; or --db FILE"
-        )
-    return unquote(url.path)
-
-
-def _parse_pages(text: str) -> Path | None:
-    if text.lower() in _FALSE:
-        return None
-    if text == PACKAGED or text.lower() in _TRUE:
-        return packaged()
-    return Path(text)
-
-
-def _flag(environment: os._Environ[str] | dict[str, str], name: str) -> bool:
-    text = environment.get(name, "").lower()
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise MisuseError(f"{name} is neither yes nor no", hint="1 or 0")
-
-
-# Permits
-
-
-def _permit(arguments: Sequence[str]) -> int:
-    given = _permit_parser().parse_args(list(arguments))
-    db = Path(given.db or os.environ.get("RELAY_DB") or DEFAULT_DB)
-    name = _parse_name(given.name) if "name" in given else ""
-    if given.action != "add" and not db.exists():
-        raise StartError(f"there is no database {db}", hint="--db names the relay's database")
-    return asyncio.run(_permit_action(given.action, name, db))
-
-
-async def _permit_action(action: str, name: str, db: Path) -> int:
-    clock = SystemClock()
-    store = open_store(Config(), db, clock, exclusive=False)
-    try:
-        if action == "add":
-            permit = permits.generate()
-            today = int(clock.wall()) // DAY
-            if not await store.add_permit(name, permits.digest(permit), today=today):
-                raise StartError(
-                    f"there is a permit {name!r} already",
-                    hint=f"choose another, or revoke it: relay-server permit revoke {name!r}",
-                )
-            print(permit)
-        elif action == "revoke":
-            if not await store.revoke_permit(name):
-                raise StartError(
-                    f"there is no permit {name!r}", hint="see relay-server permit list"
-                )
-            _say(f"revoked {name!r}")
-        else:
-            for row in await store.list_permits():
-                added = datetime.fromtimestamp(row.added_day * DAY, UTC).date()
-                print(f"{added.isoformat()}  {row.name}")
-    finally:
-        await store.close()
-    return 0
-
-
-def _permit_parser() -> _Parser:
-    parser = _Parser(
-        prog="relay-server permit",
-        description="Say who may upload to a closed relay; effective at once.",
-        allow_abbrev=False,
-    )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="add|list|revoke")
-    common = _Parser(add_help=False)
-    common.add_argument("--db", metavar="FILE", help=f"the relay's database (default {DEFAULT_DB})")
-    common.add_argument("--debug", action="store_true", help="show tracebacks")
-    add = actions.add_parser("add", parents=[common], help="make a permit and print it, once")
-    add.add_argument("name", metavar="NAME", help="whom it is for")
-    actions.add_parser("list", parents=[common], help="print the day and the name of each permit")
-    revoke = actions.add_parser("revoke", parents=[common], help="end a permit at once")
-    revoke.add_argument("name", metavar="NAME", help="whom it was for")
-    return parser
-
-
-def _parse_name(text: str) -> str:
-    name = text.strip()
-    if not name or len(name) > NAME_MAX_SIZE or not name.isprintable():
-        raise MisuseError(
-            "a permit needs a name", hint=f"printable text, at most {NAME_MAX_SIZE} characters"
-        )
-    return name
-
-
-def _say(text: str) -> None:
-    print(f"relay-server: {text}", file=sys.stderr, flush=True)
+def _shown(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -155,7 +155,7 @@ class SqliteStore:
             raise
         except sqlite3.Error as error:
             _unlock(self._lock)
-            raise _start_error(path, error) from error
+            raise start_error(path, error) from error
         self._loop = asyncio.get_running_loop()
         self._waiting = Waiting(
             clock,
@@ -774,13 +774,13 @@ def _migrate(path: Path, connection: sqlite3.Connection, *, may: bool) -> None:
         else ["schema.sql"]
     )
     for name in names:
-        for statement in _statements(folder.joinpath(name).read_text("utf-8")):
+        for statement in statements(folder.joinpath(name).read_text("utf-8")):
             connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
-def _statements(script: str) -> list[str]:
+def statements(script: str) -> list[str]:
     """Cut a script into its statements; ``executescript`` would commit in the middle."""
     statements, current = [], ""
     for line in script.splitlines(keepends=True):
@@ -800,7 +800,8 @@ def _sync_directory(directory: Path) -> None:
             os.close(descriptor)
 
 
-def _start_error(path: Path, error: sqlite3.Error) -> StartError:
+def start_error(path: Path, error: sqlite3.Error) -> StartError:
+    """Say in the operator's words why a database cannot be used."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
         return StartError(
@@ -837,6 +838,19 @@ def _lock(path: Path) -> IO[bytes] | None:
             f"another relay is running on {path}", hint="end it first, or use another file"
         ) from error
     return handle
+
+
+def is_running(path: Path) -> bool:
+    """Tell whether a relay runs on this file."""
+    lock = path.with_name(path.name + ".lock")
+    if sys.platform == "win32" or not lock.exists():
+        return False
+    with suppress(OSError), lock.open("rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _unlock(handle: IO[bytes] | None) -> None:

@@ -1,0 +1,237 @@
+"""The commands beside a running relay: ``permit``, ``stats``, ``backup``, ``forget``."""
+
+import asyncio
+import json
+import os
+import re
+from argparse import Namespace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from relay_server import permits
+from relay_server.app import open_store
+from relay_server.clock import SystemClock
+from relay_server.config import DAY, MIB, Config
+from relay_server.errors import StartError
+from relay_server.settings import DEFAULT_DB, find_database
+from relay_server.store import Permit, State, Store
+from relay_server.store.upkeep import back_up, count
+from relay_server.voice import MisuseError, Parser, parse_amount, parse_count, say, show_amount
+
+NAME_MAX_SIZE = 100
+VOLUME_MIN_BYTES = 4 * MIB
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+# Permits
+
+
+def permit(arguments: list[str]) -> int:
+    """Say who may upload to a closed relay."""
+    parser = Parser(
+        prog="relay-server permit",
+        description="Say who may upload to a closed relay; effective at once.",
+        allow_abbrev=False,
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="add|list|revoke")
+    common = common_flags()
+    add = actions.add_parser("add", parents=[common], help="make a permit and print it, once")
+    add.add_argument("name", metavar="NAME", help="whom it is for")
+    add.add_argument("--uploads-per-hour", metavar="N", help="at most so many tickets an hour")
+    add.add_argument("--bytes-per-hour", metavar="SIZE", help="at most so much, such as 200MiB")
+    actions.add_parser(
+        "list", parents=[common], help="print the day, the limits and the name of each permit"
+    )
+    revoke = actions.add_parser("revoke", parents=[common], help="end a permit at once")
+    revoke.add_argument("name", metavar="NAME", help="whom it was for")
+    given = parser.parse_args(arguments)
+    if "name" in given:
+        given.name = _parse_name(given.name)
+    if given.action == "add":
+        _parse_limits(given)
+    db = find_database(given.db, given.store, os.environ)
+    if given.action != "add":
+        _must_exist(db)
+    return asyncio.run(_permit(given, db))
+
+
+async def _permit(given: Namespace, db: Path) -> int:
+    clock = SystemClock()
+    store = open_store(Config(), db, clock, exclusive=False)
+    try:
+        if given.action == "add":
+            await _add_permit(given, store, today=int(clock.wall()) // DAY)
+        elif given.action == "revoke":
+            if not await store.revoke_permit(given.name):
+                raise StartError(
+                    f"there is no permit {given.name!r}", hint="see relay-server permit list"
+                )
+            say(f"revoked {given.name!r}")
+        else:
+            for row in await store.list_permits():
+                print(_permit_line(row))  # noqa: T201 - the command's result
+    finally:
+        await store.close()
+    return 0
+
+
+async def _add_permit(given: Namespace, store: Store, *, today: int) -> None:
+    text = permits.generate()
+    added = await store.add_permit(
+        given.name,
+        permits.digest(text),
+        today=today,
+        uploads_per_hour=given.uploads_per_hour,
+        bytes_per_hour=given.bytes_per_hour,
+    )
+    if not added:
+        raise StartError(
+            f"there is a permit {given.name!r} already",
+            hint=f"choose another, or revoke it: relay-server permit revoke {given.name!r}",
+        )
+    print(text)  # noqa: T201 - the command's result
+
+
+def _permit_line(row: Permit) -> str:
+    added = datetime.fromtimestamp(row.added_day * DAY, UTC).date().isoformat()
+    limits = []
+    if row.uploads_per_hour is not None:
+        limits.append(f"{row.uploads_per_hour} uploads/h")
+    if row.bytes_per_hour is not None:
+        limits.append(f"{show_amount(row.bytes_per_hour)}/h")
+    return "  ".join([added, *([", ".join(limits)] if limits else []), row.name])
+
+
+def _parse_name(text: str) -> str:
+    name = text.strip()
+    if not name or len(name) > NAME_MAX_SIZE or not name.isprintable():
+        raise MisuseError(
+            "a permit needs a name", hint=f"printable text, at most {NAME_MAX_SIZE} characters"
+        )
+    return name
+
+
+def _parse_limits(given: Namespace) -> None:
+    if given.uploads_per_hour is not None:
+        given.uploads_per_hour = parse_count(given.uploads_per_hour, "--uploads-per-hour")
+    if given.bytes_per_hour is not None:
+        given.bytes_per_hour = parse_amount(given.bytes_per_hour, "--bytes-per-hour")
+        if given.bytes_per_hour < VOLUME_MIN_BYTES:
+            raise MisuseError(
+                "--bytes-per-hour is less than one large receipt", hint="at least 4MiB"
+            )
+
+
+# What there is
+
+
+def stats(arguments: list[str]) -> int:
+    """Count what is in the database."""
+    parser = Parser(
+        prog="relay-server stats",
+        description="Count what the database holds, while the relay runs. Nothing of any single "
+        "ticket, shop or display is shown; a relay does not know more.",
+        parents=[common_flags()],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", help="for programs")
+    given = parser.parse_args(arguments)
+    db = find_database(given.db, given.store, os.environ)
+    counts = count(db, now=int(SystemClock().wall()))
+    if given.json:
+        print(json.dumps(counts._asdict()))  # noqa: T201 - the command's result
+        return 0
+    living = counts.stored + counts.opened + counts.received
+    print(  # noqa: T201 - the command's result
+        f"tickets     {living:,}: {counts.stored:,} stored, {counts.opened:,} opened, "
+        f"{counts.received:,} saved; {show_amount(counts.envelope_bytes)}\n"
+        f"tombstones  {counts.tombstones:,}\n"
+        f"channels    {counts.channels:,}, and {counts.channels_unpaired:,} unpaired\n"
+        f"permits     {counts.permits:,}\n"
+        f"file        {show_amount(counts.file_bytes)}, "
+        f"and {show_amount(counts.log_bytes)} of write-ahead log"
+    )
+    return 0
+
+
+# Backup
+
+
+def backup(arguments: list[str]) -> int:
+    """Copy the database while the relay runs."""
+    parser = Parser(
+        prog="relay-server backup",
+        description="Copy the database into a new file while the relay runs: everything as of one "
+        "moment. Think of what that means: the copy keeps envelopes that the relay will delete, "
+        "and one that is restored brings back tickets that were revoked since. Keep a copy for "
+        "hours, not weeks, delete it as surely as the relay does, or leave the envelopes out.",
+        parents=[common_flags()],
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", metavar="FILE", help="where to; must not be there yet")
+    parser.add_argument(
+        "--no-envelopes",
+        action="store_true",
+        help="permits, channels and tombstones alone: what cannot be made anew by tills",
+    )
+    given = parser.parse_args(arguments)
+    db = find_database(given.db, given.store, os.environ)
+    target = Path(given.file)
+    back_up(db, target, envelopes=not given.no_envelopes)
+    say(f"wrote {target}, {show_amount(target.stat().st_size)}")
+    if not given.no_envelopes:
+        say("it holds envelopes that the relay is going to delete: delete it, too, within days")
+    return 0
+
+
+# Taking one ticket down
+
+
+def forget(arguments: list[str]) -> int:
+    """Delete one ticket, as if its customer had."""
+    parser = Parser(
+        prog="relay-server forget",
+        description="Take one ticket down by its id, while the relay runs: its envelope is "
+        "deleted within a minute, and it is not served from the next second on. The id is the 32 "
+        "characters behind /v1/t/. Never ask anybody for a link: it opens the receipt.",
+        parents=[common_flags()],
+        allow_abbrev=False,
+    )
+    parser.add_argument("id", metavar="ID", help="32 lower-case hex digits")
+    given = parser.parse_args(arguments)
+    if _ID.fullmatch(given.id) is None:
+        raise MisuseError(
+            "that is not the id of a ticket",
+            hint="32 of 0-9 and a-f; if it has # and 85 digits it is a link: do not keep it",
+        )
+    db = find_database(given.db, given.store, os.environ)
+    _must_exist(db)
+    return asyncio.run(_forget(bytes.fromhex(given.id), db))
+
+
+async def _forget(ticket_id: bytes, db: Path) -> int:
+    clock = SystemClock()
+    now = int(clock.wall())
+    store = open_store(Config(), db, clock, exclusive=False)
+    try:
+        changed, record = await store.change(ticket_id, State.REVOKED, expiry=now, now=now)
+    finally:
+        await store.close()
+    if record is None:
+        raise StartError("no such ticket was seen", hint="its tombstone may have ended")
+    say("forgotten" if changed else f"that ticket is gone already: {record.word}")
+    return 0
+
+
+def common_flags() -> Parser:
+    """Return the flags that every command has."""
+    common = Parser(add_help=False)
+    common.add_argument("--db", metavar="FILE", help=f"the relay's database (default {DEFAULT_DB})")
+    common.add_argument("--store", metavar="URL", help="the relay's store, instead of --db")
+    common.add_argument("--debug", action="store_true", help="show tracebacks")
+    return common
+
+
+def _must_exist(db: Path) -> None:
+    if not db.exists():
+        raise StartError(f"there is no database {db}", hint="--db names the relay's database")

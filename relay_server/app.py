@@ -8,7 +8,7 @@ between a request and its handler.
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from relay_server.errors import (
     MethodError,
     OverloadedError,
     RefusalError,
+    StartError,
     UnknownPathError,
 )
 from relay_server.handlers import Match, Reply, Services, allow, find_handler, find_route
@@ -45,6 +46,7 @@ from relay_server.permits import Permits
 from relay_server.proxies import Trust
 from relay_server.relay import Relay
 from relay_server.store import Store, StoreLimits
+from relay_server.store.redis import url as redis_url
 from relay_server.store.sqlite import SqliteStore
 from relay_server.sweeper import Sweeper
 from relay_server.welcome import About, make_page
@@ -425,6 +427,24 @@ def open_store(config: Config, path: Path, clock: Clock, *, exclusive: bool = Tr
         StartError: the file cannot be used.
     """
     return SqliteStore(path, clock=clock, limits=store_limits(config), exclusive=exclusive)
+
+
+async def open_shared_store(config: Config, url: str, clock: Clock) -> tuple[Store, Sequence[str]]:
+    """Open the Redis that several relays share; give what an operator should know of it, too.
+
+    Raises:
+        StartError: it cannot be used, or the library for it is not there.
+    """
+    try:
+        # Who keeps tickets in a file does not need the library.
+        from relay_server.store.redis.store import RedisStore  # noqa: PLC0415
+    except ImportError as error:
+        raise StartError(
+            "a store in Redis needs the library redis",
+            hint="python -m pip install 'e2ee-ticket[relay,redis]'",
+        ) from error
+    store = await RedisStore.open(redis_url.parse(url), clock=clock, limits=store_limits(config))
+    return store, store.notes
 
 
 def store_limits(config: Config) -> StoreLimits:

@@ -1,0 +1,1 @@
+"""The store that any number of relays share."""

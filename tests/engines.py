@@ -183,8 +183,8 @@ class Browser:
         return self.folder / "profile"
 
 
-def firefox(folder):
-    """Start Firefox without a window."""
+def firefox(folder, **preferences):
+    """Start Firefox without a window; a preference can be another than tests usually want."""
     folder = Path(folder)
     (folder / "downloads").mkdir(parents=True)
     (folder / "profile").mkdir()
@@ -207,7 +207,7 @@ def firefox(folder):
         "network.captive-portal-service.enabled": False,
         "network.connectivity-service.enabled": False,
         "services.settings.server": "",
-    }
+    } | preferences
     # A profile that is named outlives the browser, so that a test can look at what it kept.
     return Browser(
         [_geckodriver(folder), "--host=127.0.0.1", "--websocket-port=0"],

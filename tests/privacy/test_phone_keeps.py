@@ -6,17 +6,13 @@ told in spec/security.md. A place that a new Chromium adds makes this fail, to b
 """
 
 import json
-import re
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 import screens
 import stage
-from privacy import canaries, traces
-
-from e2ee_ticket import Ticket
+from privacy import traces
+from privacy.profiles import Profile, canary_ticket, found_in_tables
 
 pytestmark = pytest.mark.browser
 
@@ -40,65 +36,6 @@ STORES_OF_PAGES = (
 )  # fmt: skip
 
 
-class Profile:
-    """A profile after a receipt was opened in it, and what was asked of the page."""
-
-    def __init__(self, folder, link, ticket, envelope, kept):
-        self.link, self.ticket, self.envelope, self.kept = link, ticket, envelope, kept
-        self.files = {
-            re.sub(r"_[0-9]{10,}", "_*", name): data
-            for name, data in traces.files_in(folder).items()
-        }
-        self.tables = {}
-        for name in self.files:
-            if self.files[name].startswith(b"SQLite format 3\0"):
-                self.tables |= _tables(folder, name)
-
-    def digits(self):
-        needles = traces.Needles()
-        needles.digits("the link", self.link.digits())
-        needles.data("S", self.link.secret.reveal())
-        return needles
-
-    def receipt(self):
-        needles = traces.Needles()
-        for name, text in canaries.TEXTS.items():
-            needles.text(name, text)
-        receipt = self.ticket.receipt
-        for start in range(0, len(receipt) - 48, len(receipt) // 8):
-            needles.data("the receipt", receipt[start : start + 48])
-        needles.data("the preview", self.ticket.preview[100:148])
-        for start in range(0, len(self.envelope) - 48, len(self.envelope) // 8):
-            needles.data("the envelope", self.envelope[start : start + 48])
-        needles.data("the ticket's id", bytes.fromhex(self.link.secret.id))
-        needles.data("the ticket's key", self.link.secret.key())
-        needles.data("the ticket's token", self.link.secret.token())
-        return needles
-
-    def count(self):
-        """How often the whole of the digits are in each file, plain or in UTF-16."""
-        text = self.link.digits()
-        counts = {
-            name: data.count(text.encode()) + data.count(text.encode("utf-16-le"))
-            for name, data in self.files.items()
-        }
-        return {name: count for name, count in counts.items() if count}
-
-
-def _tables(folder, name):
-    """Read every value of every table of a database, as SQLite shows it."""
-    tables = {}
-    path = (folder / name).as_uri() + "?mode=ro&immutable=1"
-    with closing(sqlite3.connect(path, uri=True)) as connection:
-        connection.text_factory = bytes
-        for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'"):
-            quoted = table.decode().replace('"', '""')
-            rows = connection.execute(f'SELECT * FROM "{quoted}"').fetchall()  # noqa: S608
-            values = [value for row in rows for value in row if isinstance(value, bytes)]
-            tables[f"{name} {table.decode()}"] = b"\n".join(values)
-    return tables
-
-
 @pytest.fixture(scope="module")
 def profile(playwright, tmp_path_factory):
     """Open, save and close as a customer does, in a browser with a profile on disk."""
@@ -106,15 +43,7 @@ def profile(playwright, tmp_path_factory):
     relay = stage.Relay(folder / "relay")
     permit = relay.permit()
     relay.start()
-    ticket = Ticket(
-        receipt=canaries.receipt(),
-        name=canaries.NAME,
-        title=canaries.TITLE,
-        total=canaries.TOTAL,
-        number=canaries.NUMBER,
-        lang=canaries.LANG,
-        preview=screens.picture(),
-    )
+    ticket = canary_ticket()
     link = relay.keep(ticket, permit=permit)
     _, envelope = relay.request("GET", f"/v1/t/{link.secret.id}")
     context = playwright.chromium.launch_persistent_context(
@@ -144,14 +73,10 @@ def profile(playwright, tmp_path_factory):
     context.close()
     relay.stop()
     found = Profile(folder / "profile", link, ticket, envelope, kept)
-    report = {"files": found.count(), "tables": _found_in_tables(found)}
+    report = {"files": found.count(), "tables": found_in_tables(found)}
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
     return found
-
-
-def _found_in_tables(found):
-    return sorted(traces.find_in(found.tables, found.digits()))
 
 
 def test_the_page_stores_nothing(profile):
@@ -171,7 +96,7 @@ def test_no_store_of_pages_holds_the_link(profile):
 
 def test_the_link_is_where_chromium_keeps_addresses_and_nowhere_else(profile):
     assert traces.find_in(profile.files, profile.digits()).keys() <= THE_BROWSERS_OWN
-    assert set(_found_in_tables(profile)) <= {
+    assert set(found_in_tables(profile)) <= {
         *(f"Default/History {table}" for table in OF_THE_HISTORY),
         "segmentation_platform/ukm_db urls",
     }
@@ -186,4 +111,4 @@ def test_the_receipt_is_nowhere(profile):
 def test_the_search_finds_the_address_that_was_opened(profile):
     """Until the day on which Chromium keeps no history, the search cannot be blind."""
     assert profile.count()["Default/History"] > 0
-    assert "Default/History urls" in _found_in_tables(profile)
+    assert "Default/History urls" in found_in_tables(profile)

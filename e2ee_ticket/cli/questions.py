@@ -17,13 +17,14 @@ from e2ee_ticket.cli import voice
 from e2ee_ticket.cli.terminal import Terminal
 from e2ee_ticket.errors import ConfigError, TicketError
 from e2ee_ticket.sources import Finding
+from e2ee_ticket.till.console.words import speak
 
 LANGUAGES: Final = ("de", "en", "es", "fr", "it")
 NONE: Final = "-"
 """What is typed for `none`; Enter is taken for the default."""
 
 _WIDTH: Final = 98
-_MARKS: Final = ("✓ ", "✗ ", "+ ", "! ")
+_MARKS: Final = ("✓ ", "✗ ", "+ ", "! ", "* ")
 
 _T = TypeVar("_T")
 
@@ -140,7 +141,7 @@ class Questions:
         mark = "✗" if self._draws() else "!"
         self.tell(f"  {mark} " + self.words[f"{name}.retry"].format(**(facts or {})))
         if error is not None and str(error):
-            self.tell("    " + self.words["detail"].format(text=voice.printable(str(error))))
+            self.tell("    " + self.words["detail"].format(text=self._meant(str(error))))
 
     def well(self, key: str, **facts: object) -> None:
         """Say that something was tested and is well."""
@@ -148,13 +149,20 @@ class Questions:
         self.tell(f"  {mark} {self.words[key].format(**facts)}")
 
     def findings(self, findings: Sequence[Finding]) -> None:
-        """Show what a test found, line by line, and what to do about what is not well."""
+        """Show what a test found, line by line, and what can be done about it.
+
+        What is well and yet has something to be done is a warning, with a mark of its own.
+        """
+        well, warning, bad = ("✓", "!", "✗") if self._draws() else ("+", "*", "!")
         for finding in findings:
-            mark = ("✓", "✗") if self._draws() else ("+", "!")
-            self.tell(f"  {mark[not finding.ok]} {voice.printable(finding.text)}")
-            if finding.hint is not None and not finding.ok:
-                hint = voice.printable(finding.hint)
-                self.tell("    " + self.words["hint"].format(text=hint))
+            mark = bad if not finding.ok else well if finding.hint is None else warning
+            self.tell(f"  {mark} {self._meant(finding.text)}")
+            if finding.hint is not None:
+                self.tell("    " + self.words["hint"].format(text=self._meant(finding.hint)))
+
+    def _meant(self, sentence: str) -> str:
+        """Say what the till says in the language of who is asked, where it is known there."""
+        return speak(self.lang).meaning(voice.printable(sentence))
 
     def yes(self, name: str, *, default: bool, key: str | None = None, **facts: object) -> bool:
         """Ask a question that is answered by yes or no."""

@@ -24,11 +24,13 @@ from e2ee_ticket.protocol.channel import PairingLink, PairingSecret, WriteToken,
 from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.protocol.link import is_origin
 from e2ee_ticket.protocol.ticket import Ticket
-from e2ee_ticket.till import audit, settings_file
+from e2ee_ticket.till import audit, lan_pages, settings_file
 from e2ee_ticket.till.checks import check_printer
 from e2ee_ticket.till.clock import SystemClock
-from e2ee_ticket.till.config import PREFIX, Config, config_path, load
+from e2ee_ticket.till.config import LAN_LISTEN, PREFIX, Config, LanConfig, config_path, load
 from e2ee_ticket.till.displays import Displays, Pairing
+from e2ee_ticket.till.lan import LanDisplay
+from e2ee_ticket.till.lock import is_locked
 from e2ee_ticket.till.screen import Screen
 
 TILLS_MAX: Final = 20
@@ -315,15 +317,64 @@ class Setup:
             asking.tell("    " + "  ".join(groups[i : i + _GROUPS_A_ROW]))
         asking.tell()
         asking.say("display.care")
-        connected = False
-        if not asking.alone:
-            with contextlib.suppress(KeyboardInterrupt):
-                asking.say("display.waiting")
-                connected = self.wait(_await_display(config, pairing))
+        if is_locked(config.state_dir):
+            asking.say("display.agent")  # two that wait would take the display from each other
+            self._offer_lan(pairing)
+        elif self._wait_for(_await_display(config, pairing)):
+            asking.well("display.ok")
+        elif not self._offer_lan(pairing):
+            asking.say("display.later")
+
+    def _wait_for(self, coming: Coroutine[Any, Any, bool]) -> bool:
+        """Wait until a display has come, as long as somebody likes to."""
+        if self.asking.alone:
+            coming.close()
+            return False
+        with contextlib.suppress(KeyboardInterrupt):
+            self.asking.say("display.waiting")
+            return self.wait(coming)
+        self.asking.tell()
+        return False
+
+    def _offer_lan(self, pairing: Pairing) -> bool:
+        """Offer the page on the shop's network for a tablet that is too old for the real one.
+
+        Returns whether more need not be said of this display.
+        """
+        asking = self.asking
+        if not asking.yes("lan_wanted", default=False):
+            return False
+        if self.config.lan is None:
+            asking.say("lan.why")
+            asking.tell()
+            asking.tell("  " + lan_pages.risk(asking.lang))
+            asking.tell()
+            if not asking.yes("lan", default=False):
+                return False
+            self.write(lan={"listen": LAN_LISTEN})
+        config = self.config
+        lan = LanDisplay(
+            config.lan or LanConfig(),
+            relay=config.relay_origin,
+            page=config.page_origin,
+            pairings=Displays(config.state_dir).all,
+            clock=SystemClock(),
+            lang=config.lang,
+        )
+        asking.say("lan.type", address=f"{lan.origins()[0]}/d")
+        asking.tell()
+        asking.show(qr.to_terminal(qr.make(lan.link(pairing))).rstrip("\n"))
+        if is_locked(config.state_dir):
+            return True  # the agent serves the page as soon as it sees that it is to
+        try:
+            connected = self._wait_for(_await_on(lan, config, pairing))
+        except ConfigError as error:
+            asking.say("lan.failed")
+            asking.tell("    " + asking.words["detail"].format(text=str(error)))
+            return False
         if connected:
             asking.well("display.ok")
-        else:
-            asking.say("display.later")
+        return connected
 
     # A test
 
@@ -441,6 +492,11 @@ def _guess_country() -> str | None:
 async def _register(config: Config, pairing: Pairing) -> None:
     async with RelayClient(config.relay_origin, permit=config.permit) as relay:
         await relay.register(pairing.secret.cid, registration(pairing.secret, pairing.token))
+
+
+async def _await_on(lan: LanDisplay, config: Config, pairing: Pairing) -> bool:
+    async with lan:
+        return await _await_display(config, pairing)
 
 
 async def _await_display(config: Config, pairing: Pairing) -> bool:

@@ -1,11 +1,14 @@
 """The part of `setup` that asks where receipts come from, and lets each source test itself."""
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from e2ee_ticket.cli import currencies
+from e2ee_ticket.cli.questions import NONE
 from e2ee_ticket.errors import ConfigError
 from e2ee_ticket.till import settings_file
 from e2ee_ticket.till.checks import check_source
@@ -97,6 +100,8 @@ def _test(setup: "Setup", source: SourceConfig) -> str:
     while True:
         asking.say("trying")
         findings = setup.wait(check_source(setup.config, source))
+        if source.kind in _HOW:  # what to do there is told next, in full
+            findings = [replace(each, hint=None) if each.ok else each for each in findings]
         asking.findings(findings)
         wrong = [finding for finding in findings if not finding.ok]
         if not wrong:
@@ -130,13 +135,20 @@ def _till(setup: "Setup", settings: Settings) -> str:
 
 def _ask_takepos(setup: "Setup") -> Settings:
     setup.asking.say("origin.why")
-    return {"origin": setup.asking.ask("origin", _read_web_origin)}
+    settings: Settings = {"origin": setup.asking.ask("origin", _read_web_origin)}
+    currency = currencies.sign_of(setup.config.notice)
+    if currency is not None:
+        settings["currency"] = currency
+    return settings
 
 
 def _tell_takepos(setup: "Setup", settings: Settings) -> None:
     listen = settings.get("listen", _TAKEPOS_LISTEN)
     host = listen.rpartition(":")[0]
-    setup.asking.say("takepos.how", host=host, url=f"http://{listen}")
+    if currencies.is_sign_first(setup.config.notice):
+        setup.asking.say("takepos.how_url", url=f"http://{listen}")
+    else:
+        setup.asking.say("takepos.how", host=host, url=f"http://{listen}")
 
 
 def _read_web_origin(text: str) -> str:
@@ -173,7 +185,9 @@ def _ask_dolibarr(setup: "Setup") -> Settings:
     write_private(file, key.encode("ascii") + b"\n")
     settings: Settings = {"url": url, "key_file": str(file)}
     receipt = asking.choose("receipt", ("drawn", "pdf"), default="drawn")
-    if receipt != "drawn":
+    if receipt == "drawn":
+        settings |= _ask_company(setup, url, key, known)
+    else:
         settings["receipt"] = receipt
     tills = [till.name for till in setup.config.tills]
     if len(tills) > 1:
@@ -185,6 +199,35 @@ def _ask_dolibarr(setup: "Setup") -> Settings:
             for number, till in enumerate(tills, 1)
         }
     return settings
+
+
+def _ask_company(setup: "Setup", url: str, key: str, known: Mapping[str, Any]) -> Settings:
+    """Ask who sells, as receipts that are drawn here say it; Dolibarr may know."""
+    from e2ee_ticket.sources.dolibarr import read_company  # noqa: PLC0415 - only here
+
+    asking = setup.asking
+    asking.say("company.why")
+    address, details = list(known.get("company", ()))[1:], known.get("company_details", ())
+    if not address and not details and (found := setup.wait(read_company(url, key))) is not None:
+        address, details = list(found.address), found.details
+    address = asking.ask("company", _read_lines(11), default=", ".join(address) or NONE)
+    details = asking.ask("details", _read_lines(12), default=", ".join(details) or NONE)
+    settings: Settings = {}
+    if address or details:
+        settings["company"] = [setup.config.shop or _NAMES["dolibarr"], *address]
+    if details:
+        settings["company_details"] = details
+    return settings
+
+
+def _read_lines(most: int) -> Callable[[str], list[str]]:
+    def read(text: str) -> list[str]:
+        lines = [] if text == NONE else [line.strip() for line in text.split(",") if line.strip()]
+        if len(lines) > most or any(len(line) > 100 or not line.isprintable() for line in lines):
+            raise ConfigError("")
+        return lines
+
+    return read
 
 
 def _read_url(text: str) -> str:

@@ -41,14 +41,7 @@ from e2ee_ticket.till.network import (
 )
 from e2ee_ticket.till.short_address import LENGTH, ShortAddresses
 
-RISK: Final = (
-    "What the display shows stays end-to-end encrypted, but its page goes unprotected through the"
-    " shop's network. Whoever tampers with that network can change the page, and then read along"
-    " what this display shows. Whoever only listens learns when something is shown; and if they"
-    " listen while a tablet opens its short address, they can read along from then on. Use this"
-    " for tablets that cannot open the page at its real address, and the code or the digits"
-    " rather than the short address where the tablet can."
-)
+RISK: Final = lan_pages.risk("en")
 """What the owner must know before [lan] is switched on."""
 
 _HELLO_BODY_SIZE: Final = 32 + HELLO_SIZE

@@ -53,6 +53,11 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = json.loads(
 )
 
 
+def risk(lang: str | None) -> str:
+    """Return what the owner must know before the page is served in the shop's network."""
+    return _words(lang)["risk"]
+
+
 @dataclass(frozen=True, slots=True)
 class DisplayPage:
     """The display page with the page host's origin filled in, as it is and compressed."""

@@ -6,7 +6,8 @@
 that only where `builddoc` is set.
 """
 
+from e2ee_ticket.sources.dolibarr.company import read_company
 from e2ee_ticket.sources.dolibarr.source import Dolibarr
 from e2ee_ticket.sources.dolibarr.webhook import new_webhook_secret
 
-__all__ = ["Dolibarr", "new_webhook_secret"]
+__all__ = ["Dolibarr", "new_webhook_secret", "read_company"]

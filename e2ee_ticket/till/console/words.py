@@ -49,6 +49,10 @@ class Words:
         meant = self._meaning(sentence, _DEPTH)
         return (_begin(sentence), "en") if meant is None else (_begin(meant), self.lang)
 
+    def meaning(self, sentence: str) -> str:
+        """Return what the agent said, in this language if it is known, as it stands in a line."""
+        return self._meaning(sentence, _DEPTH) or sentence
+
     def _meaning(self, sentence: str, depth: int) -> str | None:
         """Translate a sentence, and what stands in its places: that may be a sentence, too."""
         if depth == 0 or sentence in self._said:

@@ -1,4 +1,5 @@
 """A shopkeeper sets a till up at a real terminal, against a real relay; wrong answers ask again."""
+# ruff: noqa: RUF001 - the apostrophe of French
 
 import contextlib
 import json
@@ -23,6 +24,8 @@ from e2ee_ticket.cli.questions import LANGUAGES, Questions, choose_language, rea
 from e2ee_ticket.errors import ConfigError
 from e2ee_ticket.protocol.channel import DisplayChannel, PairingLink, Reading
 from e2ee_ticket.sources import Finding
+from e2ee_ticket.till import lock
+from e2ee_ticket.till.config import LAN_LISTEN
 
 CLI = Path(setup.__file__).parent
 
@@ -249,16 +252,16 @@ def test_it_speaks_the_computers_language(till):
 class Tablet:
     """A display at the real relay, in a thread; it types what it was told to."""
 
-    def __init__(self, relay, digits):
+    def __init__(self, relay, digits, at=None):
         self.shown = threading.Event()
         link = PairingLink.parse(f"{relay.origin}/d#{digits}")
-        self._relay, self._secret = relay, link.secret
+        self._at, self._secret = at or relay.origin, link.secret
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self):
         channel = DisplayChannel(self._secret)
-        path = f"{self._relay.origin}/v1/c/{self._secret.cid}/hello"
+        path = f"{self._at}/v1/c/{self._secret.cid}/hello"
         while not self.shown.is_set():
             body = self._secret.read_token() + channel.hello(Reading(0.0, 0.0))
             try:
@@ -317,6 +320,7 @@ def test_waiting_for_the_screen_can_be_skipped(till, relay):
     with Person(till, "setup") as person:
         pairs(person, relay)
         person.presses_ctrl_c()
+        person.answers("because it is too old?")
         person.sees("it connects as soon as it is opened")
         person.answers("Try it now?", "n")
         person.answers("at each login?", "n")
@@ -462,13 +466,29 @@ def test_what_a_test_found_is_shown_with_what_to_do_about_it():
     asking = Questions(terminal, "en")
     asking.findings(
         [
-            Finding(ok=True, text="fine", hint="unneeded"),
+            Finding(ok=True, text="fine"),
+            Finding(ok=True, text="fine but", hint="note it"),
             Finding(ok=False, text="not fine \x1b[31m", hint="mend it"),
         ]
     )
 
-    assert [line.strip()[2:] for line in terminal.told[:2]] == ["fine", "not fine  [31m"]
-    assert terminal.told[2:] == ["    What to do: mend it"]
+    marks = {line.strip()[2:]: line.strip()[0] for line in terminal.told if "What" not in line}
+    assert list(marks) == ["fine", "fine but", "not fine  [31m"]
+    assert len({*marks.values()}) == 3
+    assert [line for line in terminal.told if "What" in line] == [
+        "    What to do: note it",
+        "    What to do: mend it",
+    ]
+
+
+def test_what_a_test_found_is_said_in_the_language_of_who_asked():
+    terminal = Recorder()
+    Questions(terminal, "fr").findings(
+        [Finding(ok=False, text="there is no invoice of this number", hint="the moon is down")]
+    )
+
+    assert terminal.told[0].endswith("il n’y a pas de facture de ce numéro")
+    assert terminal.told[1].endswith("the moon is down")
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("o", True), ("Oui", True), ("n", False), ("", True)])
@@ -496,6 +516,10 @@ def test_dolibarr_says_which_right_is_missing_until_it_is_given(till, relay):
         person.answers("Address of Dolibarr", fake.url)
         person.answers("API key (it is not shown", KEY)
         person.answers("Your choice", "1")
+        person.answers("Address of the shop", ", ".join(["line"] * 12))
+        person.sees("At most 11 lines")
+        person.answers("Address of the shop", "3 rue du Test, 26000 Valence")
+        person.answers("Legal details", "SIRET 123 456 789 00012")
         person.answers("terminal for Till 1")
         person.answers("terminal for Till 2", "two")
         person.sees("whole number")
@@ -511,6 +535,8 @@ def test_dolibarr_says_which_right_is_missing_until_it_is_given(till, relay):
 
     (source,) = written(till)["source"]
     assert source["tills"] == {"1": "Till 1", "7": "Till 2"}
+    assert source["company"] == ["Épicerie du Marché", "3 rue du Test", "26000 Valence"]
+    assert source["company_details"] == ["SIRET 123 456 789 00012"]
     key_file = Path(source["key_file"])
     assert key_file.read_text().strip() == KEY
     assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
@@ -542,3 +568,113 @@ def test_a_renamed_till_keeps_its_sources_and_its_display(till, relay, tmp_path)
     assert done.returncode == 0, done.stderr
     assert written(till)["till"] == [{"name": "Front", "display": "Screen"}, {"name": "Back"}]
     assert written(till)["source"][0]["till"] == "Back"
+
+
+def test_dolibarr_says_who_sells_where_its_key_may_ask(till, relay):
+    from fake_dolibarr import KEY, FakeDolibarr
+
+    fake = FakeDolibarr()
+    fake.company = {"name": "SARL Test", "address": "3 rue du Test", "zip": "26000",
+                    "town": "Valence", "country_code": "FR", "idprof2": "12345678900012",
+                    "tva_intra": "FR12345678901"}  # fmt: skip
+    fake.sell()
+    with fake.in_thread():
+        done = answered(
+            till, relay=relay.origin, permit=relay.leave, shop="Chez Test", program="dolibarr",
+            url=fake.url, key=KEY, source="keep",
+        )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    (source,) = written(till)["source"]
+    assert source["company"] == ["Chez Test", "3 rue du Test", "26000 Valence"]
+    assert source["company_details"] == ["SIRET 12345678900012", "TVA FR12345678901"]
+
+
+def test_the_invoices_of_dolibarr_itself_need_no_address(till, relay):
+    from fake_dolibarr import KEY, FakeDolibarr
+
+    fake = FakeDolibarr()
+    with fake.in_thread():
+        done = answered(
+            till, relay=relay.origin, permit=relay.leave, shop="Chez Test", program="dolibarr",
+            url=fake.url, key=KEY, receipt="pdf", source="keep",
+        )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert {"company", "company_details"} & written(till)["source"][0].keys() == set()
+    assert fake.asked["setup/company"] == 0
+
+
+@pytest.mark.parametrize(
+    ("country", "sign", "only_url"),
+    [("FR", "€", False), ("CH", "CHF", False), ("IE", "€", False), ("GB", "£", True),
+     ("US", "$", True), ("-", None, False)],
+)  # fmt: skip
+def test_takepos_is_told_the_countrys_currency_and_the_way_that_cuts_no_digit_off(
+    till, relay, country, sign, only_url
+):
+    done = answered(
+        till, relay=relay.origin, permit=relay.leave, shop="Shop", country=country,
+        program="takepos", origin=relay.origin, source="keep",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert written(till)["source"][0].get("currency") == sign
+    assert "http://127.0.0.1:8111" in done.stdout
+    assert ("127.0.0.1  " in done.stdout) is not only_url
+    assert ("loses the last digit" in done.stdout) is only_url
+
+
+# Beside an agent that runs, and with a tablet that is too old
+
+
+def test_a_screen_is_left_to_the_agent_that_runs(till, relay):
+    with lock.lock(till.folder), Person(till, "setup") as person:
+        the_relay(person, relay)
+        the_shop(person)
+        person.answers("How many tills")
+        person.answers("Name of till 1")
+        person.answers("Your choice", "6")
+        person.answers("receipt printer of Till 1")
+        person.answers("screen for Till 1", "y")
+        person.sees("type these digits:")
+        person.sees("The agent runs already")
+        person.answers("because it is too old?")
+        person.answers("Try it now?", "n")
+        person.answers("at each login?", "n")
+        assert person.ends() == 0
+
+    assert "Waiting for the screen" not in person.screen
+    assert till.run("display", "list").stdout == "Till 1\n"
+
+
+def test_a_tablet_that_is_too_old_has_the_page_from_this_computer(till, relay):
+    listen = f"127.0.0.1:{stage.free_port()}"
+    till.file.write_text(f'[lan]\nlisten = "{listen}"\n', encoding="utf-8")
+    with Person(till, "setup") as person:
+        pairs(person, relay)
+        person.presses_ctrl_c()
+        person.answers("because it is too old?", "y")
+        person.sees(f"Open http://{listen}/d on the tablet")
+        person.sees("Waiting for the screen")
+        Tablet(relay, digits_on(person.screen)[:85], at=f"http://{listen}")  # behind it, a port
+        person.sees("The screen is connected")
+        person.answers("Try it now?", "n")
+        person.answers("at each login?", "n")
+        assert person.ends() == 0
+
+    assert read_code(person.screen).startswith(f"http://{listen}/d#")
+
+
+@pytest.mark.parametrize("wanted", ["y", "n"])
+def test_the_risk_is_told_before_the_page_is_served_in_the_shops_network(till, relay, wanted):
+    with Person(till, "setup") as person:
+        pairs(person, relay)
+        person.presses_ctrl_c()
+        person.answers("because it is too old?", "y")
+        person.sees("unprotected through the")
+        person.answers("Switch this on? (y/n) [n]", wanted)
+        person.sees("on the tablet" if wanted == "y" else "it connects as soon")
+
+    expected = {"listen": LAN_LISTEN} if wanted == "y" else None
+    assert written(till).get("lan") == expected

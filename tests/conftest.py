@@ -1,6 +1,7 @@
 """What tests of several folders share: a browser, a relay, a till, a phone."""
 
 import pytest
+import redis_servers
 import screens
 import stage
 from cable import Cable
@@ -74,3 +75,17 @@ def tablet(screen):
 @pytest.fixture(scope="session")
 def invoice():
     return stage.INVOICE
+
+
+@pytest.fixture(scope="session")
+def redis_single():
+    """A Redis that syncs each write before it answers."""
+    with redis_servers.single() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster():
+    """Three masters with a replica each."""
+    with redis_servers.cluster() as servers:
+        yield servers

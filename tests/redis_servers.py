@@ -11,6 +11,9 @@ from pathlib import Path
 
 import stage
 
+from relay_server.app import store_limits
+from relay_server.store.redis import url as redis_url
+
 MASTERS = 3
 SLOTS = 16_384
 
@@ -35,6 +38,9 @@ class Server:
     @property
     def url(self):
         return f"redis://127.0.0.1:{self.port}"
+
+    def flush(self):
+        self.call("FLUSHALL")
 
     def start(self):
         self.process = subprocess.Popen(
@@ -106,6 +112,7 @@ class Cluster:
 
     def __init__(self, folder, *, fsync="everysec", timeout_ms=1_000):
         self.servers = []
+        self.fsync = fsync
         for number in range(2 * MASTERS):
             bus = stage.free_port()
             arguments = (
@@ -120,8 +127,9 @@ class Cluster:
 
     @property
     def url(self):
+        """It says with how little it is content: these servers sync once a second."""
         hosts = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
-        return f"redis://{hosts}"
+        return f"redis://{hosts}?fsync={self.fsync}"
 
     def start(self):
         for server in self.servers:
@@ -136,13 +144,12 @@ class Cluster:
         everybody = 2 * MASTERS
         for server in self.servers:
             stage.wait_for(
-                lambda server=server: b"cluster_known_nodes:%d" % everybody
-                in server.call("CLUSTER", "INFO"),
+                lambda server=server: (
+                    b"cluster_known_nodes:%d" % everybody in server.call("CLUSTER", "INFO")
+                ),
                 "the meeting of the cluster",
             )
-        for master, replica in zip(
-            self.servers[:MASTERS], self.servers[MASTERS:], strict=True
-        ):
+        for master, replica in zip(self.servers[:MASTERS], self.servers[MASTERS:], strict=True):
             name = master.call("CLUSTER", "MYID")
             stage.wait_for(lambda s=replica, n=name: _replicate(s, n), "a replica")
         self.settle()
@@ -181,6 +188,19 @@ class Cluster:
     def stop(self):
         for server in self.servers:
             server.stop()
+
+
+async def open_store(servers, config, clock, **more):
+    """Open a store on servers whose clock is not the test's."""
+    from relay_server.store.redis.store import RedisStore
+
+    return await RedisStore.open(
+        redis_url.parse(servers.url),
+        clock=clock,
+        limits=store_limits(config),
+        check_clock=False,
+        **more,
+    )
 
 
 def _replicate(replica, name):

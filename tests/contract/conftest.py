@@ -1,6 +1,7 @@
 """A clock, the stores, and relays of both kinds on the real HTTP server."""
 
 import pytest
+import redis_servers
 import relay_fakes
 import relays
 from memory_store import MemoryStore
@@ -20,13 +21,18 @@ def config():
     return Config(sweep_seconds=10**9)
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["sqlite", "memory", "redis", "cluster"])
 async def store(request, tmp_path, clock, config):
     """Each store that there is."""
     if request.param == "sqlite":
         store = open_store(config, tmp_path / "relay.sqlite", clock)
-    else:
+    elif request.param == "memory":
         store = MemoryStore(clock=clock, limits=store_limits(config))
+    else:
+        name = "redis_single" if request.param == "redis" else "redis_cluster"
+        servers = request.getfixturevalue(name)
+        servers.flush()
+        store = await redis_servers.open_store(servers, config, clock)
     yield store
     await store.close()
 

@@ -38,12 +38,19 @@ async def outcomes(calls):
     return [outcome[0] for outcome in await asyncio.gather(*calls)]
 
 
-async def start(waits):
+async def start(store, waits):
     """Begin to wait, and let it come as far as it can without anybody's help."""
     task = asyncio.ensure_future(waits)
+    await settle(store)
+    return task
+
+
+async def settle(store):
+    """Let everything happen that needs nobody's help."""
     for _ in range(5):
         await asyncio.sleep(0)
-    return task
+        while getattr(store, "busy", False):
+            await asyncio.sleep(0.001)
 
 
 async def test_an_envelope_is_kept_and_found_byte_for_byte(store):
@@ -287,12 +294,12 @@ async def test_everything_is_there_after_a_restart(tmp_path, clock, config):
 async def test_a_watcher_hears_of_each_change(store, clock):
     await keep(store)
     async with store.watch(ID) as watch:
-        waiting = await start(watch.wait(10))
+        waiting = await start(store, watch.wait(10))
         await store.change(ID, State.OPENED, expiry=NOW + 100, now=NOW)
         first = await waiting
         await store.change(ID, State.RECEIVED, expiry=NOW + 100, now=NOW)
         second = await watch.wait(10)
-        waiting = await start(watch.wait(10))
+        waiting = await start(store, watch.wait(10))
         clock.advance(10)
         third = await waiting
 
@@ -304,7 +311,7 @@ async def test_a_watcher_does_not_hear_of_other_tickets(store, clock):
     await keep(store)
     await keep(store, ticket_id=b"2" * 16)
     async with store.watch(ID) as watch:
-        waiting = await start(watch.wait(10))
+        waiting = await start(store, watch.wait(10))
         await store.change(b"2" * 16, State.OPENED, expiry=NOW, now=NOW)
         clock.advance(10)
 
@@ -351,6 +358,7 @@ async def test_a_poll_moves_the_end_of_a_channel_but_not_that_of_a_tombstone(sto
     await store.register(CID, b"r" * 32, b"w" * 32, today=TODAY)
     await store.touch(CID, today=TODAY + 5)
     await store.touch(b"?" * 16, today=TODAY)
+    await settle(store)
     await store.sweep(now=NOW + 91 * DAY)
     kept = await store.find_channel(CID)
     await store.unpair(CID)
@@ -362,7 +370,7 @@ async def test_a_poll_moves_the_end_of_a_channel_but_not_that_of_a_tombstone(sto
 
 
 async def test_a_hello_is_answered_by_whoever_holds_its_name(store):
-    waiting = await start(store.offer(CID, HELLO, wait_seconds=25))
+    waiting = await start(store, store.offer(CID, HELLO, wait_seconds=25))
     found = await store.poll(CID, (), wait_seconds=25)
 
     answered = [await store.answer(CID, hid(HELLO), b"sealed") for _ in range(2)]
@@ -376,7 +384,9 @@ async def test_a_hello_is_answered_by_whoever_holds_its_name(store):
 
 async def test_a_set_has_the_same_name_whenever_it_is_the_same(store):
     empty = await store.poll(CID, (), wait_seconds=0)
-    waiting = [await start(store.offer(CID, bytes([n]) * 80, wait_seconds=25)) for n in (2, 1)]
+    waiting = [
+        await start(store, store.offer(CID, bytes([n]) * 80, wait_seconds=25)) for n in (2, 1)
+    ]
     both = await store.poll(CID, (), wait_seconds=0)
     again = await store.poll(CID, (), wait_seconds=0)
     for one in waiting:
@@ -391,7 +401,7 @@ async def test_a_set_has_the_same_name_whenever_it_is_the_same(store):
 
 async def test_a_change_while_a_poll_wakes_up_is_not_lost(store):
     empty = await store.poll(CID, (), wait_seconds=0)
-    poll = await start(store.poll(CID, (empty.name,), wait_seconds=25))
+    poll = await start(store, store.poll(CID, (empty.name,), wait_seconds=25))
 
     # The hello may come and go before the poll has had its turn; then it waits on.
     waiting = asyncio.ensure_future(store.offer(CID, HELLO, wait_seconds=25))
@@ -400,7 +410,7 @@ async def test_a_change_while_a_poll_wakes_up_is_not_lost(store):
     for _ in range(5):
         await asyncio.sleep(0)
     still = not poll.done()
-    second = await start(store.offer(CID, HELLO, wait_seconds=25))
+    second = await start(store, store.offer(CID, HELLO, wait_seconds=25))
 
     assert still or poll.result().hellos == (HELLO,)
     assert (await poll).hellos == (HELLO,)
@@ -410,7 +420,7 @@ async def test_a_change_while_a_poll_wakes_up_is_not_lost(store):
 
 async def test_a_poll_is_superseded_even_in_the_turn_in_which_it_wakes_up(store):
     empty = await store.poll(CID, (), wait_seconds=0)
-    older = await start(store.poll(CID, (empty.name,), wait_seconds=25))
+    older = await start(store, store.poll(CID, (empty.name,), wait_seconds=25))
     waiting = asyncio.ensure_future(store.offer(CID, HELLO, wait_seconds=25))
     newer = asyncio.ensure_future(store.poll(CID, (empty.name,), wait_seconds=25))
 
@@ -423,9 +433,10 @@ async def test_a_poll_is_superseded_even_in_the_turn_in_which_it_wakes_up(store)
     assert store._waiting.requests == 0
 
 
-async def test_a_poll_whose_time_is_over_in_the_turn_of_a_change_ends(store, clock):
+async def test_a_poll_whose_time_is_over_in_the_turn_of_a_change_ends(sqlite_store, clock):
+    store = sqlite_store
     empty = await store.poll(CID, (), wait_seconds=0)
-    poll = await start(store.poll(CID, (empty.name,), wait_seconds=25))
+    poll = await start(store, store.poll(CID, (empty.name,), wait_seconds=25))
     line = store._waiting._lines[CID]
 
     store._waiting._wake(line)
@@ -436,9 +447,9 @@ async def test_a_poll_whose_time_is_over_in_the_turn_of_a_change_ends(store, clo
 
 async def test_an_unpaired_channel_ends_all_waiting(store, clock):
     await store.register(CID, b"r" * 32, b"w" * 32, today=TODAY)
-    offer = await start(store.offer(CID, HELLO, wait_seconds=25))
+    offer = await start(store, store.offer(CID, HELLO, wait_seconds=25))
     found = await store.poll(CID, (), wait_seconds=0)
-    poll = await start(store.poll(CID, (found.name,), wait_seconds=25))
+    poll = await start(store, store.poll(CID, (found.name,), wait_seconds=25))
 
     await store.unpair(CID)
     results = await asyncio.gather(offer, poll, return_exceptions=True)
@@ -456,10 +467,10 @@ async def test_an_unpaired_channel_ends_all_waiting(store, clock):
 async def test_a_store_that_stops_lets_nobody_wait(store):
     await keep(store)
     empty = await store.poll(CID, (), wait_seconds=0)
-    offer = await start(store.offer(b"2" * 16, HELLO, wait_seconds=25))
-    poll = await start(store.poll(CID, (empty.name,), wait_seconds=25))
+    offer = await start(store, store.offer(b"2" * 16, HELLO, wait_seconds=25))
+    poll = await start(store, store.poll(CID, (empty.name,), wait_seconds=25))
     async with store.watch(ID) as watch:
-        waiting = await start(watch.wait(25))
+        waiting = await start(store, watch.wait(25))
 
         store.stop_waiting()
         now = await offer, await poll, await waiting, watch.stopped
@@ -570,7 +581,7 @@ async def test_what_another_process_forgets_is_forgotten_here_too(tmp_path, cloc
     await keep(store)
     assert await store.fetch(ID, now=NOW) == ENVELOPE
     async with store.watch(ID) as watch:
-        changed = await start(watch.wait(25))
+        changed = await start(store, watch.wait(25))
 
         await beside.change(ID, State.REVOKED, expiry=NOW + 100, now=NOW)
 

@@ -5,10 +5,17 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import redis_servers
 import relay_fakes
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from memory_store import MemoryStore
 
 from relay_server.app import open_store, store_limits
@@ -28,8 +35,9 @@ hashes = st.sampled_from([b"1" * 32, b"2" * 32])
 class StoreIsADictionary(RuleBasedStateMachine):
     """Whatever one store says, the other says."""
 
-    def __init__(self):
+    def __init__(self, servers=None):
         super().__init__()
+        self.servers = servers
         self.loop = asyncio.new_event_loop()
         self.directory = tempfile.TemporaryDirectory()
         self.now = NOW
@@ -38,10 +46,15 @@ class StoreIsADictionary(RuleBasedStateMachine):
     def open(self):
         self.clock = relay_fakes.Clock(NOW)
         self.model = MemoryStore(clock=self.clock, limits=store_limits(CONFIG))
+        if self.servers is not None:
+            self.servers.flush()
         self.loop.run_until_complete(self._open())
 
     async def _open(self):
-        self.store = open_store(CONFIG, Path(self.directory.name) / "relay.sqlite", self.clock)
+        if self.servers is None:
+            self.store = open_store(CONFIG, Path(self.directory.name) / "relay.sqlite", self.clock)
+        else:
+            self.store = await redis_servers.open_store(self.servers, CONFIG, self.clock)
 
     def teardown(self):
         self.loop.run_until_complete(self.store.close())
@@ -79,11 +92,17 @@ class StoreIsADictionary(RuleBasedStateMachine):
     @rule(cid=ids)
     def touch(self, cid):
         self.both("touch", cid, today=self.now // DAY)
-        self.both("revoke_permit", "nobody")  # a touch does not wait; this waits for it
+        self.loop.run_until_complete(self._settle())
+
+    async def _settle(self):
+        """A touch does not wait; this waits for it."""
+        await self.store.revoke_permit("nobody")
+        while getattr(self.store, "busy", False):
+            await asyncio.sleep(0.001)
 
     @rule(name=names, permit_hash=hashes)
     def add_permit(self, name, permit_hash):
-        if not self.loop.run_until_complete(self.model.has_permit(permit_hash)):
+        if not self.loop.run_until_complete(self.model.find_permit(permit_hash)):
             self.both("add_permit", name, permit_hash, today=self.now // DAY)
 
     @rule(name=names)
@@ -118,13 +137,19 @@ class StoreIsADictionary(RuleBasedStateMachine):
             self.both("find_channel", name)
         self.both("list_permits")
         for permit_hash in (b"1" * 32, b"2" * 32):
-            self.both("has_permit", permit_hash)
+            self.both("find_permit", permit_hash)
 
 
-TestStoreIsADictionary = pytest.mark.rule("R21")(StoreIsADictionary.TestCase)
-TestStoreIsADictionary.settings = settings(
-    max_examples=25,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@pytest.mark.rule("R21")
+@pytest.mark.parametrize("fixture", [None, "redis_single", "redis_cluster"])
+def test_a_store_is_a_dictionary(request, fixture):
+    servers = None if fixture is None else request.getfixturevalue(fixture)
+    run_state_machine_as_test(
+        lambda: StoreIsADictionary(servers),
+        settings=settings(
+            max_examples=25 if servers is None else 12,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )

@@ -284,6 +284,11 @@ class RedisStore:
             raise
         return store
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is under way to Redis, and not merely waited for."""
+        return bool(self._nodes.pending or self._ears.pending or self._tasks)
+
     # Tickets
 
     async def keep(

@@ -15,7 +15,7 @@ from e2ee_ticket.errors import OutboxError, TicketError
 from e2ee_ticket.protocol.channel import PairingLink, PairingSecret
 from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.secret import Secret
-from e2ee_ticket.till.config import Config, ConsoleConfig, SourceConfig, TillConfig
+from e2ee_ticket.till.config import Config, ConsoleConfig, LanConfig, SourceConfig, TillConfig
 from e2ee_ticket.till.floor import (
     DisplayState,
     PageState,
@@ -24,9 +24,11 @@ from e2ee_ticket.till.floor import (
     SourceState,
     Trouble,
 )
+from e2ee_ticket.till.lan import LanPairingLink
 
 NOW = 1_800_000_000.0
 PAGE = "https://recus.example"
+LAN = "http://192.168.1.20:8423"
 UNSHOWN = "the display does not confirm that it shows the code"
 UNSHOWN_HINT = "is the tablet awake and online? the code is shown here instead"
 ALL = frozenset({"show", "here", "revoke", "paper"})
@@ -209,11 +211,24 @@ class FakeFloor:
 
     def change_config(self, changes):
         self._do("config", dict(changes))
-        self.config = replace(self.config, **{k: v for k, v in changes.items() if k != "permit"})
+        known = {key: value for key, value in changes.items() if key != "permit"}
+        if "till" in known:
+            known["tills"] = tuple(TillConfig(**table) for table in known.pop("till"))
+        if known.get("lan") is not None:
+            known["lan"] = LanConfig(**known["lan"])
+        self.config = replace(self.config, **known)
 
     async def short_address(self, display):
         self.done.append(("short_address", display))
         return self.short
+
+    async def lan_link(self, display):
+        if self.config.lan is None:
+            return None
+        return LanPairingLink(LAN, self.pairings[display].secret)
+
+    def lan_addresses(self):
+        return [] if self.config.lan is None else [f"{LAN}/d"]
 
 
 def trouble(place="relay", text="the relay is away, the display cannot be reached", hint=None):

@@ -1,13 +1,17 @@
 """The owner's requests."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from aiohttp import web
 
 from e2ee_ticket.errors import TicketError
+from e2ee_ticket.till import checks, settings_file
+from e2ee_ticket.till.config import LAN_LISTEN
 from e2ee_ticket.till.console.cashier import draw
 from e2ee_ticket.till.console.markup import Html
+from e2ee_ticket.till.console.pages import equipment
 from e2ee_ticket.till.console.pages import owner as pages
 from e2ee_ticket.till.console.pages.layout import Visit, saved_page
 from e2ee_ticket.till.console.services import (
@@ -23,6 +27,7 @@ from e2ee_ticket.till.console.services import (
 routes = web.RouteTableDef()
 
 _TICKET_SECONDS: Final = (1, 120)
+_PRINTER_PORT: Final = 9100
 _PAGES: Final[Mapping[str, Callable[[Visit], Html]]] = {
     "/troubles": pages.troubles_page,
     "/displays": pages.displays_page,
@@ -86,14 +91,72 @@ async def _change(request: web.Request, changes: Mapping[str, object], where: st
     }
     if not different:
         raise done(request, where, "save")
+    return await _write(request, different, where)
+
+
+async def _write(request: web.Request, changes: dict[str, object], where: str) -> web.Response:
+    services = request.app[SERVICES]
     now = await visit(request)
     try:
-        services.floor.change_config(different)
+        services.floor.change_config(changes)
     except TicketError as error:
         services.tell(session(request), str(error), ok=False)
         raise web.HTTPSeeOther(where) from None
     # No redirect: for a moment, nobody may answer there.
     return answer(saved_page(now, where.removeprefix("/"), services.run))
+
+
+@routes.post("/relay/test")
+async def test_relay(request: web.Request) -> web.Response:
+    """Test relay and ticket page against the real thing, now."""
+    services = request.app[SERVICES]
+    config = services.floor.config
+    found = [line async for line in checks.check_relay(config, services.clock)]
+    found.append(("page", await checks.check_page(config)))
+    return answer(equipment.tested_page(await visit(request), found))
+
+
+@routes.post("/displays/till")
+async def change_till(request: web.Request) -> web.Response:
+    """Change which display and which printer a till has."""
+    services = request.app[SERVICES]
+    floor = services.floor
+    name = await text_of(request, "till", 60)
+    till = next((till for till in floor.tills if till.name == name), None)
+    display = till.display if till is not None else None
+    if "display" in await request.post():
+        display = await text_of(request, "display", 60) or None
+    known = {each.name for each in floor.displays()}
+    if till is None or (display is not None and display not in {*known, till.display}):
+        raise web.HTTPNotFound
+    printer = await text_of(request, "printer", 100) or None
+    if printer is not None and ":" not in printer:
+        printer = f"{printer}:{_PRINTER_PORT}"
+    changed = replace(till, display=display, printer=printer)
+    if changed == till:
+        raise done(request, "/displays", "save")
+    if printer is not None and printer != till.printer:
+        finding = await checks.check_printer(printer)
+        if not finding.ok:
+            services.tell(session(request), finding.text, ok=False)
+            raise web.HTTPSeeOther("/displays")
+    tills = [changed if each is till else each for each in floor.tills]
+    return await _write(request, {"till": settings_file.till_tables(tills)}, "/displays")
+
+
+@routes.get("/displays/lan")
+async def ask_lan(request: web.Request) -> web.Response:
+    """Say what a page in the shop's network means, and ask."""
+    return answer(equipment.lan_page(await visit(request)))
+
+
+@routes.post("/displays/lan")
+async def change_lan(request: web.Request) -> web.Response:
+    """Switch the page in the shop's network on or off."""
+    on = await text_of(request, "on", 3) == "yes"
+    if on is (request.app[SERVICES].floor.config.lan is not None):
+        raise done(request, "/displays", "save")
+    return await _write(request, {"lan": {"listen": LAN_LISTEN} if on else None}, "/displays")
 
 
 @routes.post("/displays/pair")
@@ -103,11 +166,19 @@ async def pair(request: web.Request) -> web.Response:
     name = await text_of(request, "name", 60)
     try:
         link = await services.floor.pair(name)
+        lan_link = await services.floor.lan_link(name)
         short_address = await services.floor.short_address(name)
     except TicketError as error:
         services.tell(session(request), str(error), ok=False)
         raise web.HTTPSeeOther("/displays") from None
-    page = pages.pairing_page(await visit(request), name, link, draw(link), short_address)
+    page = pages.pairing_page(
+        await visit(request),
+        name,
+        link,
+        draw(link),
+        lan_code=None if lan_link is None else draw(lan_link),
+        short_address=short_address,
+    )
     return answer(page)
 
 

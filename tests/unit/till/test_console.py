@@ -2,6 +2,8 @@
 # ruff: noqa: RUF001 - the apostrophe of French
 
 import ast
+import asyncio
+import html
 import json
 import re
 from dataclasses import replace
@@ -10,12 +12,14 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from fake_floor import ALL, NOW, UNSHOWN, FakeFloor, make_config, make_sale, trouble
+import stage
+from fake_floor import ALL, LAN, NOW, UNSHOWN, FakeFloor, make_config, make_sale, trouble
 from fakes import Clock
 from visitor import visiting
 
 from e2ee_ticket.errors import ConfigError, OutboxError, SourceError
-from e2ee_ticket.till.config import SourceConfig, TillConfig
+from e2ee_ticket.till import lan_pages
+from e2ee_ticket.till.config import LAN_LISTEN, LanConfig, SourceConfig, TillConfig
 from e2ee_ticket.till.console.markup import Html, join, plain, tag
 from e2ee_ticket.till.console.pages.cashier import face
 from e2ee_ticket.till.console.pages.icons import icon
@@ -27,7 +31,8 @@ CONSOLE = resources.files("e2ee_ticket.till.console")
 KEY = re.compile(r"""say\(\s*f?"([a-z][a-zA-Z0-9.{}_-]*)["']""")
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 PATHS = ("/", "/sale/1", "/sale/1/revoke", "/troubles", "/displays", "/sources", "/shop", "/relay",
-         "/displays/unpair?name=Comptoir", "/displays/waiting?name=Comptoir")  # fmt: skip
+         "/displays/unpair?name=Comptoir", "/displays/waiting?name=Comptoir",
+         "/displays/lan")  # fmt: skip
 
 
 @pytest.fixture
@@ -106,7 +111,8 @@ def test_every_word_is_used_and_every_used_word_is_there():
 
     plain_keys = {key for key in re.findall(r'"([a-z][a-zA-Z0-9.-]*)"', code) if key in known}
     families = ("state.", "do.", "done.", "page.", "mode.", "present.", "kind.", "how-to.",
-                "country.", "keep.", "remote.", "origin.", "absent.", "fault.")  # fmt: skip
+                "country.", "keep.", "place.", "remote.", "origin.", "absent.",
+                "fault.")  # fmt: skip
     tabs = {key for key in known if key.endswith(".tab")}
 
     assert {key for key in KEY.findall(code) if "{" not in key} <= known
@@ -494,6 +500,99 @@ async def test_asks_before_it_unpairs_a_display(visitor, floor):
 
     await visitor.press("/displays/unpair", name="Comptoir", forget="yes")
     assert floor.done == [("unpair", "Comptoir", True)]
+
+
+async def test_gives_a_display_to_one_of_several_tills(visitor, floor):
+    floor.config = make_config(tills=(TillConfig("Caisse 1", printer_dots=384), TillConfig("B")))
+
+    page = await (await visitor.post("/displays/till", till="B", display="Comptoir")).text()
+
+    told = [{"name": "Caisse 1", "printer_dots": 384}, {"name": "B", "display": "Comptoir"}]
+    assert floor.done == [("config", {"till": told})]
+    assert "Enregistré" in page
+
+
+async def test_takes_a_display_from_a_till(visitor, floor):
+    await visitor.post("/displays/till", till="Caisse 1", display="")
+
+    assert floor.done == [("config", {"till": [{"name": "Caisse 1"}]})]
+
+
+@pytest.mark.parametrize("fields", [{"till": "?"}, {"till": "Caisse 1", "display": "?"}])
+async def test_gives_no_display_that_is_none(visitor, floor, fields):
+    assert (await visitor.post("/displays/till", **fields)).status == 404
+    assert floor.done == []
+
+
+async def test_one_till_with_one_display_is_asked_nothing(visitor, floor):
+    floor.config = make_config(tills=(TillConfig("Caisse 1"),))
+
+    assert 'name="display"' not in await visitor.page("/displays")
+
+
+async def test_takes_a_printer_that_answers(visitor, floor):
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as one:
+        printer = f"127.0.0.1:{one.sockets[0].getsockname()[1]}"
+        await visitor.post("/displays/till", till="Caisse 1", display="Comptoir", printer=printer)
+
+    told = [{"name": "Caisse 1", "display": "Comptoir", "printer": printer}]
+    assert floor.done == [("config", {"till": told})]
+
+
+async def test_says_that_a_printer_does_not_answer_and_changes_nothing(visitor, floor):
+    printer = f"127.0.0.1:{stage.free_port()}"
+
+    page = await visitor.press(
+        "/displays/till", till="Caisse 1", display="Comptoir", printer=printer
+    )
+
+    assert f"Rien ne répond à {printer}" in page.replace("\xa0", " ")
+    assert floor.done == []
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+async def test_tells_the_risk_before_a_page_is_served_in_the_shops_network(visitor, floor, lang):
+    floor.config = make_config(lang=lang)
+
+    page = await visitor.page("/displays/lan")
+
+    assert html.escape(lan_pages.risk(lang), quote=False)[:200] in html.unescape(page)
+    assert floor.done == []
+
+
+async def test_serves_the_page_in_the_shops_network_when_told_and_no_longer(visitor, floor):
+    assert LAN not in await visitor.page("/displays")
+
+    await visitor.post("/displays/lan", on="yes")
+    assert LAN + "/d" in await visitor.page("/displays")
+    await visitor.press("/displays/lan", on="yes")  # from a page that was open meanwhile
+    await visitor.post("/displays/lan", on="")
+
+    assert floor.done == [("config", {"lan": {"listen": LAN_LISTEN}}), ("config", {"lan": None})]
+
+
+async def test_an_old_tablet_is_paired_by_a_code_that_keeps_the_secret_off_the_network(
+    visitor, floor
+):
+    floor.config = make_config(lan=LanConfig())
+    floor.short = f"{LAN}/p/KW7F"
+
+    page = await (await visitor.post("/displays/pair", name="Terrasse")).text()
+
+    assert page.count("<svg aria-hidden") == 2
+    assert floor.short in page
+
+
+async def test_tests_relay_and_page_now(visitor, floor):
+    floor.config = make_config(relay=f"http://127.0.0.1:{stage.free_port()}", page=None)
+
+    answer = await visitor.post("/relay/test")
+    page = await answer.text()
+
+    assert answer.status == 200
+    assert "Quelque chose ne fonctionne pas" in page
+    assert page.count("<li>") >= 2
+    assert 'lang="en"' not in page
 
 
 # Changes

@@ -7,6 +7,12 @@ from urllib.parse import quote
 from e2ee_ticket.protocol.channel import PairingLink
 from e2ee_ticket.till.console.markup import Child, Html, join, plain, tag
 from e2ee_ticket.till.console.pages.cashier import look_up_form
+from e2ee_ticket.till.console.pages.equipment import (
+    lan_section,
+    lan_way,
+    test_button,
+    tills_section,
+)
 from e2ee_ticket.till.console.pages.icons import icon
 from e2ee_ticket.till.console.pages.layout import (
     Visit,
@@ -58,8 +64,8 @@ def troubles_page(visit: Visit) -> Html:
 
 def _trouble(visit: Visit, trouble: Trouble, *, placed: bool = True) -> Html:
     say = visit.say
-    place = say("relay.tab") if trouble.place == "relay" else trouble.place
-    place = say("ticket-page") if trouble.place == "page" else place
+    key = f"place.{trouble.place}"
+    place = say(key) if key in say else trouble.place
     return tag(
         "div",
         icon("warning"),
@@ -141,6 +147,8 @@ def displays_page(visit: Visit) -> Html:
                   hint=say("pair.name.text")),
             class_="paper settings",
         ),
+        tills_section(visit),
+        lan_section(visit),
     )  # fmt: skip
 
 
@@ -182,18 +190,19 @@ def _display(visit: Visit, display: DisplayState) -> Html:
 
 
 def pairing_page(
-    visit: Visit, name: str, link: PairingLink, code: Html, short_address: str | None
+    visit: Visit,
+    name: str,
+    link: PairingLink,
+    code: Html,
+    *,
+    lan_code: Html | None = None,
+    short_address: str | None = None,
 ) -> Html:
     """Show what a tablet needs to become this display; once, and nowhere else."""
     say = visit.say
     digits = link.digits()
     groups = [digits[i : i + _GROUP_SIZE] for i in range(0, len(digits), _GROUP_SIZE)]
     address = f"{link.page}/d"
-    short = (
-        tag("li", tag("h2", say("pairing.short")), tag("p", tag("code", plain(short_address))),
-            tag("p", say("pairing.short.text")))
-        if short_address else None
-    )  # fmt: skip
     return page(
         visit,
         "displays",
@@ -206,7 +215,6 @@ def pairing_page(
             tag(
                 "ol",
                 tag("li", tag("h2", say("pairing.scan")), tag("p", say("pairing.scan.text"))),
-                short,
                 tag(
                     "li",
                     tag("h2", say("pairing.digits")),
@@ -217,6 +225,7 @@ def pairing_page(
             ),
             class_="paper pairing",
         ),
+        lan_way(visit, lan_code, short_address),
         tag("p", icon("warning"), tag("span", say("pairing.once")), class_="note"),
         _waiting(visit, name),
         tag("p", tag("a", say("pairing.done"), href="/displays", class_="button")),
@@ -488,6 +497,7 @@ def _relay_state(visit: Visit) -> Html:
             class_="state-line",
         ),
         tag("p", say(f"page.{audit.state}.text"), class_="quiet"),
+        test_button(visit),
         class_="paper",
         id="state",
         data_live=True,

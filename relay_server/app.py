@@ -429,12 +429,16 @@ def open_store(config: Config, path: Path, clock: Clock, *, exclusive: bool = Tr
     return SqliteStore(path, clock=clock, limits=store_limits(config), exclusive=exclusive)
 
 
-async def open_shared_store(config: Config, url: str, clock: Clock) -> tuple[Store, Sequence[str]]:
-    """Open the Redis that several relays share; give what an operator should know of it, too.
+async def open_any_store(
+    config: Config, place: Path | str, clock: Clock, *, exclusive: bool = True
+) -> tuple[Store, Sequence[str]]:
+    """Open a database file, or the Redis of this URL; give what an operator should know of it.
 
     Raises:
         StartError: it cannot be used, or the library for it is not there.
     """
+    if isinstance(place, Path):
+        return open_store(config, place, clock, exclusive=exclusive), ()
     try:
         # Who keeps tickets in a file does not need the library.
         from relay_server.store.redis.store import RedisStore  # noqa: PLC0415
@@ -443,7 +447,7 @@ async def open_shared_store(config: Config, url: str, clock: Clock) -> tuple[Sto
             "a store in Redis needs the library redis",
             hint="python -m pip install 'e2ee-ticket[relay,redis]'",
         ) from error
-    store = await RedisStore.open(redis_url.parse(url), clock=clock, limits=store_limits(config))
+    store = await RedisStore.open(redis_url.parse(place), clock=clock, limits=store_limits(config))
     return store, store.notes
 
 

@@ -15,9 +15,10 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
 
 from relay_server import commands, handover
-from relay_server.app import BACKLOG, create_app, log_fault, open_store
+from relay_server.app import BACKLOG, create_app, log_fault, open_any_store
 from relay_server.checkup import check
 from relay_server.clock import SystemClock
 from relay_server.config import DAY, HOUR, MIB, Config
@@ -106,7 +107,9 @@ async def _run(settings: Settings, pages: Pages | None, listener: socket.socket)
             "the clock of this machine is wrong: it is before this relay was made",
             hint="set the clock, or start after it was set (systemd: After=time-sync.target)",
         )
-    store = open_store(config, settings.db, clock)
+    store, notes = await open_any_store(config, settings.store, clock)
+    for note in notes:
+        logger.info(note)
     try:
         app = create_app(
             config,
@@ -199,12 +202,13 @@ def _say_limits(config: Config, settings: Settings) -> None:
         if config.open
         else "closed: takes tickets from tills with a permit"
     )
-    logger.info(
-        "database %s, at most %s, %d MiB of the disk stay free",
-        settings.db,
-        show_amount(config.stored_max_bytes),
-        config.disk_reserve_bytes // MIB,
-    )
+    if isinstance(settings.store, Path):
+        logger.info(
+            "database %s, at most %s, %d MiB of the disk stay free",
+            settings.store,
+            show_amount(config.stored_max_bytes),
+            config.disk_reserve_bytes // MIB,
+        )
     logger.info(
         "tickets live %d h unless asked otherwise, at most %d days; opened, %d h",
         config.ttl_default_seconds // HOUR,

@@ -9,14 +9,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from relay_server import permits
-from relay_server.app import open_store
+from relay_server.app import open_any_store
 from relay_server.clock import SystemClock
 from relay_server.config import DAY, MIB, Config
 from relay_server.errors import StartError
-from relay_server.settings import DEFAULT_DB, find_database
+from relay_server.settings import DEFAULT_DB, find_database, find_store
 from relay_server.store import Permit, State, Store
 from relay_server.store.upkeep import back_up, count
-from relay_server.voice import MisuseError, Parser, parse_amount, parse_count, say, show_amount
+from relay_server.voice import (
+    MisuseError,
+    Parser,
+    parse_amount,
+    parse_count,
+    say,
+    show,
+    show_amount,
+)
 
 NAME_MAX_SIZE = 100
 VOLUME_MIN_BYTES = 4 * MIB
@@ -49,15 +57,15 @@ def permit(arguments: list[str]) -> int:
         given.name = _parse_name(given.name)
     if given.action == "add":
         _parse_limits(given)
-    db = find_database(given.db, given.store, os.environ)
+    place = find_store(given.db, given.store, os.environ)
     if given.action != "add":
-        _must_exist(db)
-    return asyncio.run(_permit(given, db))
+        _must_exist(place)
+    return asyncio.run(_permit(given, place))
 
 
-async def _permit(given: Namespace, db: Path) -> int:
+async def _permit(given: Namespace, place: Path | str) -> int:
     clock = SystemClock()
-    store = open_store(Config(), db, clock, exclusive=False)
+    store, _ = await open_any_store(Config(), place, clock, exclusive=False)
     try:
         if given.action == "add":
             await _add_permit(given, store, today=int(clock.wall()) // DAY)
@@ -69,7 +77,7 @@ async def _permit(given: Namespace, db: Path) -> int:
             say(f"revoked {given.name!r}")
         else:
             for row in await store.list_permits():
-                print(_permit_line(row))  # noqa: T201 - the command's result
+                show(_permit_line(row))
     finally:
         await store.close()
     return 0
@@ -89,7 +97,7 @@ async def _add_permit(given: Namespace, store: Store, *, today: int) -> None:
             f"there is a permit {given.name!r} already",
             hint=f"choose another, or revoke it: relay-server permit revoke {given.name!r}",
         )
-    print(text)  # noqa: T201 - the command's result
+    show(text)
 
 
 def _permit_line(row: Permit) -> str:
@@ -139,10 +147,10 @@ def stats(arguments: list[str]) -> int:
     db = find_database(given.db, given.store, os.environ)
     counts = count(db, now=int(SystemClock().wall()))
     if given.json:
-        print(json.dumps(counts._asdict()))  # noqa: T201 - the command's result
+        show(json.dumps(counts._asdict()))
         return 0
     living = counts.stored + counts.opened + counts.received
-    print(  # noqa: T201 - the command's result
+    show(
         f"tickets     {living:,}: {counts.stored:,} stored, {counts.opened:,} opened, "
         f"{counts.received:,} saved; {show_amount(counts.envelope_bytes)}\n"
         f"tombstones  {counts.tombstones:,}\n"
@@ -204,15 +212,15 @@ def forget(arguments: list[str]) -> int:
             "that is not the id of a ticket",
             hint="32 of 0-9 and a-f; if it has # and 85 digits it is a link: do not keep it",
         )
-    db = find_database(given.db, given.store, os.environ)
-    _must_exist(db)
-    return asyncio.run(_forget(bytes.fromhex(given.id), db))
+    place = find_store(given.db, given.store, os.environ)
+    _must_exist(place)
+    return asyncio.run(_forget(bytes.fromhex(given.id), place))
 
 
-async def _forget(ticket_id: bytes, db: Path) -> int:
+async def _forget(ticket_id: bytes, place: Path | str) -> int:
     clock = SystemClock()
     now = int(clock.wall())
-    store = open_store(Config(), db, clock, exclusive=False)
+    store, _ = await open_any_store(Config(), place, clock, exclusive=False)
     try:
         changed, record = await store.change(ticket_id, State.REVOKED, expiry=now, now=now)
     finally:
@@ -232,6 +240,6 @@ def common_flags() -> Parser:
     return common
 
 
-def _must_exist(db: Path) -> None:
-    if not db.exists():
-        raise StartError(f"there is no database {db}", hint="--db names the relay's database")
+def _must_exist(place: Path | str) -> None:
+    if isinstance(place, Path) and not place.exists():
+        raise StartError(f"there is no database {place}", hint="--db names the relay's database")

@@ -7,9 +7,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from relay_server.config import Config
+from relay_server.errors import StartError
 from relay_server.logs import FORMS
 from relay_server.pages import packaged
 from relay_server.proxies import HEADERS, Trust, parse_networks
+from relay_server.store.redis import url as redis_url
 from relay_server.voice import MisuseError, Parser, parse_amount, parse_count
 from relay_server.welcome import About, is_contact, is_web_address
 
@@ -27,7 +29,8 @@ class Settings:
 
     host: str
     port: int
-    db: Path
+    store: Path | str
+    """A database file, or the URL of a Redis."""
     open: bool
     pages: Path | None
     access_log: bool
@@ -69,7 +72,7 @@ def parse_settings(arguments: list[str], environment: Mapping[str, str]) -> Sett
     return Settings(
         host=host,
         port=port,
-        db=find_database(given.db, given.store, environment),
+        store=find_store(given.db, given.store, environment),
         open=given.open or _flag(environment, "RELAY_OPEN"),
         pages=pages_path,
         access_log=given.access_log or _flag(environment, "RELAY_ACCESS_LOG"),
@@ -87,18 +90,40 @@ def parse_settings(arguments: list[str], environment: Mapping[str, str]) -> Sett
     )
 
 
-def find_database(db: str | None, store: str | None, environment: Mapping[str, str]) -> Path:
-    """Return the database that flags or environment name.
+def find_store(db: str | None, store: str | None, environment: Mapping[str, str]) -> Path | str:
+    """Return the database file, or the URL of the Redis, that flags or environment name.
 
     Raises:
         MisuseError: both flags name one, or the store is none that is known.
     """
     if store and db:
         raise MisuseError("--db and --store both name a store", hint="give one of them")
+    if store and redis_url.has_password(store):
+        raise MisuseError(
+            "everybody on this machine can read a password on the command line",
+            hint="?password_file=PATH in the URL, or the whole URL in RELAY_STORE",
+        )
     store = store or (None if db else environment.get("RELAY_STORE"))
+    if store and redis_url.is_redis(store):
+        return store
     if store:
         return Path(_parse_store(store))
     return Path(db or environment.get("RELAY_DB") or DEFAULT_DB)
+
+
+def find_database(db: str | None, store: str | None, environment: Mapping[str, str]) -> Path:
+    """Return the database file that flags or environment name.
+
+    Raises:
+        MisuseError: both flags name one, or the store is none that is known.
+        StartError: it is a Redis.
+    """
+    found = find_store(db, store, environment)
+    if isinstance(found, str):
+        raise StartError(
+            "this command is for a database file", hint="for a Redis, deploy/redis.md says how"
+        )
+    return found
 
 
 def _parser() -> Parser:
@@ -114,7 +139,11 @@ def _parser() -> Parser:
     add = parser.add_argument
     add("--listen", metavar="HOST:PORT", help=f"where to listen (default {DEFAULT_LISTEN})")
     add("--db", metavar="FILE", help=f"the database (default {DEFAULT_DB})")
-    add("--store", metavar="URL", help="the store, instead of --db: sqlite:///absolute/path")
+    add(
+        "--store",
+        metavar="URL",
+        help="the store, instead of --db: redis://HOST:PORT for several relays",
+    )
     add(
         "--open",
         action="store_true",
@@ -178,7 +207,7 @@ def _parse_store(text: str) -> str:
     if url.scheme != "sqlite":
         raise MisuseError(
             f"no store is known by {url.scheme or text!r}",
-            hint="supported: sqlite:///absolute/path",
+            hint="supported: sqlite:///absolute/path and redis://host:port",
         )
     if url.netloc or len(url.path) <= 1:
         raise MisuseError(

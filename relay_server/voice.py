@@ -30,7 +30,14 @@ class Parser(argparse.ArgumentParser):
 
 def say(text: str) -> None:
     """Tell the operator something that is not the result."""
-    print(f"relay-server: {text}", file=sys.stderr, flush=True)  # noqa: T201 - this is its voice
+    sys.stderr.write(f"relay-server: {text}\n")
+    sys.stderr.flush()
+
+
+def show(text: str) -> None:
+    """Give the command's result."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def parse_amount(text: str, what: str) -> int:

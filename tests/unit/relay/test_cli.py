@@ -159,7 +159,7 @@ def test_every_flag_is_a_variable_too(db, tmp_path):
         ["--flag"],
         ["serve"],
         ["--op"],
-        ["--store", "redis://localhost"],
+        ["--store", "postgres://localhost"],
         ["--store", "sqlite://relay.sqlite"],
         ["--store", "sqlite:///"],
         ["--store", "http://[/"],
@@ -179,10 +179,10 @@ def test_a_wrong_flag_is_told_in_one_line(arguments, capsys, monkeypatch):
 
 
 def test_a_store_that_is_not_supported_says_what_is():
-    with pytest.raises(MisuseError, match="no store is known by 'redis'") as caught:
-        parse_settings(["--store", "redis://localhost:6379/0"], {})
+    with pytest.raises(MisuseError, match="no store is known by 'postgres'") as caught:
+        parse_settings(["--store", "postgres://localhost:6379/0"], {})
 
-    assert caught.value.hint == "supported: sqlite:///absolute/path"
+    assert caught.value.hint == "supported: sqlite:///absolute/path and redis://host:port"
 
 
 def test_settings_come_from_flags_then_from_the_environment():
@@ -195,10 +195,10 @@ def test_settings_come_from_flags_then_from_the_environment():
     some = parse_settings(["--open"], environment)
     flags = parse_settings(["--listen", "h:1", "--db", "c", "--pages", "p"], environment)
 
-    assert (nothing.host, nothing.port, str(nothing.db)) == ("127.0.0.1", 8080, "relay.sqlite")
+    assert (nothing.host, nothing.port, str(nothing.store)) == ("127.0.0.1", 8080, "relay.sqlite")
     assert (nothing.open, nothing.pages, nothing.access_log) == (False, None, False)
-    assert (some.host, some.port, str(some.db), some.open) == ("::1", 80, "/var/a b", True)
-    assert (flags.host, flags.port, str(flags.db), str(flags.pages)) == ("h", 1, "c", "p")
+    assert (some.host, some.port, str(some.store), some.open) == ("::1", 80, "/var/a b", True)
+    assert (flags.host, flags.port, str(flags.store), str(flags.pages)) == ("h", 1, "c", "p")
 
 
 def test_a_variable_that_is_neither_yes_nor_no_is_told():

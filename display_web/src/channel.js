@@ -66,11 +66,11 @@ function decryptAndHash(state, sealed) {
   return plaintext;
 }
 
-// -> psk, e
-function writeFirst(prologue, psk, ephemeral, payload) {
+// -> psk, e. The public half of the ephemeral key may have been made before, while nobody waited.
+function writeFirst(prologue, psk, ephemeral, payload, made) {
   var state = symmetricState(prologue);
   mixKeyAndHash(state, psk);
-  var e = x25519.scalarMultBase(ephemeral);
+  var e = made || x25519.scalarMultBase(ephemeral);
   mixHash(state, e);
   mixKey(state, e);
   state.ephemeral = ephemeral;
@@ -96,8 +96,8 @@ var SEALED_SIZE = 512;
 var JSON_SIZE = 462;
 
 // C6: message 1. `last` is the handshake hash of the last accepted session, else 32 zeros.
-function makeHello(psk, ephemeral, last) {
-  return writeFirst(PROLOGUE, psk, ephemeral, last);
+function makeHello(psk, ephemeral, last, made) {
+  return writeFirst(PROLOGUE, psk, ephemeral, last, made);
 }
 
 // Message 2, against the state that hello() made. C7: that state serves once, whatever comes of it.
@@ -182,4 +182,12 @@ function elapsed(made, now) {
 
 function isStale(made, now) {
   return now.wall < made.wall || elapsed(made, now) >= HELLO_LIFE;
+}
+
+var LONGEST_TICKET = 300000;
+
+// C42: how long a ticket of `seconds` is shown that was tapped `passed` milliseconds after it was
+// accepted, and was to be shown for `until`.
+function prolong(until, passed, seconds) {
+  return Math.max(until, Math.min(passed + 1000 * seconds, LONGEST_TICKET));
 }

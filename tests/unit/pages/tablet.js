@@ -13,8 +13,11 @@ const script = page.match(/<script>([^]*?)<\/script>/)[1];
 
 let wall = 1e12;
 let mono = 5000;
-const timers = [];
-const requests = [];
+const timers = new Map();
+let timerCount = 0;
+let requests = []; // those that wait
+let sent = 0;
+let reloads = 0;
 const store = new Map(Object.entries(options.storage || {}));
 const drawn = { modules: 0, texts: {} };
 let engine;
@@ -53,7 +56,9 @@ function makeElement(id) {
     getAttribute(name) {
       return this.attributes[name];
     },
-    focus() {},
+    focus() {
+      focused = element.attributes['aria-label'];
+    },
     getContext: () => ({
       fillRect() {
         drawn.modules += 1;
@@ -69,6 +74,8 @@ function makeElement(id) {
 }
 
 const elements = new Map();
+let focused = null;
+let heap = 0;
 const byId = (id) => elements.get(id) || elements.set(id, makeElement(id)).get(id);
 const listeners = {};
 const listen = (name, callback) => (listeners[name] = listeners[name] || []).push(callback);
@@ -80,7 +87,8 @@ const document = {
   getElementById: byId,
   getElementsByTagName: () => [
     { name: 'relay', content: options.relay || '' },
-    { name: 'page', content: options.page || '' }
+    { name: 'page', content: options.page || '' },
+    { httpEquiv: 'Content-Security-Policy', content: page.match(/Policy" content="([^"]*)"/)[1] }
   ],
   createElement: () => makeElement(),
   createTextNode: (text) => ({ textContent: text }),
@@ -96,24 +104,29 @@ const location = {
     this.hash = hash;
   },
   reload() {
-    say({ reloaded: true });
+    reloads += 1;
   }
 };
 
-const questions = [];
+let questions = [];
 
 class FakeRequest {
   open(method, url) {
     this.method = method;
     this.url = url;
   }
+  setRequestHeader(name, value) {
+    this.asked = { [name]: value };
+  }
   send(body) {
     if (this.method === 'GET') return questions.push(this);
     this.body = Buffer.from(new (engine.run('Uint8Array'))(body)).toString('hex');
     requests.push(this);
+    sent += 1;
   }
   abort() {
-    this.aborted = true;
+    requests = requests.filter((request) => request !== this);
+    questions = questions.filter((request) => request !== this);
   }
   getResponseHeader(name) {
     return (this.headers || {})[name] || null;
@@ -123,7 +136,8 @@ class FakeRequest {
 const globals = {
   document,
   location,
-  navigator: { language: options.language || 'en' },
+  navigator: { language: options.language || 'en', ...(options.wakeLock ? { wakeLock: makeWakeLock() } : {}) },
+  name: options.name || '',
   history: { replaceState: () => (location.hash = '') },
   innerWidth: 1024,
   innerHeight: 768,
@@ -140,12 +154,28 @@ const globals = {
     getRandomValues: (bytes) => require('crypto').randomFillSync(Buffer.from(bytes.buffer))
   },
   XMLHttpRequest: FakeRequest,
-  setTimeout: (callback, delay) => timers.push({ at: mono + (delay || 0), callback }),
-  clearTimeout(id) {
-    if (id && timers[id - 1]) timers[id - 1].callback = null;
-  },
-  setInterval: (callback, every) => timers.push({ at: mono + every, callback, every })
+  setTimeout: (callback, delay) => addTimer({ at: mono + (delay || 0), callback }),
+  clearTimeout: (id) => timers.delete(id),
+  setInterval: (callback, every) => addTimer({ at: mono + every, callback, every })
 };
+
+function addTimer(timer) {
+  timers.set(++timerCount, { id: timerCount, ...timer });
+  return timerCount;
+}
+
+// A wake lock that the system may take back.
+const locks = { asked: 0, held: null };
+
+function makeWakeLock() {
+  return {
+    request() {
+      locks.asked += 1;
+      locks.held = {};
+      return { then: (got) => got(locks.held) };
+    }
+  };
+}
 if (!options.noMonotonicClock) globals.performance = { now: () => mono };
 
 engine = makeEngine(globals);
@@ -161,32 +191,31 @@ engine.context.readWall = () => wall;
 function advance(milliseconds) {
   const end = mono + milliseconds;
   for (;;) {
-    const due = timers.filter((timer) => timer.callback && timer.at <= end);
-    if (!due.length) break;
-    const next = due.reduce((a, b) => (b.at < a.at ? b : a));
+    let next = null;
+    for (const timer of timers.values()) {
+      if (timer.at <= end && (!next || timer.at < next.at)) next = timer;
+    }
+    if (!next) break;
     wall += Math.max(0, next.at - mono);
     mono = Math.max(mono, next.at);
-    const callback = next.callback;
     if (next.every) next.at += next.every;
-    else next.callback = null;
-    callback();
+    else timers.delete(next.id);
+    next.callback();
   }
   wall += end - mono;
   mono = end;
 }
 
-function live() {
-  return requests.filter((request) => !request.aborted && !request.done);
-}
-
 const COMMANDS = {
-  look() {},
+  weigh() {
+    heap = measureHeap();
+  },
   advance: ({ milliseconds }) => advance(milliseconds),
   // The machine sleeps: the clocks move on and no timer runs.
   sleep({ milliseconds, monotonic }) {
     wall += milliseconds;
     if (monotonic) mono += milliseconds;
-    for (const timer of timers) if (timer.every && timer.at < mono) timer.at = mono;
+    for (const timer of timers.values()) if (timer.every && timer.at < mono) timer.at = mono;
   },
   setClock: ({ by }) => (wall += by),
   hide() {
@@ -198,8 +227,7 @@ const COMMANDS = {
     fire('visibilitychange');
   },
   answer({ status, body, headers }) {
-    const request = live()[0];
-    request.done = true;
+    const request = requests.shift();
     request.status = status;
     request.headers = headers;
     const Bytes = engine.run('Uint8Array');
@@ -208,15 +236,34 @@ const COMMANDS = {
   },
   // The relay answers what it was asked about itself.
   inform({ status }) {
-    for (const question of questions.splice(0)) {
+    for (const question of questions.filter(({ url }) => url.endsWith('/v1/info'))) {
+      question.abort();
       question.status = status;
       question.onload();
     }
   },
+  // The page host answers what it was asked about the page.
+  serve({ status, text, tag }) {
+    for (const question of questions.filter(({ url }) => url === '/d')) {
+      question.abort();
+      question.status = status;
+      question.responseText = text === undefined ? page : text;
+      question.headers = { ETag: tag };
+      question.onload();
+    }
+  },
   cut() {
-    const request = live()[0];
-    request.done = true;
-    request.onerror();
+    requests.shift().onerror();
+  },
+  tap() {
+    byId('stage').onclick({});
+  },
+  press({ group, key }) {
+    byId('groups').children[group].onkeydown({ keyCode: key, preventDefault() {} });
+  },
+  releaseLock() {
+    locks.held.onrelease();
+    locks.held = null;
   },
   type({ group, text }) {
     const input = byId('groups').children[group];
@@ -237,19 +284,41 @@ function look() {
   return {
     state: document.documentElement.attributes['data-state'],
     marks: document.documentElement.className.split(' '),
-    hellos: live().map((request) => ({ url: request.url, method: request.method, body: request.body })),
-    sent: requests.length,
+    hellos: requests.map((request) => ({ url: request.url, method: request.method, body: request.body })),
+    sent,
+    reloads,
+    questions: questions.map((question) => ({ url: question.url, ...question.asked })),
+    timers: timers.size,
+    elements: countElements(),
+    locks: locks.asked,
+    name: engine.context.name,
     hash: location.hash,
     storage: Object.fromEntries(store),
     code: byId('qr').width > 1,
     modules: drawn.modules,
     texts: Object.fromEntries(
       ['idleName', 'notice', 'total', 'facts', 'lines', 'ticketName', 'pairingHeading', 'pairingError',
-        'thanksHeading'].map((id) => [id, text(id)])
+        'thanksHeading', 'thanksText', 'signText', 'spoken', 'left', 'moreText', 'scan', 'scanText',
+        'awakeText', 'keep', 'pairingText', 'liveHeading'].map((id) => [id, text(id)])
     ),
     groups: byId('groups').children.map((input) => ({ value: input.value, wrong: input.className === 'wrong' })),
-    left: byId('left').style.width
+    focused,
+    lang: document.documentElement.lang,
+    drift: [byId('idle').style.left, byId('idle').style.top],
+    heap
   };
+}
+
+// After a collection, in bytes; what the test keeps in Python is not in it.
+function measureHeap() {
+  globalThis.gc();
+  globalThis.gc();
+  return process.memoryUsage().heapUsed;
+}
+
+function countElements() {
+  const count = (element) => 1 + (element.children || []).reduce((sum, child) => sum + count(child), 0);
+  return [...elements.values()].reduce((sum, element) => sum + count(element), 0);
 }
 
 engine.run(script, 'display.html');

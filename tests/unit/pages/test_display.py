@@ -23,12 +23,14 @@ from e2ee_ticket.protocol.secret import Secret
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[2] / "display_web" / "dist" / "display.html"
+WORDS = HERE.parents[2] / "display_web" / "src" / "words"
 NODE = Path(executable.ROOT_DIR) / "bin" / "node"
 SECOND = 1000
 P = PairingSecret(bytes(range(32)))
 DIGITS = link.format_digits(P.reveal(), CHECK_LABEL)
 STORE = "e2ee-ticket pairing"
 NO_SESSION = bytes(32)
+IDLE = Content.idle(name="Épicerie du Test", lang="fr", notice="FR")
 
 
 class Tablet:
@@ -36,7 +38,7 @@ class Tablet:
 
     def __init__(self, **options):
         self.process = subprocess.Popen(
-            [NODE, HERE / "tablet.js", PAGE, json.dumps(options)],
+            [NODE, "--expose-gc", HERE / "tablet.js", PAGE, json.dumps(options)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -79,8 +81,7 @@ class Shop:
 
     def __init__(self, tablet):
         self.tablet = tablet
-        idle = Content.idle(name="Épicerie du Test", lang="fr", notice="FR")
-        self.till = TillChannel(P, idle)
+        self.till = TillChannel(P, IDLE)
 
     def settle(self):
         """Carry hellos and sealed until the till has nothing more to say."""
@@ -551,3 +552,369 @@ def test_sign_of_the_lost_connection_stays_while_somebody_else_answers(tablet):
     tablet.advance(1)
 
     assert tablet.state == "offline"
+
+
+# Typing
+
+
+@pytest.mark.rule("C4")
+def test_backspace_in_an_empty_group_takes_the_last_digit_of_the_one_before(make):
+    tablet = make()
+    tablet.do("type", group=0, text="12345")
+
+    tablet.do("press", group=1, key=8)
+
+    assert tablet.seen["groups"][0]["value"] == "1234"
+    assert tablet.seen["focused"] == "Group 1 of 17"
+
+
+def test_a_group_that_is_full_hands_over_to_the_next(make):
+    tablet = make()
+
+    tablet.do("type", group=3, text="12345")
+
+    assert tablet.seen["focused"] == "Group 5 of 17"
+
+
+# More time
+
+
+@pytest.mark.rule("C42")
+def test_a_tap_shows_the_ticket_for_its_seconds_from_then_on(shop, tablet):
+    shop.show(sale(seconds=30))
+    tablet.advance(20)
+    assert tablet.seen["texts"]["left"] in ("10", "11")
+
+    tablet.do("tap")
+
+    assert tablet.seen["texts"]["left"] == "30"
+    tablet.advance(29)
+    assert tablet.state == "ticket"
+    tablet.advance(2)
+    assert tablet.state == "idle"
+    assert not tablet.seen["code"]
+
+
+@pytest.mark.rule("C42")
+def test_no_number_of_taps_shows_a_ticket_for_more_than_five_minutes(shop, tablet):
+    shop.show(sale(seconds=30))
+    for _ in range(14):
+        tablet.do("tap")
+        tablet.advance(20)
+        tablet.do("answer", status=204)  # C43: the till has nothing to say
+        tablet.advance(0.001)
+        shop.till.tick(tablet.now)
+        shop.settle()
+
+    tablet.do("tap")
+    assert "last" in tablet.seen["marks"]
+    tablet.advance(19)
+    assert tablet.state == "ticket"
+    tablet.advance(2)
+    assert tablet.state == "idle"
+
+
+@pytest.mark.rule("C42", "C43")
+def test_the_next_sale_takes_a_prolonged_ticket_off_at_once(shop, tablet):
+    shop.show(sale(seconds=30))
+    tablet.advance(20)
+    tablet.do("tap")
+    tablet.do("answer", status=204)
+    tablet.advance(15)
+    shop.till.tick(tablet.now)
+    shop.settle()
+    assert tablet.state == "ticket"
+
+    shop.show(Content.live(("Café 6,90",)))
+
+    assert tablet.state == "live"
+    assert not tablet.seen["code"]
+
+
+def test_a_tap_on_idle_prolongs_nothing(shop, tablet):
+    tablet.do("tap")
+    shop.show(sale(seconds=30))
+    tablet.advance(31)
+
+    assert tablet.state == "idle"
+
+
+# Rest
+
+
+def wait_idle(tablet, minutes):
+    for _ in range(minutes * 2):
+        tablet.advance(25)
+        tablet.do("answer", status=204)
+        tablet.advance(5)
+
+
+def test_an_idle_screen_moves_and_dims_and_wakes_with_the_next_sale(shop, tablet):
+    seen = set()
+    for _ in range(29):
+        wait_idle(tablet, 1)
+        seen.add(tuple(tablet.seen["drift"]))
+    assert len(seen) > 20
+    assert "quiet" not in tablet.seen["marks"]
+
+    wait_idle(tablet, 2)
+    assert "quiet" in tablet.seen["marks"]
+
+    shop.show(Content.live(("Café 6,90",)))
+    assert "quiet" not in tablet.seen["marks"]
+
+
+def test_a_touched_screen_is_bright_again(tablet):
+    wait_idle(tablet, 31)
+    assert "quiet" in tablet.seen["marks"]
+
+    tablet.do("tap")
+
+    assert "quiet" not in tablet.seen["marks"]
+
+
+def test_a_wake_lock_that_was_taken_back_is_asked_for_again(make):
+    tablet = make(hash=f"#{DIGITS}", wakeLock=True)
+    assert tablet.seen["locks"] == 1
+    assert tablet.seen["texts"]["awakeText"] == ""
+
+    tablet.do("releaseLock")
+    tablet.advance(61)
+
+    assert tablet.seen["locks"] == 2
+
+
+def test_a_wake_lock_that_is_held_is_not_asked_for_twice(make):
+    tablet = make(hash=f"#{DIGITS}", wakeLock=True)
+    tablet.do("hide")
+    tablet.do("show")
+    tablet.advance(200)
+
+    assert tablet.seen["locks"] == 1
+
+
+def test_where_there_is_no_wake_lock_pairing_says_what_to_set(make):
+    assert "never switch off" in make().seen["texts"]["awakeText"]
+
+
+# A newer page
+
+OURS = PAGE.read_text(encoding="utf-8")
+NEWER = OURS.replace("'sha256-", "'sha256-A", 1)
+
+
+def asked_for_the_page(tablet, minutes=26):
+    """Let an idle display rest until it asks for its page; return what it sends along."""
+    for _ in range(minutes * 2):
+        questions = [one for one in tablet.seen["questions"] if one["url"] == "/d"]
+        if questions:
+            return questions[0]
+        wait_idle(tablet, 1)
+    raise AssertionError("it never asked")
+
+
+def test_an_idle_display_asks_a_few_times_an_hour_whether_its_page_has_changed(tablet):
+    asked = 0
+    for _ in range(180):
+        wait_idle(tablet, 1)
+        if tablet.seen["questions"]:
+            asked += 1
+            tablet.do("serve", status=200 if asked == 1 else 304, tag='"one"')
+
+    assert 7 <= asked <= 18
+    assert tablet.seen["reloads"] == 0
+
+
+def test_it_asks_by_the_tag_of_the_page_that_it_is(tablet):
+    assert "If-None-Match" not in asked_for_the_page(tablet)
+    tablet.do("serve", status=200, tag='"one"')
+
+    assert asked_for_the_page(tablet)["If-None-Match"] == '"one"'
+
+
+def test_a_newer_page_is_loaded_once(tablet):
+    asked_for_the_page(tablet)
+    tablet.do("serve", status=200, text=NEWER, tag='"two"')
+
+    assert tablet.seen["reloads"] == 1
+    asked_for_the_page(tablet)
+    tablet.do("serve", status=200, text=NEWER, tag='"two"')
+    assert tablet.seen["reloads"] == 1
+
+
+def test_the_same_script_in_another_page_is_a_newer_page_too(tablet):
+    asked_for_the_page(tablet)
+    tablet.do("serve", status=200, tag='"one"')
+    asked_for_the_page(tablet)
+
+    other = OURS.replace('name="relay" content=""', 'name="relay" content="https://r.example"')
+    tablet.do("serve", status=200, text=other, tag='"two"')
+
+    assert tablet.seen["reloads"] == 1
+
+
+def test_where_the_old_page_comes_again_one_reload_is_enough(make):
+    tablet = make(storage={STORE: DIGITS}, name='e2ee-ticket "two"')
+    Shop(tablet).settle()
+    asked_for_the_page(tablet)
+
+    tablet.do("serve", status=200, text=NEWER, tag='"two"')
+
+    assert tablet.seen["reloads"] == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (200, "<html>please sign in</html>"),
+        (200, NEWER[:-200]),
+        (200, NEWER.replace("e2ee-ticket display", "something else")),
+        (302, NEWER),
+        (503, NEWER),
+        (200, ""),
+    ],
+    ids=["portal", "cut", "stranger", "moved", "busy", "empty"],
+)
+def test_what_is_not_a_whole_page_of_ours_is_never_loaded(tablet, status, text):
+    asked_for_the_page(tablet)
+    tablet.do("serve", status=status, text=text, tag='"x"')
+
+    assert tablet.seen["reloads"] == 0
+
+
+def test_a_sale_is_never_reloaded_away(shop, tablet):
+    asked_for_the_page(tablet)
+    shop.show(sale())
+    tablet.do("serve", status=200, text=NEWER, tag='"two"')
+
+    assert tablet.state == "ticket"
+    assert tablet.seen["reloads"] == 0
+
+
+def test_nothing_is_asked_about_the_page_while_the_relay_is_away(tablet):
+    for _ in range(120):
+        tablet.do("cut")
+        while not tablet.seen["hellos"]:
+            tablet.advance(30)
+
+    assert [one for one in tablet.seen["questions"] if one["url"] == "/d"] == []
+
+
+# Words
+
+
+@pytest.mark.parametrize("lang", ["fr", "de", "it", "en", "es"])
+def test_the_tills_language_is_spoken_once_it_is_known(make, lang):
+    words = json.loads((WORDS / f"{lang}.json").read_text(encoding="utf-8"))
+    shop = Shop(make(hash=f"#{DIGITS}", language="en-GB"))
+    shop.till.show(Content.idle(name="Shop", lang=f"{lang}-CH", notice="FR"), 0)
+    shop.settle()
+
+    assert shop.tablet.seen["lang"] == lang
+    assert shop.tablet.seen["texts"]["notice"] == words["notices"]["FR"]
+    shop.show(sale())
+    texts = shop.tablet.seen["texts"]
+    assert texts["scan"] == texts["spoken"] == words["display"]["scan"]
+    assert texts["moreText"] == words["display"]["more"]
+
+
+@pytest.mark.parametrize("lang", ["fr", "de", "it", "en", "es"])
+def test_pairing_speaks_the_browsers_language(make, lang):
+    words = json.loads((WORDS / f"{lang}.json").read_text(encoding="utf-8"))["display"]
+    texts = make(language=f"{lang}-LU").seen["texts"]
+
+    assert texts["pairingHeading"] == words["pairing"]
+    assert texts["pairingText"] == words["pairingText"]
+
+
+@pytest.mark.parametrize("language", ["nl", "constructor", "", "x"])
+def test_another_language_is_spoken_as_english(make, language):
+    assert make(language=language).seen["lang"] == "en"
+
+
+def test_the_lost_connection_is_told_once(tablet):
+    lose_the_relay(tablet)
+    assert tablet.seen["texts"]["signText"] == "Pas de connexion, nouvel essai …"
+
+    tablet.do("answer", status=204)
+
+    assert tablet.seen["texts"]["signText"] == ""
+
+
+# Days on end
+
+
+def sell(shop, number):
+    """One sale as a till does it: the bill, the ticket, thanks, and idle again."""
+    tablet = shop.tablet
+    shop.show(Content.live((f"Café {number}", "Total 13,90")))
+    tablet.advance(2)
+    shop.show(sale(byte=number % 251 + 1))
+    tablet.advance(4)
+    if number % 7 == 0:
+        tablet.do("tap")
+    if number % 11 == 0:
+        tablet.do("cut")
+        tablet.advance(1.1)
+        shop.settle()
+    shop.show(Content.thanks())
+    tablet.advance(3)
+    shop.till.show(IDLE, tablet.now)
+    shop.settle()
+    tablet.advance(5)
+    tablet.do("answer", status=204)
+    tablet.advance(3.2)
+
+
+def run_for_days(shop, sales):
+    """Sell and sell; return heap, timers, elements and requests before and after."""
+    for number in range(20):  # until everything has been made once
+        sell(shop, number)
+    before = shop.tablet.do("weigh")
+    for number in range(20, sales):
+        sell(shop, number)
+    after = shop.tablet.do("weigh")
+    return before, after
+
+
+def assert_flat(before, after):
+    assert after["heap"] - before["heap"] < 1_000_000  # V8 compiles what runs often
+    assert after["timers"] <= before["timers"] + 1
+    assert after["elements"] == before["elements"]
+    assert len(after["hellos"]) == 1
+    assert len(after["questions"]) <= 1
+
+
+def test_memory_is_flat_over_sales(make):
+    shop = Shop(make(hash=f"#{DIGITS}"))
+    shop.settle()
+
+    before, after = run_for_days(shop, 100)
+
+    assert_flat(before, after)
+
+
+def test_nothing_piles_up_while_the_relay_is_away_for_hours(tablet):
+    before = tablet.do("weigh")
+    for _ in range(2 * 60 * 4):
+        if tablet.seen["hellos"]:
+            tablet.do("cut")
+        tablet.advance(30)
+
+    after = tablet.do("weigh")
+
+    assert after["heap"] - before["heap"] < 1_000_000  # V8 compiles what runs often
+    assert after["timers"] <= before["timers"] + 2
+    assert len(after["questions"]) <= 1
+
+
+@pytest.mark.soak
+@pytest.mark.rule("C23")
+def test_memory_is_flat_over_a_day_with_5000_sales(make):
+    shop = Shop(make(hash=f"#{DIGITS}"))
+    shop.settle()
+
+    before, after = run_for_days(shop, 5000)
+
+    print({name: (before[name], after[name]) for name in ("heap", "timers", "elements")})  # noqa: T201 - the figures
+    assert_flat(before, after)

@@ -21,7 +21,7 @@ from relay_server.pages import PATHS, packaged
 from relay_server.settings import PACKAGED, find_database
 from relay_server.store.sqlite import is_running
 from relay_server.store.upkeep import count, find_fault
-from relay_server.voice import MisuseError, Parser, show_amount
+from relay_server.voice import MisuseError, Parser, show, show_amount
 
 OK, WARN, FAIL = "ok  ", "warn", "FAIL"
 FRONT_SECONDS = 10.0
@@ -65,7 +65,7 @@ def check(arguments: list[str]) -> int:
     for step in steps:
         for verdict, text in step():
             failed = failed or verdict == FAIL
-            print(f"{verdict}  {text}", flush=True)  # noqa: T201 - the command's result
+            show(f"{verdict}  {text}")
     return 1 if failed else 0
 
 
@@ -103,11 +103,11 @@ def _check_database(db: Path, *, thorough: bool) -> Iterator[Line]:
     try:
         running = is_running(db)
         fault = find_fault(db, thorough=thorough)
-        counts = count(db, now=int(time.time()))
+        counts = None if fault else count(db, now=int(time.time()))
     except StartError as error:
         yield FAIL, f"database: {error}" + (f" ({error.hint})" if error.hint else "")
         return
-    if fault:
+    if counts is None:
         yield FAIL, f"database: damaged, {fault} (restore it from a backup)"
         return
     living = counts.stored + counts.opened + counts.received

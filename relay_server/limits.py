@@ -109,12 +109,12 @@ class AddressLimits:
         """Count a request that waits, until the block ends.
 
         Raises:
-            TooOftenError: as many of this address wait already.
+            OverloadedError: as many of this address wait already.
         """
         name = self.name(address)
         count = self._waiting.get(name, 0)
         if count >= self._waiting_max:
-            raise TooOftenError(_WAITING_RETRY_SECONDS)
+            raise OverloadedError(_WAITING_RETRY_SECONDS)
         self._waiting[name] = count + 1
         try:
             yield

@@ -1,6 +1,7 @@
 """Relays for tests: one in this process on the real HTTP server, and one as a program."""
 
 import asyncio
+import binascii
 import hashlib
 import io
 import json
@@ -45,6 +46,10 @@ def make_hello(number=0):
 
 def hid(hello):
     return hashlib.sha256(hello).hexdigest()[:32]
+
+
+def base64(data):
+    return binascii.b2a_base64(data, newline=False).decode()
 
 
 def bearer(token):
@@ -187,7 +192,7 @@ class RelayProgram:
         self.origin = None
         for line in self.process.stderr:
             self.lines.append(line.decode())
-            found = re.search(r"listening on (http://\S+)", self.lines[-1])
+            found = re.search(r"listening on (http://[\w.:\[\]]+)", self.lines[-1])
             if found:
                 self.origin = found[1]
                 break

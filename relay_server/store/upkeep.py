@@ -84,7 +84,7 @@ def back_up(path: Path, target: Path, *, envelopes: bool) -> None:
         with suppress(OSError):
             target.unlink()
         if isinstance(error, sqlite3.Error):
-            raise StartError(f"the backup failed: {error}", hint="is there room for it?") from error
+            raise start_error(target, error) from error
         raise
 
 
@@ -144,7 +144,10 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
                 f"{path} was written by {age} relay: version {version}, not {SCHEMA_VERSION}",
                 hint="use the relay-server that runs on it",
             )
-        yield connection
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            raise start_error(path, error) from error
     finally:
         connection.close()
 

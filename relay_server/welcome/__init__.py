@@ -99,7 +99,7 @@ def _section(language: str, about: About, config: Config) -> str:
         further.append(_link(text["source"], about.source, about.source))
     kept = "".join(
         f"<tr><th scope=row>{text[f'{row}_what']}<td>{text[f'{row}_long']}"
-        for row in ("ticket", "been", "channel", "log")
+        for row in ("ticket", "been", "channel", "permit", "log")
     )
     return Template(_read("section.html")).substitute(
         text,

@@ -190,6 +190,11 @@ class Cluster:
             server.stop()
 
 
+def masters(servers):
+    """Return the servers that have what is kept."""
+    return servers.masters() if isinstance(servers, Cluster) else [servers]
+
+
 async def open_store(servers, config, clock, **more):
     """Open a store on servers whose clock is not the test's."""
     from relay_server.store.redis.store import RedisStore
@@ -198,8 +203,7 @@ async def open_store(servers, config, clock, **more):
         redis_url.parse(servers.url),
         clock=clock,
         limits=store_limits(config),
-        check_clock=False,
-        **more,
+        **{"check_clock": False} | more,
     )
 
 

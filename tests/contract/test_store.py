@@ -49,7 +49,7 @@ async def settle(store):
     """Let everything happen that needs nobody's help."""
     for _ in range(5):
         await asyncio.sleep(0)
-        while getattr(store, "busy", False):
+        while getattr(store, "busy", False):  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.001)
 
 

@@ -97,7 +97,7 @@ class StoreIsADictionary(RuleBasedStateMachine):
     async def _settle(self):
         """A touch does not wait; this waits for it."""
         await self.store.revoke_permit("nobody")
-        while getattr(self.store, "busy", False):
+        while getattr(self.store, "busy", False):  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.001)
 
     @rule(name=names, permit_hash=hashes)

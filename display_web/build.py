@@ -1,6 +1,6 @@
 """Makes the three pages in dist/ from src/, vendor/ and words/: the same bytes on every machine.
 
-    build.py                                   writes dist/
+    build.py                                   writes dist/, with the ticket page also in Brotli
     build.py --check                           says whether dist/ is what the sources make, and ES5
     build.py --relay ORIGIN --page ORIGIN --out DIR    pages that name another relay or page host
 
@@ -11,6 +11,7 @@ inserted loses its comments and its indentation, and nothing else changes.
 import argparse
 import base64
 import hashlib
+import html
 import json
 import re
 import shutil
@@ -21,35 +22,47 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PAGES = {
-    "ticket": (
-        "vendor/cipher.js",
-        "src/protocol.js",
-        "src/dom.js",
-        "words:ticket",
-        "src/ticket.js",
-    ),
-    "display": (
-        "vendor/cipher.js",
-        "vendor/x25519.js",
-        "vendor/qrcode.js",
-        "src/protocol.js",
-        "src/channel.js",
-        "src/dom.js",
-        "words:display,notices",
-        "src/display.js",
-    ),
-    "selftest": (
-        "vendor/cipher.js",
-        "vendor/x25519.js",
-        "vendor/qrcode.js",
-        "src/protocol.js",
-        "src/channel.js",
-        "words:selftest",
-        "vectors",
-        "src/vectors.js",
-        "src/selftest.js",
-    ),
+    "ticket": {
+        "opening": ("vendor/hash.js", "src/link.js", "src/opening.js"),
+        "script": (
+            "vendor/cipher.js",
+            "src/protocol.js",
+            "src/dom.js",
+            "packed:ticket",
+            "src/ticket.js",
+        ),
+    },
+    "display": {
+        "script": (
+            "vendor/hash.js",
+            "vendor/cipher.js",
+            "vendor/x25519.js",
+            "vendor/qrcode.js",
+            "src/link.js",
+            "src/protocol.js",
+            "src/channel.js",
+            "src/dom.js",
+            "words:display,notices",
+            "src/display.js",
+        ),
+    },
+    "selftest": {
+        "script": (
+            "vendor/hash.js",
+            "vendor/cipher.js",
+            "vendor/x25519.js",
+            "vendor/qrcode.js",
+            "src/link.js",
+            "src/protocol.js",
+            "src/channel.js",
+            "words:selftest",
+            "vectors",
+            "src/vectors.js",
+            "src/selftest.js",
+        ),
+    },
 }
+"""The scripts of each page, in their order; those of one page share one scope."""
 # Browsers that know hashes ignore 'unsafe-inline' beside one; those of the first version of these
 # policies, such as an iPad with iOS 9, know no hash and would not run the page without it.
 CSP = (
@@ -58,7 +71,34 @@ CSP = (
     "connect-src 'self' https:; img-src blob: data:; base-uri 'none'; form-action 'none'"
 )
 BUDGET = 14 * 1024
-"""The ticket page, compressed, in bytes: what arrives in the first round trip."""
+"""The ticket page, compressed with Brotli, in bytes: what arrives in the first round trip."""
+BROTLI = """
+const zlib = require('zlib');
+process.stdout.write(zlib.brotliCompressSync(require('fs').readFileSync(0), {params: {
+  [zlib.constants.BROTLI_PARAM_MODE]: zlib.constants.BROTLI_MODE_TEXT,
+  [zlib.constants.BROTLI_PARAM_QUALITY]: 11,
+  [zlib.constants.BROTLI_PARAM_LGWIN]: 22,
+}}));
+"""
+
+
+# Texts, patterns where one can stand, and signs with the blanks beside them.
+TOKENS = re.compile(
+    r"""'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*\""""
+    r"|(?:(?<=[(,=:[!&|?{};])|(?<=return)|^)[ ]*/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\[\n])+/"
+    r"|[ ]*([-+=*<>&|^%!?:;,(){}[\]]+)(?:[ ]+(?!/))?",
+    re.MULTILINE,
+)
+
+
+def strip_script(text: str) -> str:
+    """Leave out comments, indentation and blanks beside signs; a test compares syntax trees."""
+    return TOKENS.sub(lambda match: match[1] or match[0].strip(" "), strip(text))
+
+
+def strip_style(text: str) -> str:
+    """Leave out comments, indentation, and blanks beside braces, colons and commas."""
+    return re.sub(r" *([{}]) *|(?<=[:,;]) ", lambda match: match[1] or "", strip(text))
 
 
 def strip(text: str) -> str:
@@ -77,18 +117,28 @@ def _unless_quoted(match: re.Match[str]) -> str:
     return match[0] if re.search("['\"]", match[0]) and not whole_line else ""
 
 
-def script(parts: tuple[str, ...]) -> str:
-    """Join the parts of a page's script, each a file, words, or the vectors, in one scope."""
-    lines = ["(function () {", "'use strict';", *(_part(part) for part in parts), "})();"]
-    return "\n".join(lines)
+def scripts(name: str) -> dict[str, str]:
+    """Join the parts of each script of a page: a file, words, or the vectors.
+
+    A page's only script gets a scope of its own; two share the page's, which holds nothing else.
+    """
+    joined = {
+        script: "\n".join(["'use strict';", *map(_part, parts)])
+        for script, parts in PAGES[name].items()
+    }
+    if len(joined) == 1:
+        return {script: f"(function () {{\n{code}\n}})();" for script, code in joined.items()}
+    return joined
 
 
 def _part(name: str) -> str:
     if name.startswith("words:"):
         return f"var words = {_literal(words(name.removeprefix('words:').split(',')))};"
+    if name.startswith("packed:"):
+        return _packed(name.removeprefix("packed:"))
     if name == "vectors":
         return f"var vectors = {_literal(vectors())};"
-    return strip((HERE / name).read_text(encoding="utf-8"))
+    return strip_script((HERE / name).read_text(encoding="utf-8"))
 
 
 def _literal(value: object) -> str:
@@ -111,6 +161,28 @@ def words(sections: list[str]) -> dict[str, dict[str, object]]:
     return found
 
 
+def _packed(section: str) -> str:
+    """Write words without their names: one text a language, in the order of one list of names."""
+    languages = words([section])
+    names = sorted(set(languages["en"]) - {"noscript"})
+    texts = {
+        language: "|".join(str(found[name]) for name in names)
+        for language, found in languages.items()
+    }
+    if any(text.count("|") != len(names) - 1 for text in texts.values()):
+        raise ValueError(f"{section}: a word must not hold a vertical bar")
+    return f"var NAMES = {_literal('|'.join(names))};\nvar TEXTS = {_literal(texts)};"
+
+
+def _noscript(section: str) -> str:
+    """Write what is shown where scripts are off, in every language."""
+    return "".join(
+        f'<p lang="{language}">{html.escape(str(found["noscript"]))}</p>'
+        for language, found in words([section]).items()
+        if "noscript" in found
+    )
+
+
 def vectors() -> dict[str, object]:
     """Read the specification's vectors, file by file; but a page is no relay."""
     files = sorted((HERE.parent / "spec/vectors").glob("*.json"))
@@ -124,12 +196,20 @@ def vectors() -> dict[str, object]:
 def build(name: str, relay: str = "", page: str = "") -> str:
     """Make one page."""
     text = (HERE / f"src/{name}.html").read_text(encoding="utf-8")
-    style = strip((HERE / f"src/{name}.css").read_text(encoding="utf-8"))
-    code = script(PAGES[name])
-    if "</script" in code or "<!--" in code:
+    style = strip_style((HERE / f"src/{name}.css").read_text(encoding="utf-8"))
+    codes = scripts(name)
+    if any("</script" in code or "<!--" in code for code in codes.values()):
         raise ValueError(f"{name}: a script must not hold the end of its own element")
-    policy = CSP.format(script=_hash(f"\n{code}\n"), style=_hash(f"\n{style}\n"))
-    inserted = {"csp": policy, f"{name}.css": style, f"{name}.script": code}
+    policy = CSP.format(
+        script=" ".join(_hash(f"\n{code}\n") for code in codes.values()),
+        style=_hash(f"\n{style}\n"),
+    )
+    inserted = {
+        "csp": policy,
+        f"{name}.css": style,
+        f"{name}.noscript": _noscript(name),
+        **{f"{name}.{script}": code for script, code in codes.items()},
+    }
     text = re.sub(r"\{\{([a-z.]+)\}\}", lambda match: inserted[match[1]], text)
     for meta, value in (("relay", relay), ("page", page)):
         text = text.replace(
@@ -153,6 +233,21 @@ def build_all(relay: str = "", page: str = "") -> Iterator[tuple[str, bytes]]:
     yield "SHA256SUMS", sums.encode()
 
 
+def compress(page: bytes) -> bytes | None:
+    """Compress a page with the Brotli of Node.js, where there is one; Python has none."""
+    node = find_node()
+    if node is None:
+        return None
+    run = subprocess.run([node, "-e", BROTLI], input=page, check=True, capture_output=True)
+    return run.stdout
+
+
+def find_node() -> str | None:
+    """Find Node.js on this computer or in this environment; the pages do not need it."""
+    here = shutil.which("node", path=str(Path(sys.executable).parent))
+    return here or shutil.which("node")
+
+
 def check() -> list[str]:
     """Compare dist/ with what the sources make, and ask acorn whether every script is ES5."""
     troubles = []
@@ -165,7 +260,7 @@ def check() -> list[str]:
 
 def not_es5() -> list[str]:
     """Ask acorn, where it is installed, which scripts are not ES5."""
-    node = shutil.which("node")
+    node = find_node()
     if node is None or not (HERE / "vendor/node_modules/acorn").exists():
         print("ES5 not checked: run npm ci in display_web/vendor", file=sys.stderr)
         return []
@@ -201,7 +296,21 @@ def main() -> int:
         temporary = options.out / f".{name}.new"
         temporary.write_bytes(data)
         temporary.replace(options.out / name)
+    write_compressed(options.out, "ticket")
     return 0
+
+
+def write_compressed(folder: Path, name: str) -> None:
+    """Put a compressed page beside the page, named by its digest, and take away older ones."""
+    for old in folder.glob(f"{name}.*.br"):
+        old.unlink()
+    page = (folder / f"{name}.html").read_bytes()
+    compressed = compress(page)
+    if compressed is None:
+        print(f"{name}.html is not compressed with Brotli: there is no Node.js", file=sys.stderr)
+    else:
+        digest = hashlib.sha256(page).hexdigest()
+        (folder / f"{name}.{digest[:16]}.br").write_bytes(compressed)
 
 
 if __name__ == "__main__":

@@ -40,14 +40,17 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page as it is, and compressed."""
+    """A page as it is, and compressed; with Brotli only where the build did so."""
 
     plain: Form
     zipped: Form
+    smallest: Form | None = None
 
     def form(self, accept_encoding: str) -> Form:
         """Return the form that the caller can read."""
-        return self.zipped if _takes_gzip(accept_encoding) else self.plain
+        if self.smallest is not None and _takes("br", accept_encoding):
+            return self.smallest
+        return self.zipped if _takes("gzip", accept_encoding) else self.plain
 
 
 class Pages:
@@ -91,17 +94,22 @@ def _read(path: Path) -> Page:
             f"cannot read the page {path}: {error.strerror}",
             hint="build the pages with display_web/build.py, or name their directory: --pages DIR",
         ) from error
-    return form_page(body)
+    # Named by the page's digest: that of another page is never taken for it.
+    small = path.with_name(f"{path.stem}.{hashlib.sha256(body).hexdigest()[:16]}.br")
+    return form_page(body, small=small.read_bytes() if small.is_file() else None)
 
 
-def form_page(body: bytes, more: bytes = b"") -> Page:
-    """Return a page in both codings, with more headers than every page has."""
+def form_page(body: bytes, more: bytes = b"", small: bytes | None = None) -> Page:
+    """Return a page in all codings, with more headers than every page has."""
     name = hashlib.sha256(body).hexdigest()[:32]
     zipped = gzip.compress(body, 9, mtime=0)
     headers = _HEADERS + more
     return Page(
         _form(f'"{name}"', headers, body),
         _form(f'"{name}-gzip"', headers + b"Content-Encoding: gzip\r\n", zipped),
+        None
+        if small is None
+        else _form(f'"{name}-br"', headers + b"Content-Encoding: br\r\n", small),
     )
 
 
@@ -109,9 +117,9 @@ def _form(etag: str, headers: bytes, body: bytes) -> Form:
     return Form(etag, headers + b"ETag: " + etag.encode() + b"\r\n", body)
 
 
-def _takes_gzip(accept_encoding: str) -> bool:
+def _takes(wanted: str, accept_encoding: str) -> bool:
     for item in accept_encoding.lower().split(","):
         coding, _, weight = item.partition(";")
-        if coding.strip() == "gzip":
+        if coding.strip() == wanted:
             return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
     return False

@@ -16,14 +16,14 @@ function derivePairingKeys(pairing) {
 var EMPTY = new Uint8Array(0);
 
 function symmetricState(prologue) {
-  var h = cipher.sha256(ascii('Noise_NNpsk0_25519_ChaChaPoly_SHA256'));
+  var h = hash.sha256(ascii('Noise_NNpsk0_25519_ChaChaPoly_SHA256'));
   var state = { ck: h, h: h, k: null };
   mixHash(state, prologue);
   return state;
 }
 
 function mixHash(state, data) {
-  state.h = cipher.sha256(concat(state.h, data));
+  state.h = hash.sha256(concat(state.h, data));
 }
 
 function hkdf(ck, input, count) {

@@ -1,11 +1,11 @@
-// Makes cipher.js, x25519.js and qrcode.js from the packages that package-lock.json pins.
+// Makes hash.js, cipher.js, x25519.js and qrcode.js from the packages that package-lock.json pins.
 //
 //     npm ci && npm run build        the same bytes on every machine; a test compares them
 //
 // rollup puts a package and what it needs into one file, and leaves out what the pages never call
-// (methods are named in UNUSED below); Babel lowers that file to ES5. The cipher alone is then
-// shortened by terser, because the ticket page has to arrive in one round trip; to read it as it
-// was before that, run `npm run build -- --readable`.
+// (methods are named in UNUSED below); Babel lowers that file to ES5. Hash and cipher
+// are then shortened by terser, because the ticket page has to arrive in one round trip; to read
+// them as they were before that, run `npm run build -- --readable`.
 
 import { transformSync } from "@babel/core";
 import resolve from "@rollup/plugin-node-resolve";
@@ -21,16 +21,16 @@ const UNUSED = new Set([
 ]);
 
 const BUNDLES = {
+  hash: `
+    export { hash as sha256 } from "@stablelib/sha256";`,
   cipher: `
     import { ChaCha20Poly1305 } from "@stablelib/chacha20poly1305";
-    import { hash } from "@stablelib/sha256";
     export function seal(key, nonce, plaintext, aad) {
       return new ChaCha20Poly1305(key).seal(nonce, plaintext, aad);
     }
     export function open(key, nonce, sealed, aad) {
       return new ChaCha20Poly1305(key).open(nonce, sealed, aad);
-    }
-    export { hash as sha256 };`,
+    }`,
   x25519: `
     export { scalarMult, scalarMultBase } from "@stablelib/x25519";`,
   qrcode: `
@@ -66,6 +66,9 @@ function withoutUnused({ types }) {
     },
   };
 }
+
+// What the ticket page needs.
+const SHORTENED = new Set(["hash", "cipher"]);
 
 const QUIET = { configFile: false, babelrc: false, comments: false };
 
@@ -112,7 +115,7 @@ for (const name of Object.keys(BUNDLES)) {
       setPublicClassFields: true,
     },
   });
-  const short = name === "cipher" && !process.argv.includes("--readable");
+  const short = SHORTENED.has(name) && !process.argv.includes("--readable");
   const served = short ? await shorten(code) : code;
   const target = new URL(`${name}.js`, import.meta.url);
   writeFileSync(target, `${served}\n`);

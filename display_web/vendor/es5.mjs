@@ -20,13 +20,16 @@ let failed = false;
 for (const page of process.argv.slice(2)) {
   const scripts = readFileSync(page, "utf8").match(/(?<=<script>)[^]*?(?=<\/script>)/g) ?? [];
   if (scripts.length === 0) throw new Error(`${page} has no script`);
+  const shared = [];
   for (const script of scripts) {
     try {
       const tree = parse(script, { ecmaVersion: 5 });
-      const [statement] = tree.body;
-      const names = declared(statement.expression?.callee?.body?.body ?? tree.body);
+      const statement = tree.body.at(-1);
+      const own = statement.expression?.callee?.body?.body;
+      const names = own ? declared(own) : shared.concat(declared(tree.body));
       const twice = names.filter((name, index) => names.indexOf(name) !== index);
       if (twice.length) throw new Error(`declared twice: ${twice.join(", ")}`);
+      if (!own) shared.push(...declared(tree.body));
     } catch (error) {
       failed = true;
       console.error(`${page}: ${error.message}`);

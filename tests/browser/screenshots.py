@@ -92,9 +92,9 @@ def draw_tickets(studio, ticket):
     empty = Link(relay.origin, Secret.generate())
     studio.phone(empty.reveal(), "waiting", "waiting")
     studio.phone(empty.reveal(), "absent", "absent", clock=True, prepare=run_out)
-    for name, answer in (("offline", b""), ("portal", PORTAL)):
+    for name, answer in (("away", b""), ("portal", PORTAL)):
         fault = cable.answer(GET, answer, times=10**6)
-        studio.phone(near, "offline", name)
+        studio.phone(near, name, name)
         fault.release()
     for state in ("expired", "received", "revoked"):
         link = studio.keep(ticket)

@@ -9,7 +9,8 @@ const readline = require('readline');
 const vm = require('vm');
 
 const FOLDER = path.join(__dirname, '..', '..', 'display_web');
-const PARTS = ['vendor/cipher.js', 'vendor/x25519.js', 'src/protocol.js', 'src/channel.js', 'src/vectors.js'];
+const PARTS = ['vendor/hash.js', 'vendor/cipher.js', 'vendor/x25519.js', 'src/link.js', 'src/protocol.js', 'src/channel.js',
+  'src/vectors.js'];
 
 const page = { Uint8Array };
 vm.createContext(page);
@@ -35,7 +36,7 @@ const COMMANDS = {
       return { cid: found.cid, rtok: hex(found.rtok), psk: hex(found.psk) };
     }
     const found = page.deriveKeys(bytes(request.secret));
-    return { id: page.deriveId(bytes(request.secret)), key: hex(found.key), nkey: hex(found.nkey), tok: hex(found.tok), th: hex(found.th) };
+    return { id: page.deriveId(bytes(request.secret)), key: hex(found.key), nkey: hex(page.deriveNonceKey(bytes(request.secret))), tok: hex(found.tok), th: hex(found.th) };
   },
   link(request) {
     if (request.do === 'format') return { digits: page.formatDigits(bytes(request.secret), request.label) };
@@ -56,14 +57,14 @@ const COMMANDS = {
         lang: ticket.lang,
         name: page.plainName(ticket.receipt.name),
         receipt_length: ticket.receipt.body.length,
-        receipt_sha256: hex(page.cipher.sha256(ticket.receipt.body)),
-        preview_sha256: ticket.preview ? hex(page.cipher.sha256(ticket.preview.body)) : undefined
+        receipt_sha256: hex(page.hash.sha256(ticket.receipt.body)),
+        preview_sha256: ticket.preview ? hex(page.hash.sha256(ticket.preview.body)) : undefined
       })
     };
   },
   hello(request) {
     const message = helloOf(request).message;
-    return { hello: hex(message), hid: hex(page.cipher.sha256(message)).slice(0, 32) };
+    return { hello: hex(message), hid: hex(page.hash.sha256(message)).slice(0, 32) };
   },
   answer(request) {
     const psk = page.derivePairingKeys(bytes(request.pairing)).psk;

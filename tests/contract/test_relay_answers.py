@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import gzip
+import hashlib
 import logging
 from pathlib import Path
 
@@ -560,6 +561,24 @@ async def test_the_two_codings_of_a_page_have_different_etags(pages):
     page = Pages(pages).find("/")[2]
 
     assert page.form("gzip").etag != page.form("").etag
+
+
+@pytest.mark.parametrize("accepted", ["br", "gzip, deflate, br", "br;q=0.5"])
+async def test_a_page_is_sent_in_brotli_where_the_build_has_made_it(tmp_path, pages, accepted):
+    for file in pages.glob("*.html"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    digest = hashlib.sha256((pages / "ticket.html").read_bytes()).hexdigest()
+    (tmp_path / f"ticket.{digest[:16]}.br").write_bytes(b"small")
+    (tmp_path / f"display.{digest[:16]}.br").write_bytes(b"another page's")
+    served = Pages(tmp_path)
+
+    form = served.find("/")[2].form(accepted)
+
+    assert form.body == b"small"
+    assert b"Content-Encoding: br\r\n" in form.headers
+    assert form.etag != served.find("/")[2].form("gzip").etag
+    assert served.find("/")[2].form("gzip, br;q=0").body != b"small"
+    assert served.find("/d")[2].form("br") == served.find("/d")[2].plain
 
 
 async def test_a_page_cannot_be_posted_to_and_the_interface_is_still_there(page_call):

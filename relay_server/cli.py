@@ -29,6 +29,7 @@ from relay_server.settings import Settings, parse_settings
 from relay_server.voice import MisuseError, say, show_amount
 
 CLOCK_FLOOR_SECONDS = 1_767_225_600  # 2026-01-01
+SWITCH_SECONDS = 0.0005
 FILES_RESERVED = 64
 """Descriptors that are not for connections: the store's, the log's, the loop's."""
 
@@ -69,6 +70,9 @@ def _serve(arguments: Sequence[str]) -> int:
     listener = handover.inherited_listener(os.environ)
     if listener is None:
         listener = _listen(settings)
+    # The thread that writes needs the interpreter between its statements; by default it would wait
+    # for up to 5 ms each time, while the loop is busy with requests.
+    sys.setswitchinterval(SWITCH_SECONDS)
     with listener:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             again = runner.run(_run(settings, pages, listener))

@@ -41,7 +41,7 @@ class Config:
     """Bodies that are being read at the same time."""
     queue_max_bytes: int = 256 * MIB
     """Envelopes that wait for the disk."""
-    uploads_max: int = 512
+    uploads_max: int = 128
     """Uploads that wait for the disk at the same time; more are refused at once (R14), so that
     those which were taken keep their latency."""
     tickets_max: int = 100_000_000

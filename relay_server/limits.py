@@ -5,17 +5,18 @@ and when it changes, once a day, all buckets are forgotten with it.
 """
 
 import hashlib
-import ipaddress
 import math
 import secrets
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from relay_server.clock import Clock
 from relay_server.errors import OverloadedError, TooOftenError
 
 DAY = 86_400
 _WAITING_RETRY_SECONDS = 5
+_MAPPED = bytes(10) + b"\xff\xff"
 
 
 class Buckets:
@@ -184,12 +185,10 @@ class Budget:
 
 def _network(address: str) -> bytes:
     """Return the bytes by which an address is counted: all of IPv4, the first 64 bits of IPv6."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return b""
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return parsed.packed
-    if parsed.ipv4_mapped is not None:
-        return parsed.ipv4_mapped.packed
-    return parsed.packed[:8]
+    text = address.partition("%")[0]
+    with suppress(OSError, ValueError):
+        return socket.inet_pton(socket.AF_INET, text)
+    with suppress(OSError, ValueError):
+        packed = socket.inet_pton(socket.AF_INET6, text)
+        return packed[12:] if packed.startswith(_MAPPED) else packed[:8]
+    return b""

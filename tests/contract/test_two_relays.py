@@ -351,7 +351,7 @@ def test_an_address_is_read_whole(tmp_path):
 
     assert url.seeds == (("one", 6379), ("::1", 7000))
     assert (url.tls, url.username, url.password, url.number) == (True, "relay", "pass word", 2)
-    assert (url.wait, url.wait_ms, url.fsync, url.timeout_ms) == (1, 50, "everysec", 5_000)
+    assert (url.wait, url.wait_ms, url.fsync, url.timeout_ms) == (1, 50, "everysec", 2_000)
     assert str(url) == "rediss://one:6379,[::1]:7000"
     assert "pass" not in repr(url)
 

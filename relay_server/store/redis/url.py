@@ -10,7 +10,7 @@
     fsync=always         what Redis must do at least: always, everysec or no; else no start
     wait=0               how many replicas must have a write before it is answered
     wait_ms=1000         how long they may take; after that the answer is 503
-    timeout_ms=5000      how long Redis may take for anything
+    timeout_ms=2000      how long Redis may take for anything
 """
 
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ class RedisUrl:
     fsync: str = "always"
     wait: int = 0
     wait_ms: int = 1_000
-    timeout_ms: int = 5_000
+    timeout_ms: int = 2_000
 
     def __str__(self) -> str:
         """Return what may be shown: no password."""

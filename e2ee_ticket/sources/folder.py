@@ -208,10 +208,10 @@ class Folder:
                 self._accepted.add(file)
         if self._left:
             count = len(self._left)
+            text = f"{count} older files in the folder are not sent"
             self._notice = Finding(
                 ok=False,
-                text=f"{count} older file{'s' if count > 1 else ''} in the folder"
-                f" {'are' if count > 1 else 'is'} not sent",
+                text="1 older file in the folder is not sent" if count == 1 else text,
                 hint=f"look into {self._path} and delete what is not needed;"
                 " to send one, save it there again",
             )

@@ -18,35 +18,32 @@ from typing import Any, Final
 
 from e2ee_ticket.client import RelayClient
 from e2ee_ticket.errors import (
-    AbsentError,
     ConfigError,
     OutboxError,
     ReceiptError,
-    RelayError,
     SourceError,
     TicketError,
 )
 from e2ee_ticket.pdf.check import check_receipt
 from e2ee_ticket.pdf.policy import apply_policy
-from e2ee_ticket.protocol.channel import PairingLink, PairingSecret, WriteToken, registration
-from e2ee_ticket.protocol.content import Content
+from e2ee_ticket.protocol.channel import PairingLink
 from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.sources import Arrival, Finding, Shop, Source, make_source
 from e2ee_ticket.till import settings_file
 from e2ee_ticket.till.audit import PageWatch, Verdict
 from e2ee_ticket.till.clock import Clock
-from e2ee_ticket.till.config import Config, LanConfig, SourceConfig, TillConfig, judge
-from e2ee_ticket.till.desk import (
+from e2ee_ticket.till.config import Config, LanConfig, TillConfig, judge
+from e2ee_ticket.till.desk import Desk
+from e2ee_ticket.till.displays import Displays, Pairing
+from e2ee_ticket.till.engine import (
     LOOKS_AT_ONCE,
     UPLOADS_AT_ONCE,
-    Desk,
     Engine,
     Gate,
     Looker,
     make_looker,
 )
-from e2ee_ticket.till.displays import Displays, Pairing
 from e2ee_ticket.till.file_watch import LOOK_SECONDS, FileWatch
 from e2ee_ticket.till.floor import (
     DisplayState,
@@ -56,29 +53,26 @@ from e2ee_ticket.till.floor import (
     SourceState,
     Trouble,
 )
+from e2ee_ticket.till.intake import SourceIntake
 from e2ee_ticket.till.lan import LanDisplay, LanPairingLink
 from e2ee_ticket.till.outbox import LET_GO, RECEIPT_SECONDS, Accepted, Entry, Outbox
 from e2ee_ticket.till.pipeline import Till
-from e2ee_ticket.till.post import Post
+from e2ee_ticket.till.posts import Posts
 from e2ee_ticket.till.presence import PatientClock, Presence
 from e2ee_ticket.till.record import Record, facts_of
-from e2ee_ticket.till.screen import Screen
 
 log = logging.getLogger(__name__)
 
 RECORDS_MAX: Final = 500
 SWEEP_SECONDS: Final = 3600.0
-TEST_CONFIRM_SECONDS: Final = 5.0
-TEST_SHOW_SECONDS: Final = 5.0
 AGAIN_FIRST_SECONDS: Final = 1.0
 AGAIN_LONGEST_SECONDS: Final = 30.0
-_TEST_LINES: Final = ("Test", "Café 6,90", "Total 6,90")
 
 Server = Callable[["Agent"], Coroutine[None, None, None]]
 
 
 class Agent:
-    """Everything that the configuration names, at work; `async with` makes it ready."""
+    """Everything that the configuration names; `run` puts it to work."""
 
     def __init__(
         self,
@@ -148,15 +142,28 @@ class Agent:
             looks=looks,
             looker=looker or make_looker(looks, self.note_change),
         )
-        self._posts: dict[str, Post] = {}
+        self._posts = Posts(
+            relay,
+            displays,
+            clock,
+            lambda: self.config,
+            doubt=self._presence.doubt,
+            shown=self._check_shown,
+            changed=self.note_change,
+        )
         self._desks = {
-            till.name: Desk(till, self._engine, lambda till=till: self._screen_of(till))  # type: ignore[misc]
-            for till in config.tills
+            till.name: Desk(till, self._engine, self._posts.screen_of) for till in config.tills
         }
         self._records: dict[int, Record] = {}
         shop = Shop(name=config.shop, lang=config.lang or "en", now=clock.now)
         self._intakes = [
-            _Intake(self, source, make(source.kind, source.name, shop, source.settings))
+            SourceIntake(
+                source,
+                make(source.kind, source.name, shop, source.settings),
+                self._engine,
+                self._desks,
+                self.accept,
+            )
             for source in config.sources
         ]
         for intake in self._intakes:
@@ -181,8 +188,7 @@ class Agent:
             stack.push_async_callback(self._close)
             await self._open_lan(stack)
             self._restore()
-            for pairing in self._displays.all():
-                await self._start_post(pairing)
+            await self._posts.take_up()
             work: list[Coroutine[None, None, None]] = [
                 self._presence.run(),
                 self._watch.run(),
@@ -227,9 +233,9 @@ class Agent:
         await asyncio.gather(*self._background, return_exceptions=True)
         for desk in self._desks.values():
             await desk.close()
-        await asyncio.gather(*(post.stop() for post in self._posts.values()))
+        await self._posts.close()
 
-    async def _supervise(self, intake: "_Intake") -> None:
+    async def _supervise(self, intake: SourceIntake) -> None:
         """Run a source for ever: a source that ends is begun again, a little later each time."""
         wait = AGAIN_FIRST_SECONDS
         while True:
@@ -293,7 +299,7 @@ class Agent:
 
     # Receipts
 
-    async def accept(self, intake: "_Intake", arrival: Arrival) -> bool:
+    async def accept(self, intake: SourceIntake, arrival: Arrival) -> bool:
         """Keep a receipt, and put its sale on its way."""
         name = arrival.till or intake.config.till
         desk = self._desks.get(name)
@@ -339,7 +345,9 @@ class Agent:
             desk.print_too(record)
         return True
 
-    def _keep(self, intake: "_Intake", arrival: Arrival, ticket: Ticket, till: str) -> int | None:
+    def _keep(
+        self, intake: SourceIntake, arrival: Arrival, ticket: Ticket, till: str
+    ) -> int | None:
         try:
             number = self._outbox.accept(
                 ticket,
@@ -380,38 +388,6 @@ class Agent:
             self._remember(record)
             desk.restore(record, entries.get(accepted.number, ()))
 
-    # Displays
-
-    def _pairing_name(self, till: TillConfig) -> str | None:
-        """A shop with one till and one display needs to say nothing."""
-        if till.display is None and len(self.config.tills) == 1 and len(self._posts) == 1:
-            return next(iter(self._posts))
-        return None if till.display is None else till.display.casefold()
-
-    def _screen_of(self, till: TillConfig) -> Screen | None:
-        name = self._pairing_name(till)
-        post = None if name is None else self._posts.get(name)
-        return None if post is None else post.screen
-
-    async def _start_post(self, pairing: Pairing) -> None:
-        counts = [
-            till.display_count
-            for till in self.config.tills
-            if till.display is not None and till.display.casefold() == pairing.name.casefold()
-        ]
-        post = Post(
-            self._relay,
-            pairing,
-            Content.idle(name=self.config.shop, lang=self.config.lang, notice=self.config.notice),
-            self._clock,
-            display_count=max([*counts, self.config.display_count]),
-            doubt=self._presence.doubt,
-            shown=self._check_shown,
-            changed=self.note_change,
-        )
-        self._posts[pairing.name.casefold()] = post
-        await post.start()
-
     def _check_shown(self) -> None:
         for desk in self._desks.values():
             desk.check_shown()
@@ -435,20 +411,11 @@ class Agent:
     async def _take_up_displays(self) -> None:
         """Drive what was paired meanwhile, and leave what was removed."""
         try:
-            pairings = {pairing.name.casefold(): pairing for pairing in self._displays.all()}
+            await self._posts.take_up()
         except ConfigError as error:
             self._note_file("displays", error, "the displays that were paired before go on")
             return
         self._file_troubles.pop("displays", None)
-        for key, post in list(self._posts.items()):
-            if key not in pairings or pairings[key].secret.cid != post.pairing.secret.cid:
-                del self._posts[key]
-                log.info("display %s was removed", post.name)
-                await post.stop()
-        for key, pairing in pairings.items():
-            if key not in self._posts:
-                log.info("display %s was paired", pairing.name)
-                await self._start_post(pairing)
         self.note_change()
 
     def _read_config(self) -> None:
@@ -477,7 +444,9 @@ class Agent:
         for source in config.sources:
             made = self._make(source.kind, source.name, shop, source.settings)
             if set(made.tills) - tills:
-                raise ConfigError(f"source {source.name} names a till that is none of the tills")
+                raise ConfigError(
+                    f"source {source.name} names a till that is none of: {', '.join(tills)}"
+                )
         if config.lan is not None:
             self._make_lan(config, config.lan)
 
@@ -554,7 +523,7 @@ class Agent:
         if verdict.state == "changed" or (verdict.state == "unreachable" and self._presence.here):
             since = self._watch.checked_at or self._now()
             found.append(Trouble("page", verdict.text, verdict.hint, since))
-        found += [post.trouble for post in self._posts.values()]
+        found += [post.trouble for post in self._posts]
         found += [intake.trouble for intake in self._intakes]
         found += [self._lan_trouble if self._lan is not None else None]
         found += self._server_troubles.values()
@@ -564,25 +533,12 @@ class Agent:
 
     def displays(self) -> Sequence[DisplayState]:
         """Return every paired display."""
-        return [
-            DisplayState(
-                name=post.name,
-                tills=tuple(till.name for till in self.tills if self._pairing_name(till) == key),
-                connected=post.screen is not None and post.screen.connected,
-                present="idle" if post.screen is None else post.screen.present.kind,
-                trouble=post.trouble,
-            )
-            for key, post in self._posts.items()
-        ]
+        return self._posts.states()
 
     async def pair(self, name: str) -> PairingLink:
         """Pair a display; the link is shown once."""
-        pairing = Pairing(name.strip(), PairingSecret.generate(), WriteToken.generate())
-        self._displays.check(pairing.name)
-        await self._relay.register(pairing.secret.cid, registration(pairing.secret, pairing.token))
-        self._displays.keep(pairing)
+        pairing = await self._posts.pair(name)
         self._give_to_a_till(pairing)
-        await self._start_post(pairing)
         self.note_change()
         return PairingLink(self.config.page_origin, pairing.secret)
 
@@ -606,57 +562,15 @@ class Agent:
 
     async def unpair(self, name: str, *, forget: bool = False) -> None:
         """Unpair a display."""
-        pairing = self._displays.find(name)
-        try:
-            await self._relay.unpair(pairing.secret.cid, pairing.token.reveal())
-        except AbsentError:
-            pass  # the relay has forgotten it already
-        except RelayError:
-            if not forget:
-                raise
-        self._displays.forget(pairing.name)
-        post = self._posts.pop(pairing.name.casefold(), None)
-        if post is not None:
-            await post.stop()
-        self.note_change()
+        await self._posts.unpair(name, forget=forget)
 
     async def test_display(self, name: str) -> bool:
         """Show a few lines on a display; one that another program has taken is taken back."""
-        post = self._posts.get(self._displays.find(name).name.casefold())
-        if post is None:
-            raise ConfigError("this display was paired by another program just now; restart")
-        if post.screen is None or post.screen.stopped is not None:
-            await post.stop()
-            await post.start()
-        screen = post.screen
-        assert screen is not None  # noqa: S101 - it was started
-        if screen.present.kind in ("ticket", "live"):
-            raise TicketError("a sale is on this display; test it when it is idle")
-        test = Content.live(_TEST_LINES, name=self.config.shop, lang=self.config.lang)
-        screen.show(test)
-        shown = await screen.until(lambda: screen.shown, TEST_CONFIRM_SECONDS)
-
-        async def end() -> None:
-            await self._clock.sleep(TEST_SHOW_SECONDS)
-            if screen.present is test:
-                screen.clear()
-
-        self._spawn(end())
-        return shown
+        return await self._posts.test(name)
 
     def sources(self) -> Sequence[SourceState]:
         """Return every source."""
-        return [
-            SourceState(
-                name=intake.name,
-                kind=intake.config.kind,
-                till=", ".join(intake.source.tills) or intake.config.till,
-                last_at=intake.last_at,
-                can_look_up=hasattr(intake.source, "look_up"),
-                trouble=intake.trouble,
-            )
-            for intake in self._intakes
-        ]
+        return [intake.state for intake in self._intakes]
 
     def relay(self) -> RelayState:
         """Say how the relay is."""
@@ -788,55 +702,6 @@ class Agent:
             else Trouble("lan", finding.text, finding.hint, self._now())
         )
         self.note_change()
-
-
-class _Intake:
-    """What one source hands its receipts to."""
-
-    def __init__(self, agent: Agent, config: SourceConfig, source: Source) -> None:
-        self.config, self.source = config, source
-        self.name = config.name
-        self.last_at: float | None = None
-        self.trouble: Trouble | None = None
-        self._agent = agent
-
-    async def accept(self, arrival: Arrival) -> bool:
-        """Keep a receipt."""
-        return await self._agent.accept(self, arrival)
-
-    async def cursor(self) -> str | None:
-        """Return the latest cursor."""
-        return self._agent._outbox.cursor(self.name)  # noqa: SLF001 - one of the agent's parts
-
-    async def keep_cursor(self, cursor: str) -> None:
-        """Keep a cursor without a receipt."""
-        self._agent._outbox.keep_cursor(self.name, cursor)  # noqa: SLF001 - idem
-
-    def live(self, lines: Sequence[str], till: str | None = None) -> None:
-        """Show a sale that is not paid yet."""
-        desk = self._agent._desks.get(till or self.config.till)  # noqa: SLF001 - idem
-        if desk is not None:
-            desk.live(lines)
-
-    def drawer(self, till: str | None = None) -> None:
-        """Open the cash drawer."""
-        desk = self._agent._desks.get(till or self.config.till)  # noqa: SLF001 - idem
-        if desk is not None:
-            desk.drawer()
-
-    def report(self, trouble: Finding | None) -> None:
-        """Tell what keeps this source from working, or that it works."""
-        before = self.trouble
-        if trouble is None or trouble.ok:
-            self.trouble = None
-        elif before is None or before.text != trouble.text:
-            now = self._agent._now()  # noqa: SLF001 - idem
-            self.trouble = Trouble(self.name, trouble.text, trouble.hint, now)
-            log.warning("source %s: %s", self.name, trouble.text)
-        if self.trouble != before:
-            if self.trouble is None:
-                log.info("source %s works again", self.name)
-            self._agent.note_change()
 
 
 def _restored(accepted: Accepted) -> Record:

@@ -187,10 +187,12 @@ def _check_clock(ahead: float) -> Finding:
     if off <= CLOCK_SECONDS:
         return Finding(ok=True, text="agrees with the relay's")
     much = f"{off:.0f} s" if off < 300 else f"{off / 60:.0f} min" if off < 7200 else "hours"
-    which = "ahead of" if ahead > 0 else "behind"
+    text = f"this computer's clock is {much} behind the relay's"
+    if ahead > 0:
+        text = f"this computer's clock is {much} ahead of the relay's"
     return Finding(
         ok=False,
-        text=f"this computer's clock is {much} {which} the relay's",
+        text=text,
         hint="let the computer set its clock by the network; receipts show the wrong time",
     )
 

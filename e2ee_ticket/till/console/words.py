@@ -32,7 +32,9 @@ class Words:
         self.notices: dict[str, str] = members["notices"]
         said: dict[str, str] = members["said"]
         self._said = {key: text for key, text in said.items() if "{}" not in key}
-        self._patterns = [(_pattern(key), text) for key, text in said.items() if "{}" in key]
+        open_ = [key for key in said if "{}" in key]
+        open_.sort(key=len, reverse=True)  # what says most is meant, where two would fit
+        self._patterns = [(_pattern(key), said[key]) for key in open_]
 
     def __call__(self, key: str, **values: object) -> str:
         """Return a word or a sentence, with values in its places."""
@@ -61,7 +63,10 @@ class Words:
             if found := pattern.fullmatch(sentence):
                 parts = (self._meaning(part, depth - 1) or part for part in found.groups())
                 return meant.format(*parts)
-        return None
+        # An address, and what is said of it.
+        head, colon, rest = sentence.partition(": ")
+        said = None if not colon or " " in head else self._meaning(rest, depth - 1)
+        return None if said is None else f"{head}: {said}"
 
 
 def _pattern(said: str) -> re.Pattern[str]:

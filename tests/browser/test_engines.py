@@ -6,11 +6,13 @@ ESR the one of Firefox for Android.
 
 import contextlib
 import functools
+from pathlib import Path
 
 import engines
 import pytest
 import stage
 
+SELFTEST = Path(__file__).parents[2] / "display_web/dist/selftest.html"
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
 
 
@@ -75,10 +77,12 @@ def test_a_reload_and_a_way_back_find_the_receipt_again(engine, till, relay, inv
     assert phone.url == relay.origin + "/"
 
 
-def test_the_self_test_passes(engine, relay):
+@pytest.mark.parametrize("place", ["relay", "disk"])
+def test_the_self_test_passes(engine, relay, place):
     browser = engine("phone")
+    address = relay.origin + "/selftest.html" if place == "relay" else SELFTEST.as_uri()
 
-    browser.open(relay.origin + "/selftest.html").wait("passed", "failed", seconds=30)
+    browser.open(address).wait("passed", "failed", seconds=30)
 
     assert browser.state == "passed"
     told = browser.text("#result")

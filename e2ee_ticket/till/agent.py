@@ -100,7 +100,6 @@ class Agent:
         """
         self.config = config
         self._file = config_file
-        self._relay = relay
         self._outbox = outbox
         self._displays = displays
         self._clock = clock

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from e2ee_ticket.errors import (
@@ -22,27 +21,21 @@ from e2ee_ticket.errors import (
     TakenError,
     TicketError,
 )
-from e2ee_ticket.pdf.look import look
-from e2ee_ticket.pdf.preview import preview
 from e2ee_ticket.pdf.raster import to_escpos
 from e2ee_ticket.protocol import content
 from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till import paper, pipeline
-from e2ee_ticket.till.audit import Verdict
-from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.config import TillConfig
-from e2ee_ticket.till.outbox import LET_GO, OVER, Entry, Outbox
-from e2ee_ticket.till.pipeline import Delivery, Progress, Till
-from e2ee_ticket.till.presence import Presence
+from e2ee_ticket.till.engine import Engine
+from e2ee_ticket.till.outbox import LET_GO, OVER, Entry
+from e2ee_ticket.till.pipeline import Delivery, Progress
 from e2ee_ticket.till.record import Record
 from e2ee_ticket.till.screen import Screen
 
 log = logging.getLogger(__name__)
 
-UPLOADS_AT_ONCE: Final = 16
-LOOKS_AT_ONCE: Final = 2
 READY_SECONDS: Final = 3.0
 DOUBT_SECONDS: Final = 5.0
 REFUSED_SECONDS: Final = 300.0
@@ -60,65 +53,11 @@ _OVERTAKEN: Final = "the next sale came before this one's code could be shown"
 _SLOW: Final = "the relay has not taken this receipt yet: the code does not work before it has"
 
 
-Looker = Callable[[Record, bytes], Awaitable[bytes | None]]
-"""What looks inside a receipt and draws its picture."""
-
-
-class Gate:
-    """At most so many at once; of those who wait, the latest comes first: its customer is here."""
-
-    def __init__(self, count: int) -> None:
-        self._free = count
-        self._waiting: list[asyncio.Future[None]] = []
-
-    async def __aenter__(self) -> None:
-        if self._free > 0:
-            self._free -= 1
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-            elif turn.done() and not turn.cancelled():
-                self._leave()
-            raise
-
-    async def __aexit__(self, *_: object) -> None:
-        self._leave()
-
-    def _leave(self) -> None:
-        while self._waiting:
-            turn = self._waiting.pop()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """What all tills of one agent share."""
-
-    till: Till
-    outbox: Outbox
-    clock: Clock
-    presence: Presence
-    page: Callable[[], Verdict]
-    changed: Callable[[], None]
-    trouble: Callable[[TicketError], None]
-    uploads: Gate
-    looks: Gate
-    looker: Looker
-
-
 class Desk:
     """One till."""
 
     def __init__(
-        self, config: TillConfig, engine: Engine, screen: Callable[[], Screen | None]
+        self, config: TillConfig, engine: Engine, screen: Callable[[TillConfig], Screen | None]
     ) -> None:
         self.config = config
         self.current: Record | None = None
@@ -135,7 +74,7 @@ class Desk:
     @property
     def screen(self) -> Screen | None:
         """The display that faces this till's customers, if it can be driven."""
-        screen = self._screen()
+        screen = self._screen(self.config)
         return None if screen is None or screen.stopped is not None else screen
 
     async def close(self) -> None:
@@ -764,21 +703,3 @@ class _Observer:
     def trouble(self, error: TicketError) -> None:
         """Something is wrong, and the sale goes on without it."""
         self._desk._engine.trouble(error)  # noqa: SLF001 - idem
-
-
-def make_looker(looks: Gate, changed: Callable[[], None]) -> Looker:
-    """Return what looks inside a receipt and draws its picture, a few at a time."""
-
-    async def looker(record: Record, receipt: bytes) -> bytes | None:
-        async with looks:
-            if record.ours:
-                return await preview(receipt)
-            findings, picture = await look(receipt)
-        record.remarks = findings.remarks()
-        for remark in record.remarks:
-            log.info("till %s: sale %d: %s", record.till, record.number, remark)
-        if record.remarks:
-            changed()
-        return picture
-
-    return looker

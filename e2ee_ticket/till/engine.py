@@ -1,0 +1,93 @@
+"""What all tills of one agent share, and how much of it goes on at once."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from e2ee_ticket.errors import TicketError
+from e2ee_ticket.pdf.look import look
+from e2ee_ticket.pdf.preview import preview
+from e2ee_ticket.till.audit import Verdict
+from e2ee_ticket.till.clock import Clock
+from e2ee_ticket.till.outbox import Outbox
+from e2ee_ticket.till.pipeline import Till
+from e2ee_ticket.till.presence import Presence
+from e2ee_ticket.till.record import Record
+
+log = logging.getLogger(__name__)
+
+UPLOADS_AT_ONCE: Final = 16
+LOOKS_AT_ONCE: Final = 2
+
+Looker = Callable[[Record, bytes], Awaitable[bytes | None]]
+"""What looks inside a receipt and draws its picture."""
+
+
+class Gate:
+    """At most so many at once; of those who wait, the latest comes first: its customer is here."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def __aenter__(self) -> None:
+        if self._free > 0:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+            elif turn.done() and not turn.cancelled():
+                self._leave()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        while self._waiting:
+            turn = self._waiting.pop()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What all tills of one agent share."""
+
+    till: Till
+    outbox: Outbox
+    clock: Clock
+    presence: Presence
+    page: Callable[[], Verdict]
+    changed: Callable[[], None]
+    trouble: Callable[[TicketError], None]
+    uploads: Gate
+    looks: Gate
+    looker: Looker
+
+
+def make_looker(looks: Gate, changed: Callable[[], None]) -> Looker:
+    """Return what looks inside a receipt and draws its picture, a few at a time."""
+
+    async def looker(record: Record, receipt: bytes) -> bytes | None:
+        async with looks:
+            if record.ours:
+                return await preview(receipt)
+            findings, picture = await look(receipt)
+        record.remarks = findings.remarks()
+        for remark in record.remarks:
+            log.info("till %s: sale %d: %s", record.till, record.number, remark)
+        if record.remarks:
+            changed()
+        return picture
+
+    return looker

@@ -171,7 +171,7 @@ def _packed(section: str) -> str:
     }
     if any(text.count("|") != len(names) - 1 for text in texts.values()):
         raise ValueError(f"{section}: a word must not hold a vertical bar")
-    return f"var NAMES = {_literal('|'.join(names))};\nvar TEXTS = {_literal(texts)};"
+    return f"var NAMES={_literal('|'.join(names))};\nvar TEXTS={_literal(texts)};"
 
 
 def _noscript(section: str) -> str:

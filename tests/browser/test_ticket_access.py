@@ -1,0 +1,294 @@
+"""The phone's page for everybody: axe-core, keyboard, reading order; every state and language.
+
+The states are reached by data: the test answers in the relay's place.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from screens import Phone, picture
+
+from e2ee_ticket import Link, Secret, Ticket, seal
+
+pytestmark = pytest.mark.browser
+
+PAGES = Path(__file__).resolve().parents[2] / "display_web"
+LOCALES = {"de": "de-CH", "en": "en-IE", "es": "es-ES", "fr": "fr-FR", "it": "it-IT"}
+HERE = "https://receipts.example"
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+OFFLINE = "Object.defineProperty(navigator, 'onLine', {get: () => false})"
+OLD = "delete window.Blob"
+IN_APP = "Object.defineProperty(navigator, 'userAgent', {get: () => 'Instagram'})"
+CAN_SHARE = "navigator.canShare = () => true; navigator.share = () => Promise.resolve()"
+GONE = {"expired", "received", "revoked"}
+STATES = (
+    "opening", "waiting", "absent", "damaged", "expired", "received", "revoked", "tampered",
+    "offline", "away", "portal", "old", "about", "ready",
+)  # fmt: skip
+
+
+class Answers:
+    """Everything that a page's host and its relay say."""
+
+    def __init__(self):
+        self.page = (PAGES / "dist" / "ticket.html").read_text(encoding="utf-8")
+        self.secret = Secret.generate()
+        self.link = Link(HERE, self.secret).reveal()
+        self.ticket = Ticket(
+            b"%PDF-1.7\n%%EOF\n",
+            name="7.pdf",
+            title="Épicerie du Marché",
+            total="54,64 €",
+            number="7-1042",
+            issued="2026-11-21T14:02:09+01:00",
+            lang="fr",
+            preview=picture(),
+        )
+        self.envelope = seal(self.ticket, self.secret)
+
+    def serve(self, phone, state):
+        def answer(route):
+            if "/v1/" not in route.request.url:
+                route.fulfill(body=self.page, content_type="text/html; charset=utf-8")
+            elif route.request.method == "POST":
+                route.fulfill(status=204)
+            else:
+                self._fetched(route, state)
+
+        phone.context.route("**/*", answer)
+
+    def _fetched(self, route, state):
+        if state in ("waiting", "absent"):
+            route.fulfill(status=404, body="{}", content_type="application/json")
+        elif state in GONE:
+            route.fulfill(
+                status=410, body=json.dumps({"reason": state}), content_type="application/json"
+            )
+        elif state in ("offline", "away"):
+            route.abort()
+        elif state == "portal":
+            route.fulfill(body="<html>Welcome!</html>", content_type="text/html")
+        elif state == "tampered":
+            route.fulfill(body=self.envelope[:-1] + bytes([self.envelope[-1] ^ 1]))
+        elif state != "opening":
+            route.fulfill(body=self.envelope)
+
+
+@pytest.fixture(scope="module")
+def answers():
+    return Answers()
+
+
+@pytest.fixture
+def show(screen, answers):
+    """Open the page so that it comes to a state."""
+
+    def come_to(state, **options):
+        phone = screen(Phone, **options)
+        for wanted, script in (("offline", OFFLINE), ("old", OLD)):
+            if state == wanted:
+                phone.context.add_init_script(script)
+        if state == "absent":
+            phone.page.clock.install()
+        answers.serve(phone, state)
+        phone.open({"damaged": answers.link[:-1], "about": HERE + "/"}.get(state, answers.link))
+        while state == "absent" and phone.state != "absent":
+            phone.page.clock.run_for(1000)
+        phone.wait(state)
+        if state == "ready":
+            phone.page.wait_for_selector("#preview", state="visible")
+        return phone
+
+    return come_to
+
+
+@pytest.fixture(scope="module")
+def axe():
+    from axe_playwright_python.sync_playwright import Axe
+
+    return Axe()
+
+
+def troubles(axe, phone):
+    """What axe-core finds, each with the element."""
+    found = axe.run(phone.page, options={"runOnly": {"type": "tag", "values": WCAG}})
+    return [
+        (violation["id"], node["html"][:100])
+        for violation in found.response["violations"]
+        for node in violation["nodes"]
+    ]
+
+
+def words(language):
+    text = (PAGES / "src" / "words" / f"{language}.json").read_text(encoding="utf-8")
+    return json.loads(text)["ticket"]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_no_violation_in_any_state_by_day_and_by_night(show, axe, state):
+    phone = show(state, reduced_motion="reduce")
+    background = phone.page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+
+    assert troubles(axe, phone) == []
+
+    phone.page.emulate_media(color_scheme="dark")
+
+    assert background != phone.page.evaluate(
+        "getComputedStyle(document.documentElement).backgroundColor"
+    )
+    assert troubles(axe, phone) == []
+
+
+@pytest.mark.parametrize("language", LOCALES)
+def test_every_state_has_its_own_words_and_picture_in_every_language(
+    screen, answers, axe, language
+):
+    """One page walks through its states: only the words differ between languages."""
+    phone = screen(Phone, locale=LOCALES[language], reduced_motion="reduce")
+    answers.serve(phone, "opening")
+    phone.open(answers.link).wait("opening")
+    said, drawn = set(), set()
+
+    for state in STATES[:-1]:
+        phone.page.evaluate("state => show(state, true)", state)
+        say = words(language)
+        assert phone.text("#heading") == say[state]
+        assert phone.text("#text").startswith(
+            say.get(f"{state}Text", "").replace("{relay}", "receipts.example")
+        )
+        said.add(phone.text("#message"))
+        drawn.add(phone.page.locator("#icon").get_attribute("d"))
+        assert troubles(axe, phone) == []
+
+    assert phone.page.locator("html").get_attribute("lang") == language
+    assert len(said) == len(drawn) == len(STATES) - 1
+
+
+@pytest.mark.parametrize("language", LOCALES)
+def test_no_violation_with_a_receipt_and_all_that_can_be_offered(screen, answers, axe, language):
+    phone = screen(Phone, locale=LOCALES[language])
+    phone.context.add_init_script(IN_APP + ";" + CAN_SHARE)
+    answers.serve(phone, "ready")
+    phone.open(answers.link).wait("ready")
+    phone.page.wait_for_selector("#preview", state="visible")
+    phone.page.click("#save")
+    phone.page.wait_for_selector("#delete", state="visible")
+    phone.page.click("#more")
+
+    assert troubles(axe, phone) == []
+    say = words(language)
+    for element in ("save", "share", "appText", "copy", "delete", "more"):
+        assert phone.text(f"#{element}") == say[element]
+    assert phone.text("#noteText") == say["saved"]
+    assert phone.page.locator("#preview").get_attribute("alt").startswith(say["picture"])
+
+
+def test_what_a_language_has_not_is_said_in_the_next_that_the_phone_wants(screen, answers):
+    phone = screen(Phone, locale="nl-BE")
+    phone.context.add_init_script(
+        "Object.defineProperty(navigator, 'languages', {get: () => ['nl-BE', 'de', 'fr']})"
+    )
+    answers.serve(phone, "damaged")
+    phone.open(answers.link[:-1]).wait("damaged")
+
+    assert phone.text("#heading") == words("de")["damaged"]
+
+
+def test_keyboard_reaches_everything_in_reading_order(show):
+    phone = show("ready")
+    reached = []
+    for _ in range(3):
+        phone.page.keyboard.press("Tab")
+        reached.append(phone.page.evaluate("document.activeElement.id"))
+
+    assert reached == ["zoom", "save", "more"]
+
+
+def test_focus_is_on_the_shop_once_the_receipt_is_there(show):
+    phone = show("ready")
+
+    assert phone.page.evaluate("document.activeElement.id") == "title"
+
+
+def test_enter_enlarges_the_picture_and_escape_ends_that(show):
+    phone = show("ready")
+    picture_box = phone.page.locator("#preview")
+    before = picture_box.bounding_box()["width"]
+    phone.page.focus("#zoom")
+    phone.page.keyboard.press("Enter")
+
+    assert picture_box.bounding_box()["width"] > 2 * before
+    assert phone.page.locator("#zoom").get_attribute("aria-expanded") == "true"
+
+    phone.page.keyboard.press("Escape")
+
+    assert picture_box.bounding_box()["width"] == before
+    assert phone.page.locator("#zoom").get_attribute("aria-expanded") == "false"
+    assert phone.page.evaluate("document.activeElement.id") == "zoom"
+
+
+@pytest.mark.parametrize("state", ["ready", "absent", "portal"])
+def test_nothing_is_cut_off_on_a_narrow_screen_with_text_at_200_percent(show, state):
+    phone = show(state, viewport={"width": 320, "height": 568}, locale="de-DE")
+    phone.page.evaluate("document.documentElement.style.fontSize = '34px'")
+
+    assert phone.page.evaluate("document.documentElement.scrollWidth") <= 320
+    for element in phone.page.locator("a:visible, button:visible, h1:visible, p:visible").all():
+        box = element.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 320
+
+
+def test_what_can_be_tapped_is_large_enough(show):
+    phone = show("ready")
+
+    for element in phone.page.locator("a:visible, button:visible, summary:visible").all():
+        box = element.bounding_box()
+        assert min(box["width"], box["height"]) >= 44
+
+
+def test_nothing_moves_for_whom_motion_hurts(show):
+    phone = show("opening", reduced_motion="reduce")
+
+    assert phone.page.evaluate("document.getAnimations().length") == 0
+    assert show("opening").page.evaluate("document.getAnimations().length") == 1
+
+
+def test_without_scripts_the_page_says_so_in_every_language(chromium, answers):
+    phone = Phone(chromium, java_script_enabled=False)
+    answers.serve(phone, "opening")
+    phone.open(answers.link)
+
+    said = phone.page.locator("noscript").inner_text()
+    for language in LOCALES:
+        assert phone.page.locator(f"noscript p[lang={language}]").inner_text() in said
+        assert words(language)["noscript"] in re.sub(r"\s+", " ", said)
+    phone.context.close()
+
+
+def test_delete_button_gives_its_focus_to_the_note(show):
+    phone = show("ready")
+    phone.page.click("#save")
+    phone.page.wait_for_selector("#delete", state="visible")
+    phone.page.click("#delete")
+    phone.page.wait_for_selector("#delete", state="hidden")
+
+    assert phone.text("#noteText") == words("en")["deleted"]
+    assert phone.page.evaluate("document.activeElement.id") == "note"
+
+
+@pytest.mark.parametrize(
+    "size", [(320, 568), (390, 844), (844, 390), (1024, 768), (3840, 2160)], ids=str
+)
+def test_receipt_is_on_the_screen_at_once(show, size):
+    """Shop, total and the button that saves, without scrolling; on a low screen shop and total."""
+    width, height = size
+    phone = show("ready", viewport={"width": width, "height": height}, device_scale_factor=1)
+    wanted = ["#title", "#total"] + (["#save"] if height > 500 else [])
+
+    for element in wanted:
+        box = phone.page.locator(element).bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= height

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Install the relay as a service, or bring it up to date; run it as root from the repository.
+#
+#   sudo deploy/relay/install.sh
+#
+# Nothing but /opt/relay-server, /etc/relay-server.env and two units is written.
+set -eu
+here=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+python=${PYTHON:-python3}
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    { echo "install: Python 3.11 or newer is needed; name it: PYTHON=python3.12" >&2; exit 1; }
+[ -d /run/systemd/system ] ||
+    { echo "install: there is no systemd here; see deploy/README.md" >&2; exit 1; }
+new=/opt/relay-server.new
+rm -rf "$new"
+"$python" -m venv "$new"
+"$new/bin/pip" install -q --disable-pip-version-check --constraint "$here/requirements.lock" \
+    "$here[relay]"
+# A venv knows its own path in its scripts' first lines.
+sed -i "1s|$new|/opt/relay-server|" "$new"/bin/relay-server "$new"/bin/pip*
+rm -rf /opt/relay-server.old
+[ ! -d /opt/relay-server ] || mv /opt/relay-server /opt/relay-server.old
+mv "$new" /opt/relay-server
+[ -e /etc/relay-server.env ] || install -m 0644 "$here/deploy/relay/relay-server.env" /etc/
+install -m 0644 "$here/deploy/relay/relay-server.service" "$here/deploy/relay/relay-server.socket" \
+    /etc/systemd/system/
+systemctl daemon-reload
+systemctl enable -q --now relay-server.socket relay-server.service
+systemctl reload-or-restart relay-server.service
+echo "install: the relay runs on 127.0.0.1:8080; now put a proxy in front (deploy/README.md)"

@@ -1,0 +1,278 @@
+"""The files of deploy/relay, with the programs they are for: a sale through each proxy over TLS."""
+
+import contextlib
+import http.client
+import json
+import re
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+import relays
+import stage
+import yaml
+from relays import bearer, make_envelope, run_command
+
+DEPLOY = Path(__file__).resolve().parents[3] / "deploy" / "relay"
+PATH = "/v1/t/" + "a" * 32
+SPOOFED = {"X-Forwarded-For": "203.0.113.9", "Forwarded": "for=203.0.113.9"}
+R1 = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Retry-After",
+    "Cache-Control": "no-store, no-transform",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def program(name, package):
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    return path or stage.missing(name, f"apt-get install -y --no-install-recommends {package}")
+
+
+class Front:
+    """A proxy with a certificate that only the tests trust."""
+
+    def __init__(self, process, port, authority, log):
+        self.process = process
+        self.port = port
+        self.authority = authority
+        self.log = log
+        self.context = ssl.create_default_context(cafile=authority)
+
+    def ask(self, method, path, body=None, headers=None):
+        line = http.client.HTTPSConnection("localhost", self.port, timeout=30, context=self.context)
+        try:
+            line.request(method, path, body, headers or {})
+            answer = line.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            line.close()
+
+
+def start(arguments, port, authority, log, environment=None):
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            arguments, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment
+        )
+
+    def answers():
+        assert process.poll() is None, log.read_text()
+        with contextlib.suppress(OSError, ssl.SSLError, http.client.HTTPException):
+            return Front(process, port, authority, log).ask("GET", "/v1/info")[0]
+        return None
+
+    stage.wait_for(answers, "the proxy's start", 40)
+    return Front(process, port, authority, log)
+
+
+def nginx(folder, relay_port):
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost"],
+        capture_output=True, check=True,
+    )  # fmt: skip
+    port = stage.free_port()
+    text = (DEPLOY / "nginx.conf").read_text("utf-8")
+    for old, new in (
+        ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
+        ("    listen [::]:443 ssl http2;\n", ""),
+        ("127.0.0.1:8080", f"127.0.0.1:{relay_port}"),
+        ("/etc/ssl/tickets.example.org.pem", str(certificate)),
+        ("/etc/ssl/tickets.example.org.key", str(key)),
+        ("/var/log/nginx/relay.log", f"{folder}/front.log"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    places = "".join(
+        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi",
+                                                          "uwsgi", "scgi")
+    )  # fmt: skip
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder}/pid; error_log {folder}/front.log; "
+        f"events {{}} http {{ {places} {text} }}"
+    )
+    (folder / "front.log").touch()
+    arguments = [program("nginx", "nginx-light"), "-c", folder / "nginx.conf", "-p", folder]
+    return start(arguments, port, certificate, folder / "front.log")
+
+
+def caddy(folder, relay_port):
+    path = program("caddy", "caddy")
+    port, plain = stage.free_port(), stage.free_port()
+    text = (DEPLOY / "Caddyfile").read_text("utf-8")
+    options = f"{{\n\tadmin off\n\tskip_install_trust\n\thttp_port {plain}\n\thttps_port {port}\n"
+    assert "\n{\n" in text
+    (folder / "Caddyfile").write_text(text.replace("\n{\n", "\n" + options, 1))
+    environment = {
+        "RELAY_HOST": "localhost",
+        "RELAY_UPSTREAM": f"127.0.0.1:{relay_port}",
+        "XDG_DATA_HOME": str(folder),
+        "XDG_CONFIG_HOME": str(folder),
+        "HOME": str(folder),
+        "PATH": "/usr/bin:/bin",
+    }
+    authority = folder / "caddy/pki/authorities/local/root.crt"
+    log = folder / "front.log"
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [path, "run", "--adapter", "caddyfile", "--config", folder / "Caddyfile"],
+            stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment,
+        )  # fmt: skip
+
+    def answers():
+        assert process.poll() is None, log.read_text()
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return (
+                authority.exists()
+                and Front(process, port, authority, log).ask("GET", "/v1/info")[0]
+            )
+        return None
+
+    stage.wait_for(answers, "the proxy's start", 40)
+    return Front(process, port, authority, log)
+
+
+@pytest.fixture(scope="module", params=[nginx, caddy], ids=["nginx", "caddy"])
+def front(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("front")
+    relay = stage.Relay(
+        folder / "relay", "--open", "--trust-proxy", "127.0.0.1/32,::1", "--access-log"
+    )
+    relay.start()
+    made = None
+    try:
+        made = request.param(folder, relay.port)
+        made.relay = relay
+        yield made
+    finally:
+        relay.stop()
+        if made is not None:
+            made.process.terminate()
+            made.process.wait(20)
+
+
+def test_a_check_finds_nothing_wrong_with_a_relay_behind_it(front):
+    done = run_command(
+        "check", "--db", str(front.relay.database), "--url", f"https://localhost:{front.port}",
+        "--pages", environment={"SSL_CERT_FILE": str(front.authority)},
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "FAIL" not in done.stdout
+    assert "ok    front: HTTP/2" in done.stdout
+    assert "ok    front: lets 4 MiB through" in done.stdout
+    assert "ok    front: / is the page of this release" in done.stdout
+
+
+@pytest.mark.rule("R1")
+def test_a_sale_goes_through_it_and_headers_stay_as_they_are(front):
+    largest = make_envelope(size=4096 * 1024, fill=b"x")
+    stored = front.ask("PUT", PATH, largest, SPOOFED)
+    fetched = front.ask("GET", PATH)
+    opened = front.ask("POST", PATH + "/state", relays.TOKEN + b"opened")
+    told = front.ask("GET", PATH + "/state?since=stored&wait=25", headers=bearer(relays.TOKEN))
+    gone = front.ask("GET", "/v1/t/" + "b" * 32)
+
+    assert [one[0] for one in (stored, fetched, opened, told, gone)] == [201, 200, 204, 200, 404]
+    assert fetched[2] == largest
+    assert json.loads(told[2])["state"] == "opened"
+    for _, headers, _ in (stored, fetched, opened, told, gone):
+        assert {name: headers.get_all(name) for name in R1} == {
+            name: [text] for name, text in R1.items()
+        }
+
+
+@pytest.mark.rule("R1", "R2")
+def test_what_it_refuses_itself_looks_like_the_relay_s_own(front):
+    with contextlib.suppress(ConnectionError):  # it may not read such a body to its end
+        status, headers, body = front.ask("PUT", PATH, bytes(6 * 1024 * 1024))
+        assert status == 413
+        assert json.loads(body)["type"] == "urn:e2ee-ticket:too-large"
+        assert {name: headers.get_all(name) for name in R1} == {
+            name: [text] for name, text in R1.items()
+        }
+
+
+def test_it_writes_nothing_down_that_the_relay_does_not(front):
+    path = "/v1/t/" + "c0ffee" * 5 + "00"
+    front.ask("GET", path, headers={"User-Agent": "CANARY-AGENT"})
+    front.ask("GET", f"/{'9' * 85}")
+
+    for file in (front.log, front.relay.log):
+        text = file.read_text()
+        assert "c0ffee" not in text
+        assert "CANARY" not in text
+        assert "9" * 20 not in text
+
+
+@pytest.mark.rule("R1", "R2", "R14")
+def test_while_the_relay_is_away_it_says_so_in_the_relays_words(front):
+    front.relay.stop()
+    try:
+        status, headers, body = front.ask("GET", PATH)
+    finally:
+        front.relay.start()
+    back = stage.wait_for(lambda: front.ask("GET", "/v1/info")[0] == 200, "the relay's return")
+
+    assert (status, json.loads(body)["type"]) == (503, "urn:e2ee-ticket:overloaded")
+    assert headers["Retry-After"]
+    assert headers["Content-Type"].startswith("application/problem+json")
+    assert {name: headers.get_all(name) for name in R1} == {
+        name: [text] for name, text in R1.items()
+    }
+    assert back
+
+
+# Units and containers
+
+
+def test_systemd_takes_the_units_and_finds_them_safe(tmp_path):
+    analyze = program("systemd-analyze", "systemd")
+    for name in ("relay-server.service", "relay-server.socket"):
+        text = (DEPLOY / name).read_text("utf-8")
+        here = text.replace("/opt/relay-server/bin/relay-server", str(stage.BIN / "relay-server"))
+        (tmp_path / name).write_text(here)
+    units = [tmp_path / "relay-server.service", tmp_path / "relay-server.socket"]
+
+    verified = subprocess.run(
+        [analyze, "verify", *units], capture_output=True, text=True, check=False
+    )
+    safe = subprocess.run(
+        [analyze, "security", "--offline=true", "--threshold=15", units[0]],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    ours = [line for line in verified.stderr.splitlines() if "relay-server" in line]
+    assert (verified.returncode, ours) == (0, [])
+    assert safe.returncode == 0, safe.stdout
+
+
+def test_the_containers_are_read_only_and_without_rights():
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))["services"]
+    file = (DEPLOY / "Containerfile").read_text("utf-8")
+
+    for name, service in services.items():
+        assert service["read_only"], name
+        assert service["cap_drop"] == ["all"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+    assert "always" in services["redis"]["command"]
+    assert re.search(r"^USER relay$", file, re.MULTILINE)
+
+
+def test_every_variable_in_the_service_s_file_is_one_that_the_relay_reads():
+    from relay_server.settings import parse_settings
+
+    lines = (DEPLOY / "relay-server.env").read_text("utf-8").splitlines()
+    environment = dict(line.split("=", 1) for line in lines if line and line[0] != "#")
+    plain, told = parse_settings([], {}), parse_settings([], environment)
+
+    assert {name for name in environment if not name.startswith("RELAY_")} == set()
+    assert told.pages is not None
+    assert told.about.operator == "Example Cooperative"
+    assert told.metrics == ("127.0.0.1", 9464)
+    assert len(told.trust.networks) == 2
+    assert plain.trust.networks == ()

@@ -71,6 +71,8 @@ def _texts(node, *, in_source):
         if name in SAYS or (name.endswith("Error") and name not in NOT_SAID):
             for value in [*node.args, *(each.value for each in node.keywords)]:
                 yield from _read(value)
+    elif isinstance(node, ast.Return) and node.value is not None:
+        yield from filter(_is_sentence, _read(node.value))
     elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         names = {getattr(each, "id", getattr(each, "attr", "")) for each in targets}
@@ -103,3 +105,14 @@ def _read(node):
     elif isinstance(node, ast.Dict | ast.BoolOp):
         for each in node.values:
             yield from _read(each)
+
+
+def is_translated(sentence, said):
+    """Tell whether a sentence is there, or made of sentences that are, and of what changes."""
+    if sentence in said:
+        return True
+    for key in said:
+        pattern = re.escape(key).replace(re.escape("{}"), "(.{1,200}?)")
+        if "{}" in key and (found := re.fullmatch(pattern, sentence)):
+            return all(" " not in part or is_translated(part, said) for part in found.groups())
+    return False

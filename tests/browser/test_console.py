@@ -49,7 +49,7 @@ SALES = {
              "warning": "x" * 300, "source": "s" * 60},
 }  # fmt: skip
 PAGES = ("/sale/12", "/sale/12/revoke", "/troubles", "/displays", "/displays/unpair?name=Comptoir",
-         "/sources", "/shop", "/relay", "/nowhere")  # fmt: skip
+         "/displays/lan", "/sources", "/shop", "/relay", "/nowhere")  # fmt: skip
 
 
 def trouble_everywhere(floor):

@@ -75,7 +75,8 @@ def _pattern(said: str) -> re.Pattern[str]:
 
 def _begin(sentence: str) -> str:
     """Write a sentence as a page does: a capital, a full stop."""
-    sentence = sentence[:1].upper() + sentence[1:]
+    if not sentence.startswith(("http://", "https://")):
+        sentence = sentence[:1].upper() + sentence[1:]
     return sentence if sentence.endswith((".", "!", "?", "…")) or not sentence else sentence + "."
 
 

@@ -52,7 +52,7 @@ class Server:
 
     def _answers(self):
         assert self.process.poll() is None, (self.folder / "redis.log").read_text()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ReplyError):  # still loading
             return self.call("PING") == b"PONG"
         return False
 
@@ -62,6 +62,11 @@ class Server:
 
     def freeze(self):
         self.process.send_signal(signal.SIGSTOP)
+
+    def cut_off(self, replica):
+        """Let a replica hear nothing more; what is in the cable is lost, too."""
+        replica.freeze()
+        self.call("CLIENT", "KILL", "TYPE", "replica")
 
     def thaw(self):
         self.process.send_signal(signal.SIGCONT)
@@ -81,6 +86,11 @@ class Server:
             connection.sendall(b"*%d\r\n%b" % (len(words), request))
             with connection.makefile("rb") as stream:
                 return read_reply(stream)
+
+    def is_master(self):
+        with contextlib.suppress(OSError, ReplyError):
+            return self.process.poll() is None and self.info()["role"] == "master"
+        return False
 
     def info(self):
         lines = self.call("INFO").decode().splitlines()
@@ -175,11 +185,14 @@ class Cluster:
         return True
 
     def masters(self):
-        return [
-            server
-            for server in self.servers
-            if server.process.poll() is None and server.info()["role"] == "master"
-        ]
+        return [server for server in self.servers if server.is_master()]
+
+    def replica_of(self, master):
+        for server in self.servers:
+            running = server.process.poll() is None
+            if running and server.info().get("master_port") == str(master.port):
+                return server
+        raise AssertionError("it has no replica")
 
     def flush(self):
         for server in self.masters():

@@ -65,8 +65,8 @@ class Till(threading.Thread):
         for number in range(1_000_000):
             if self.stopping.is_set():
                 break
-            ticket_id = f"{self.prefix}{number:08x}"[-32:]
-            ticket_id = hashlib.sha256(ticket_id.encode()).hexdigest()[:32]
+            name = f"{self.prefix} {number}".encode()
+            ticket_id = hashlib.sha256(name).hexdigest()[:32]
             self.promises.begun.add(ticket_id)
             headers = bearer(self.permit) | {"Ticket-TTL": "3600"}
             path = f"/v1/t/{ticket_id}"

@@ -38,12 +38,12 @@ def permit_for(url):
 class Load:
     """Tills that call relays in turn, while something happens to them."""
 
-    def __init__(self, relays, permit):
+    def __init__(self, relays, permit, name=""):
         self.relays = relays
         self.promises = Promises()
         turns = itertools.count()
         self.tills = [
-            Till(lambda: relays[next(turns) % len(relays)].address, permit, f"{n:x}" * 20,
+            Till(lambda: relays[next(turns) % len(relays)].address, permit, f"{name}{n:x}",
                  self.promises)
             for n in range(TILLS)
         ]  # fmt: skip
@@ -149,6 +149,41 @@ def test_no_kill_of_a_master_loses_what_a_replica_has_acknowledged(redis_cluster
 
     assert load.promises.refused
     assert broken == ([], [], [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait", [0, 1])
+def test_what_a_replica_lacks_is_lost_unless_it_was_waited_for(redis_cluster, wait):
+    """The replica is cut off, the master dies, the replica takes over."""
+    url = f"{redis_cluster.url}&wait={wait}&wait_ms=50&{QUICK}"
+    permit = permit_for(url)
+    master = redis_cluster.masters()[0]
+    replica = redis_cluster.replica_of(master)
+    with start(url) as relay:
+        master.cut_off(replica)
+        promised = []
+        for number in range(40):
+            ticket_id = f"{number * 25:04x}{'0' * 28}"
+            status = ask(relay.address, "PUT", f"/v1/t/{ticket_id}", make_envelope(), permit)[0]
+            assert status in {201, 503}
+            if status == 201:
+                promised.append(ticket_id)
+        master.kill()
+        replica.thaw()
+        stage.wait_for(replica.is_master, "a new master")
+        lost = []
+        for ticket_id in promised:
+            path = f"/v1/t/{ticket_id}"
+            stage.wait_for(
+                lambda p=path: (
+                    (status := ask(relay.address, "GET", p)[0]) != 503
+                    and (status == 200 or lost.append(p) or True)
+                ),
+                "an answer",
+            )
+
+    assert 0 < len(promised) <= 40
+    assert bool(lost) == (wait == 0)
 
 
 @pytest.mark.slow

@@ -238,7 +238,7 @@ async def test_what_only_waits_reaches_neither_disk_nor_replica(two, servers):
     disk = b"".join(
         path.read_bytes()
         for server in getattr(servers, "servers", [servers])
-        for path in server.folder.rglob("*.aof")
+        for path in server.folder.rglob("appendonly.aof.*")
     )
 
     assert answer.body == sealed

@@ -15,12 +15,11 @@ def portal(status, size):
     return head.encode() + b"<html><body>Welcome to our hotel!</body></html>".ljust(size)
 
 
-# 16 KiB is a length that envelopes have; 404 and 410 are what the relay itself answers.
+# 16 KiB is a length that envelopes have, and 404 is what the relay itself answers.
 PORTALS = [
     pytest.param(portal("200 OK", 47), id="short"),
     pytest.param(portal("200 OK", 16384), id="long"),
     pytest.param(portal("404 Not Found", 47), id="absent"),
-    pytest.param(portal("410 Gone", 47), id="gone"),
     pytest.param(portal("511 Network Authentication Required", 47), id="login"),
 ]
 RECORD_TYPES = """
@@ -112,6 +111,89 @@ def test_deletes_the_receipt_from_the_relay_when_asked_to(phone, relay, kept):
     wait_for_state(relay, kept, "revoked")
     assert relay.request("GET", f"/v1/t/{kept.secret.id}")[0] == 410
     assert phone.state == "ready"
+
+
+def test_a_page_that_is_left_at_once_still_tells_the_relay(phone, relay, kept, cable):
+    held = cable.hold("POST /v1/t/")
+    phone.open(f"{cable.origin}/#{kept.digits()}").wait("ready")
+    assert held.met.wait(20)
+    assert relay.state(kept) == "stored"
+
+    phone.page.goto("about:blank")
+
+    wait_for_state(relay, kept, "opened")
+
+
+def test_link_of_the_pdf_lives_as_long_as_the_page(phone, kept):
+    phone.open(kept.reveal()).wait("ready")
+
+    assert phone.save() == phone.save() == (RECEIPT, "Ticket 7-1042.pdf")
+
+
+def test_shares_a_file_and_nothing_else_where_the_browser_can(phone, relay, kept):
+    phone.context.add_init_script(
+        """
+        navigator.canShare = (what) => Object.keys(what).join() === 'files';
+        navigator.share = (what) => {
+          window.shared = [Object.keys(what).join(), what.files[0].name, what.files[0].type,
+            what.files[0].size, navigator.userActivation.isActive];
+          return Promise.resolve();
+        };
+        """
+    )
+    phone.open(kept.reveal()).wait("ready")
+    phone.page.click("#share")
+
+    wait_for_state(relay, kept, "received")
+    assert phone.page.evaluate("window.shared") == [
+        "files", "Ticket 7-1042.pdf", "application/pdf", len(RECEIPT), True,
+    ]  # fmt: skip
+
+
+def test_offers_no_sharing_where_the_browser_cannot(phone, kept):
+    phone.context.add_init_script("navigator.canShare = () => false")
+    phone.open(kept.reveal()).wait("ready")
+    phone.page.wait_for_function("() => performance.getEntriesByType('resource').length > 1")
+
+    assert not phone.visible("#share")
+
+
+SAFARI = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, "
+ANDROID = "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) "
+
+
+@pytest.mark.parametrize(
+    ("agent", "is_app"),
+    [
+        (SAFARI + "like Gecko) Mobile/15E148 Instagram 334.0", True),
+        (SAFARI + "like Gecko) Mobile/15E148 [FBAN/FBIOS;FBAV/466.0]", True),
+        (SAFARI + "like Gecko) Mobile/15E148 MicroMessenger/8.0.49", True),
+        (SAFARI + "like Gecko) Version/17.5 Mobile/15E148 Safari/604.1 Line/14.8", True),
+        (SAFARI + "like Gecko) GSA/317.0 Mobile/15E148 Safari/604.1", True),
+        (SAFARI + "like Gecko) Mobile/15E148", True),
+        (ANDROID.replace(")", "; wv)", 1) + "Version/4.0 Chrome/126.0 Mobile Safari/537.36", True),
+        (SAFARI + "like Gecko) Version/17.5 Mobile/15E148 Safari/604.1", False),
+        (SAFARI + "like Gecko) CriOS/126.0 Mobile/15E148 Safari/604.1", False),
+        (SAFARI + "like Gecko) FxiOS/127.0 Mobile/15E148 Safari/605.1.15", False),
+        (ANDROID + "Chrome/126.0.0.0 Mobile Safari/537.36", False),
+    ],
+)
+def test_apps_that_open_links_themselves_get_a_hint(screen, kept, agent, is_app):
+    phone = screen(Phone, user_agent=agent)
+    phone.open(kept.reveal()).wait("ready")
+
+    assert phone.visible("#copy") == is_app
+
+
+def test_copies_the_whole_link_and_says_so(screen, relay, kept):
+    phone = screen(Phone, user_agent=SAFARI, permissions=["clipboard-read", "clipboard-write"])
+    phone.open(kept.reveal()).wait("ready")
+    phone.page.click("#copy")
+
+    assert phone.text("#appText") == "Link copied"
+    assert phone.page.evaluate("navigator.clipboard.readText()") == kept.reveal()
+    assert phone.page.locator("#app input").count() == 0
+    assert phone.page.url == relay.origin + "/"
 
 
 @pytest.mark.rule("T36")

@@ -315,6 +315,61 @@ async def test_a_redis_that_is_not_there_is_told_without_its_password(redis_sing
         assert "canary" not in str(caught.value) + caught.value.hint
 
 
+async def test_the_rights_that_the_manual_gives_are_enough(redis_single, tmp_path):
+    manual = Path(__file__).parents[2].joinpath("deploy/redis.md").read_text(encoding="utf-8")
+    words = re.search("(?m)^(ACL SETUSER relay .*)$", manual)[1].replace("PASSWORD", "pass")
+    secret = tmp_path / "password"
+    secret.write_text("pass")
+    redis_single.flush()
+    redis_single.call(*words.split())
+    url = redis_single.url.replace("//", "//relay@") + f"?password_file={secret}"
+    try:
+        store = await redis_servers.open_store(SimpleNamespace(url=url), CONFIG, SystemClock())
+        async with relays.serve(CONFIG, store, SystemClock()) as relay:
+            await relay.call.register()
+            hello = asyncio.ensure_future(relay.call.hello())
+            while (await relay.call.poll(wait=0)).body == b"":
+                pass
+            statuses = [
+                (await relay.call.put()).status,
+                (await relay.call.post("revoked")).status,
+                (await relay.call.seal()).status,
+                (await hello).status,
+                (await relay.call.unpair()).status,
+            ]
+            await store.probe()
+        await store.close()
+    finally:
+        redis_single.call("ACL", "DELUSER", "relay")
+
+    assert statuses == [201, 204, 204, 200, 204]
+
+
+@pytest.mark.rule("R40")
+async def test_a_full_redis_takes_nothing_and_gives_and_deletes_everything(redis_single):
+    redis_single.flush()
+    store = await redis_servers.open_store(redis_single, CONFIG, SystemClock())
+    async with relays.serve(CONFIG, store, SystemClock()) as relay:
+        await relay.call.put()
+        used = int(redis_single.info()["used_memory"])
+        redis_single.call("CONFIG", "SET", "maxmemory", used // 2)
+        try:
+            full = await relay.call.put(ticket_id="11" * 16)
+            channel = await relay.call.register()
+            got = await relay.call.get()
+            opened = await relay.call.post("opened")
+            revoked = await relay.call.post("revoked")
+            gone = await relay.call.get()
+        finally:
+            redis_single.call("CONFIG", "SET", "maxmemory", "512mb")
+        again = await relay.call.put(ticket_id="11" * 16)
+    await store.close()
+
+    assert (full.code, channel.code) == ("full", "full")
+    assert (got.status, opened.status, revoked.status, gone.status) == (200, 204, 204, 410)
+    assert again.status == 201
+
+
 async def test_clocks_that_differ_are_told(redis_single, clock):
     redis_single.flush()
     with pytest.raises(StartError, match="clocks of this machine and of the Redis"):

@@ -453,7 +453,7 @@ function arrangeTicket(width, height, rem, wide) {
     side = drawCode(Math.min(height, width - 19 * rem));
     style.left = snap(Math.min(rem, (height - side) / 2, (width - 19 * rem - side) / 2));
     style.top = snap((height - side) / 2);
-    beside.style.left = $('code').offsetLeft + side + 'px';
+    beside.style.left = Math.ceil(parseFloat(style.left) + side) + 'px';
     fit('total', 5.6);
     beside.style.top = Math.max(0.5 * rem, (height - beside.offsetHeight) / 2) + 'px';
   } else {

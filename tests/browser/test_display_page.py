@@ -208,9 +208,36 @@ def test_a_ticket_shows_its_code_with_number_time_total_and_time_left(tablet, ca
     counter.wait_until_shown()
     beside = tablet.text("#beside")
     assert all(text in beside for text in ("7-1042", "14:05", "23,45 €", "Épicerie"))
-    left = tablet.page.locator("#left")
-    first = left.bounding_box()["width"]
-    stage.wait_for(lambda: left.bounding_box()["width"] < first, "the shrinking of the bar")
+    first = int(tablet.text("#left"))
+    stage.wait_for(lambda: int(tablet.text("#left")) < first, "a second of its time")
+
+
+@pytest.mark.rule("C42")
+@pytest.mark.parametrize("how", ["tap", "keyboard"])
+def test_who_needs_longer_taps(tablet, relay, counter, how):
+    tablet.page.clock.install()
+    tablet.pair(counter.link(relay.origin)).wait("idle")
+    counter.show(ticket(30))
+    tablet.wait_for_qr()
+    tablet.page.clock.run_for(5_000)
+    assert int(tablet.text("#left")) <= 25
+
+    if how == "tap":
+        tablet.page.locator("#more").tap()
+    else:
+        tablet.page.keyboard.press("Tab")
+        tablet.page.keyboard.press("Enter")
+
+    assert int(tablet.text("#left")) >= 29
+    assert tablet.qr()
+
+
+def test_a_tap_on_idle_fills_the_screen(tablet, relay, counter):
+    tablet.pair(counter.link(relay.origin)).wait("idle")
+
+    tablet.page.touchscreen.tap(300, 300)
+
+    tablet.page.wait_for_function("document.fullscreenElement !== null")
 
 
 def test_live_shows_the_sale_so_far(tablet, relay, counter):
@@ -301,7 +328,7 @@ def test_thanks_and_live_end_by_the_displays_own_timer(tablet, cable, counter, c
 
 
 @pytest.mark.parametrize("ratio", [1, 1.5, 2, 3])
-@pytest.mark.parametrize("size", ["320x568", "768x1024", "1024x768", "2160 lines"])
+@pytest.mark.parametrize("size", ["320x480", "480x320", "768x1024", "1280x800", "2160 lines"])
 def test_both_readers_read_the_code_on_any_screen(screen, relay, counter, size, ratio):
     content = ticket(
         60, number="TC7-2607-0042", time="14:05", total="1 234,56 €", name="Épicerie du Test"
@@ -325,7 +352,7 @@ def test_both_readers_read_the_code_on_any_screen(screen, relay, counter, size, 
     assert code["y"] >= 0
     assert code["x"] + code["width"] <= width
     assert code["y"] + code["height"] <= height
-    for beside in ("#total", "#scan"):
+    for beside in ("#total", "#scan", "#more"):
         assert not overlap(code, tablet.page.locator(beside).bounding_box())
 
 
@@ -560,3 +587,53 @@ def test_a_second_screen_with_the_same_link_sees_no_ticket(screen, tablet, relay
 
     other.close_page()
     tablet.wait_for_qr(seconds=40)
+
+
+# A newer page
+
+
+def serve_page(tablet, change):
+    """Let the page host answer the page itself with a changed copy of it."""
+
+    def answer(route):
+        if route.request.resource_type == "document":
+            return route.continue_()
+        page = route.fetch()
+        return route.fulfill(response=page, body=change(page.text()))
+
+    tablet.page.route("**/d", answer)
+
+
+@pytest.mark.parametrize(
+    ("change", "loads"),
+    [
+        (lambda text: text, 1),
+        (lambda text: text.replace("'sha256-", "'sha256-A", 1), 2),
+        (lambda _: "<html><title>Sign in</title></html>", 1),
+    ],
+    ids=["same", "newer", "portal"],
+)
+def test_loads_a_newer_page_while_it_is_idle_and_nothing_else(
+    tablet, cable, counter, change, loads
+):
+    tablet.context.add_init_script("Math.random = function () { return 0; };")  # in ten minutes
+    tablet.page.clock.install()
+    tablet.pair(counter.link(cable.origin)).wait("idle")
+    stage.wait_for(lambda: "the display is connected" in counter.notices, "a hello")
+    cable.answer(HELLO, EARLY, times=10**6)
+    cable.cut()
+    serve_page(tablet, change)
+    begun = len(pages_asked_for(tablet))
+
+    while len(pages_asked_for(tablet)) == begun:
+        tablet.page.clock.run_for(3_000)
+    tablet.page.wait_for_load_state()
+    tablet.wait("idle")
+
+    documents = [one for one in pages_asked_for(tablet) if one.resource_type == "document"]
+    assert len(pages_asked_for(tablet)) > begun
+    assert len(documents) == loads
+
+
+def pages_asked_for(tablet):
+    return [one for one in tablet.requests if one.url.endswith("/d")]

@@ -41,7 +41,7 @@ class Config:
     """Bodies that are being read at the same time."""
     queue_max_bytes: int = 256 * MIB
     """Envelopes that wait for the disk."""
-    uploads_max: int = 128
+    uploads_max: int = 256
     """Uploads that wait for the disk at the same time; more are refused at once (R14), so that
     those which were taken keep their latency."""
     tickets_max: int = 100_000_000
@@ -75,7 +75,7 @@ class Config:
     address_bytes_per_hour: int = 1 * GIB
     address_bytes_burst: int = 128 * MIB
     address_registrations_per_hour: int = 60
-    address_registrations_burst: int = 20
+    address_registrations_burst: int = 60
     channel_hellos_per_minute: int = 600
     channel_hellos_burst: int = 120
     limited_max_entries: int = 200_000

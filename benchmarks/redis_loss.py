@@ -57,10 +57,10 @@ def measure(fsync, wait, kills, *, lagging):
                         lambda: len(cluster.masters()) == redis_servers.MASTERS, "a new master"
                     )
                     gaps.append(time.monotonic() - began)
-                    load.go_on(100)
                     assert slots not in [server.port for server in cluster.masters()]
                     master.start()
                     cluster.settle()
+                    load.go_on(100)
                 broken = load.promises.broken(relay.address)
                 kept += len(load.promises.kept)
                 lost += len(broken[0])

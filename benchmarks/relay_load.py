@@ -46,7 +46,9 @@ def raw_syncs(directory, size, seconds):
 
 
 def make_envelope(size, number):
-    return b"tkt/v1\r\n" + hashlib.sha256(b"%d" % number).digest() + os.urandom(size - 40)
+    """Return an envelope; all of them have one token."""
+    fill = os.urandom(size - 40 - 8) + number.to_bytes(8)
+    return b"tkt/v1\r\n" + hashlib.sha256(b"%032d" % 0).digest() + fill
 
 
 def name_of(number):
@@ -91,23 +93,52 @@ async def measure(origin, pid, servers, options, directory):
     timeout = aiohttp.ClientTimeout(total=60)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+        kept = []
 
         async def put(number):
             url = f"{origin}/v1/t/{name_of(number)}"
             async with session.put(url, data=body[number % 64]) as response:
                 assert response.status == 201, response.status
+            kept.append(number)
 
         async def get(number):
             async with session.get(f"{origin}/v1/t/{name_of(number % 32)}") as response:
                 assert len(await response.read()) == options.size
 
+        token = {"Authorization": "Bearer " + (b"%032d" % 0).hex()}
+
+        async def post(number):
+            url = f"{origin}/v1/t/{name_of(kept.pop() if kept else number % 32)}/state"
+            async with session.post(url, data=b"%032d" % 0 + b"opened") as response:
+                assert response.status == 204, response.status
+
+        async def look(number):
+            url = f"{origin}/v1/t/{name_of(number % 32)}/state"
+            async with session.get(url, headers=token) as response:
+                assert response.status == 200, response.status
+
+        async def poll(number):
+            url = f"{origin}/v1/c/{name_of(number % 32)}/hello?wait=0"
+            async with session.get(url, headers=token) as response:
+                assert response.status == 200, response.status
+
+        both = hashlib.sha256(b"%032d" % 0).digest() * 2
+        for number in range(32):
+            url = f"{origin}/v1/c/{name_of(number)}"
+            async with session.put(url, data=b"dsp/v1\r\n" + both) as response:
+                assert response.status == 201, response.status
         rates = {}
         for name, waiting, act in (
             (f"durable uploads, {options.waiting} waiting", options.waiting, put),
             (f"downloads, {options.waiting} waiting", options.waiting, get),
+            ("states posted", options.waiting, post),
+            ("states looked at", options.waiting, look),
+            ("polls of a channel", options.waiting, poll),
         ):
+            # Only what was uploaded can be opened, and once.
+            seconds = options.seconds / 6 if act is post else options.seconds
             cpu, before_behind = cpu_seconds(pid), sum(cpu_seconds(one.pid) for one in servers)
-            rate, latencies = await drive(waiting, options.seconds, act)
+            rate, latencies = await drive(waiting, seconds, act)
             used = (cpu_seconds(pid) - cpu) / len(latencies) * 1e6
             behind = sum(cpu_seconds(one.pid) for one in servers) - before_behind
             row(name, rate, latencies, used, behind / len(latencies) * 1e6)

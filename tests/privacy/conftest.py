@@ -1,5 +1,7 @@
 """One whole sale, with a tap on the line of each party."""
 
+import subprocess
+import urllib.request
 from dataclasses import dataclass, field
 
 import pytest
@@ -33,11 +35,31 @@ class WholeSale:
     ticket: Ticket
     pairing: Pairing
     saved: tuple[bytes, str]
+    operator: str
     memory: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def disk(self):
         return traces.files_in(self.relay.folder)
+
+    @property
+    def told(self):
+        """What the relay tells its operator, and whoever asks."""
+        places = {}
+        for name, address in (
+            ("metrics", f"{self.operator}/metrics"),
+            ("its page", f"{self.relay.origin}/about"),
+            ("info", f"{self.relay.origin}/v1/info"),
+        ):
+            with urllib.request.urlopen(address, timeout=10) as answer:
+                places[name] = answer.read()
+        for command in (["stats"], ["stats", "--json"], ["check"]):  # what changes no file
+            done = subprocess.run(
+                [stage.BIN / "relay-server", *command, "--db", self.relay.database],
+                capture_output=True, check=True,
+            )  # fmt: skip
+            places["relay-server " + " ".join(command)] = done.stdout + done.stderr
+        return places
 
     @property
     def wire(self):
@@ -59,7 +81,8 @@ class WholeSale:
 def whole_sale(chromium, tmp_path_factory):
     """Pair, send, show, scan, open, save, thank; the relay still runs."""
     folder = tmp_path_factory.mktemp("sale")
-    relay = stage.Relay(folder / "relay", "--access-log", "--debug")
+    operator = f"127.0.0.1:{stage.free_port()}"
+    relay = stage.Relay(folder / "relay", "--access-log", "--debug", "--metrics", operator)
     permit = relay.permit()
     relay.start()
     phone, tablet = screens.Phone(chromium), screens.Tablet(chromium)
@@ -89,6 +112,7 @@ def whole_sale(chromium, tmp_path_factory):
             ticket=_open(relay, Link.parse(link)),
             pairing=Displays(till.folder).find("Counter"),
             saved=(b"", ""),
+            operator=f"http://{operator}",
         )
         assert PairingLink.parse(paired).secret == made.pairing.secret
         made.take_memory("while the display shows the code")

@@ -95,9 +95,20 @@ def test_the_log_names_nobody(whole_sale):
 
     for needles in (names, hashes, what_only_travels):
         assert traces.find_in(log, needles(whole_sale)) == {}
+    started = started.replace(whole_sale.operator.encode(), b"")  # where it listens itself
     assert b"127.0.0.1" not in started + lines.split(b"\n", 1)[1]
     assert b"Mozilla" not in lines
     assert lines.count(b"PUT /v1/t/{id} 201") == 1  # and yet it has been written
+
+
+def test_what_the_operator_is_told_names_nobody(whole_sale):
+    told = whole_sale.told
+
+    for needles in (what_nobody_may_have, what_only_travels, names, hashes):
+        assert traces.find_in(told, needles(whole_sale)) == {}
+    assert b'route="/v1/t/{id}",status="201"} 1' in told["metrics"]
+    assert b'"received": 1' in told["relay-server stats --json"]
+    assert not any(b"127.0.0.1" in data for data in told.values())
 
 
 @pytest.mark.rule("C5")

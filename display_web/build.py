@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-PAGES = {
+PAGES: dict[str, dict[str, tuple[str, ...]]] = {
     "ticket": {
         "opening": ("vendor/hash.js", "src/link.js", "src/opening.js"),
         "script": (

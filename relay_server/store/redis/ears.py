@@ -7,6 +7,7 @@ begun to, and again whenever the connection was lost meanwhile: no wake-up is lo
 
 import asyncio
 import math
+import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -26,6 +27,8 @@ SILENCE_SECONDS = 3.0
 LINGER_SECONDS = 5.0
 """For so long a name is listened to after the last who waited: polls follow each other closely."""
 AGAIN_SECONDS = 0.2
+AGAIN_MAX_SECONDS = 2.0
+"""So much apart, and at random, are the attempts of each name while a server is away."""
 
 Hear = Callable[[bytes], None]
 
@@ -144,6 +147,7 @@ class Ears:
         self._names: dict[bytes, _Name] = {}
         self._ears: dict[Address, _Ear] = {}
         self._opening: dict[Address, asyncio.Lock] = {}
+        self._refuse_until: dict[Address, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._tidying: asyncio.Task[None] | None = None
         self._closed = False
@@ -269,6 +273,7 @@ class Ears:
 
     async def _listen(self, name: bytes, entry: _Name) -> None:
         """Ask the server that has a name to be told, until it says yes."""
+        pause = AGAIN_SECONDS
         while self._names.get(name) is entry and entry.hears:
             ear = await self._open(self._nodes.owner(name))
             if ear is not None:
@@ -277,7 +282,8 @@ class Ears:
                 if await self._is_heard(entry, ear):
                     return
             self._nodes.refresh_soon()
-            await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - no secret
+            pause = min(2 * pause, AGAIN_MAX_SECONDS)
         if self._names.get(name) is entry:
             del self._names[name]
 
@@ -300,6 +306,9 @@ class Ears:
             ear = self._ears.get(address)
             if ear is not None and ear.alive:
                 return ear
+            loop = asyncio.get_running_loop()
+            if loop.time() < self._refuse_until.get(address, 0.0):
+                return None  # another has just tried
             connection = connection_to(self._url, address)
             try:
                 async with asyncio.timeout(self._url.timeout_ms / 1000):
@@ -307,6 +316,7 @@ class Ears:
             except (RedisError, OSError, TimeoutError):
                 with suppress(Exception):
                     await connection.disconnect(nowait=True)
+                self._refuse_until[address] = loop.time() + AGAIN_SECONDS
                 return None
             ear = self._ears[address] = _Ear(self, address, connection)
             return ear

@@ -338,6 +338,8 @@ def _safe(error: Exception) -> str:
         return "it asks for a password"
     if "NOPERM" in text or "no permissions" in text:
         return "its user may not do what the relay does"
+    if "loading" in text:
+        return "it is still loading"
     if "refused" in text or "Errno 111" in text or "Error 111" in text:
         return "connection refused"
     if "ertificate" in text or "SSL" in text:

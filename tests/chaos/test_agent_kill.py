@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import random
+import re
 import signal
 import socket
 import sqlite3
@@ -91,6 +92,12 @@ class Shop:
     @property
     def waiting(self):
         return {path.name for path in self.inbox.glob("*.pdf")}
+
+    def has_shown_or_held(self):
+        """Whether the agent that runs now has no sale that it is yet to begin."""
+        said = self.log.read_text("utf-8").rpartition("console: http")[2]
+        begun = set(re.findall(r"sale (\d+) (?:sealed|stored|is not shown)", said))
+        return set(re.findall(r"sale (\d+) from", said)) <= begun
 
     def outbox(self):
         return Outbox(self.till.folder / FILE_NAME, lambda: 0.0)
@@ -200,6 +207,7 @@ def test_no_kill_loses_a_receipt_or_makes_two_of_one(shop, kills):
         feeder.join()
     with shop.outbox() as outbox:
         stage.wait_for(lambda: not shop.waiting, "the last file's acceptance", 60)
+        stage.wait_for(shop.has_shown_or_held, "the last sale's beginning", 60)
         stage.wait_for(lambda: not outbox.unfinished(), "the last upload", 120)
 
     assert shop.end() == 0

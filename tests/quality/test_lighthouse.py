@@ -22,7 +22,10 @@ ENOUGH = {"performance": 0.99, "accessibility": 1, "best-practices": 1}
 @pytest.fixture(scope="module")
 def addresses(relay):
     ticket = Ticket(
-        stage.INVOICE.read_bytes(), title="Épicerie du Test", total="54,64 €", preview=picture()
+        stage.INVOICE.read_bytes(),
+        title="Épicerie du Test",
+        total="54,64 €",
+        preview=picture(900, 1280),
     )
     return {
         "a receipt": relay.keep(ticket, permit=relay.leave).reveal(),

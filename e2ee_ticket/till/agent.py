@@ -372,7 +372,10 @@ class Agent:
 
     def _restore(self) -> None:
         """Take up what an earlier process left: uploads go on, the rest is the cashier's."""
-        self._outbox.reclaim()
+        try:
+            self._outbox.reclaim()
+        except OutboxError as error:  # a full disk: what it claimed is free in a minute
+            self._note_trouble(error)
         entries: dict[int, list[Entry]] = {}
         for entry in self._outbox.entries():
             entries.setdefault(entry.receipt_number, []).append(entry)

@@ -889,7 +889,7 @@ def test_memory_is_flat_over_sales(make):
     shop = Shop(make(hash=f"#{DIGITS}"))
     shop.settle()
 
-    before, after = run_for_days(shop, 100)
+    before, after = run_for_days(shop, 70)
 
     assert_flat(before, after)
 

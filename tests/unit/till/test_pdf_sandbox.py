@@ -23,6 +23,13 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     return put
 
 
+@pytest.fixture
+def children():
+    """List the processes that the test began, and none that others keep for the session."""
+    others = set(psutil.Process().children())
+    return lambda: set(psutil.Process().children()) - others
+
+
 async def test_the_receipt_goes_in_by_a_pipe_and_the_result_comes_out(play):
     play("sys.stdout.buffer.write(sys.stdin.buffer.read() + sys.argv[1].encode())")
 
@@ -62,26 +69,26 @@ async def test_a_failure_says_why(play, program: str, reason: str):
 
 
 @pytest.mark.parametrize("size", [10, 4 * 1024 * 1024])
-async def test_a_child_that_hangs_is_killed(play, size: int):
+async def test_a_child_that_hangs_is_killed(play, children, size: int):
     play("time.sleep(3600)")
 
     with pytest.raises(sandbox.ChildError, match="too long"):
         await sandbox.run(bytes(size), max_size=1000, timeout=0.3)
 
-    assert not [process for process in psutil.Process().children() if process.is_running()]
+    assert not [process for process in children() if process.is_running()]
 
 
-async def test_a_child_that_is_not_waited_for_any_more_is_killed(play):
+async def test_a_child_that_is_not_waited_for_any_more_is_killed(play, children):
     play("time.sleep(3600)")
     running = asyncio.ensure_future(sandbox.run(RECEIPT, max_size=1000))
-    while not psutil.Process().children():  # noqa: ASYNC110 - no event tells of it
+    while not children():  # noqa: ASYNC110 - no event tells of it
         await asyncio.sleep(0)
 
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
 
-    assert not psutil.Process().children()
+    assert not children()
 
 
 async def test_a_system_without_room_for_a_process_is_told(monkeypatch: pytest.MonkeyPatch):

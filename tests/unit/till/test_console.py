@@ -121,7 +121,7 @@ def test_every_word_is_used_and_every_used_word_is_there():
     assert [key for key in sorted(unused) if not key.startswith(families)] == []
 
 
-@pytest.mark.parametrize("lang", ["en", "fr"])
+@pytest.mark.parametrize("lang", LANGUAGES)
 def test_shows_the_notices_that_the_display_shows(lang):
     display = json.loads((ROOT / f"display_web/src/words/{lang}.json").read_bytes())
 

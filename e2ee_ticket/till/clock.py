@@ -2,7 +2,10 @@
 
 import asyncio
 import time
-from typing import Protocol
+from collections.abc import Awaitable
+from typing import Protocol, TypeVar
+
+_T = TypeVar("_T")
 
 
 class Clock(Protocol):
@@ -35,3 +38,22 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
+
+
+async def within(seconds: float, work: Awaitable[_T], clock: Clock) -> _T:
+    """Do something for so long at most, by this clock, and return what came of it.
+
+    Raises:
+        TimeoutError: it took longer, and was ended.
+    """
+    working = asyncio.ensure_future(work)
+    ending = asyncio.ensure_future(clock.sleep(seconds))
+    try:
+        await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise TimeoutError
+        return working.result()
+    finally:
+        for each in (working, ending):
+            each.cancel()
+        await asyncio.gather(working, ending, return_exceptions=True)

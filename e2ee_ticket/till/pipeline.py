@@ -8,7 +8,6 @@ A receipt accepted here is in the outbox until the relay has it, and what happen
 the observer: it ends opened, received, revoked, expired or failed, never in silence.
 """
 
-import asyncio
 import contextlib
 import dataclasses
 from collections.abc import Awaitable, Callable, Collection, Iterator
@@ -32,7 +31,7 @@ from e2ee_ticket.protocol.envelope import seal
 from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.secret import Secret
 from e2ee_ticket.protocol.ticket import Ticket
-from e2ee_ticket.till.clock import Clock
+from e2ee_ticket.till.clock import Clock, within
 from e2ee_ticket.till.outbox import LET_GO, OVER, UPLOAD_SECONDS, Entry, Outbox
 from e2ee_ticket.till.screen import Screen
 
@@ -316,15 +315,10 @@ class Delivery:
         """Return the picture if it is there in time; a ticket is whole without one."""
         if self._preview is None:
             return None
-        making = asyncio.ensure_future(self._preview)
-        ending = asyncio.ensure_future(self._till.clock.sleep(PREVIEW_SECONDS))
         try:
-            await asyncio.wait({making, ending}, return_when=asyncio.FIRST_COMPLETED)
-            done = making.done() and not making.cancelled() and making.exception() is None
-            return making.result() if done else None
-        finally:
-            ending.cancel()
-            making.cancel()
+            return await within(PREVIEW_SECONDS, self._preview, self._till.clock)
+        except Exception:  # noqa: BLE001 - whatever became of it, the customer gets the receipt
+            return None
 
     def _seal(self) -> None:
         if self._secret is None:

@@ -6,12 +6,13 @@ altogether (a permit that was revoked), it is as good as away, and its reason is
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from e2ee_ticket.client import RelayInfo
 from e2ee_ticket.errors import PermitError, RelayError, TicketError, UnreachableError
-from e2ee_ticket.till.clock import Clock
+from e2ee_ticket.till.clock import Clock, within
 
 QUIET_SECONDS: Final = 60.0
 PROBE_SECONDS: Final = 5.0
@@ -60,14 +61,8 @@ class Presence:
 
     async def sleep(self, seconds: float) -> None:
         """Wait, but no longer than until the relay comes back."""
-        waiting = asyncio.ensure_future(self._clock.sleep(seconds))
-        coming = asyncio.ensure_future(self._back.wait())
-        try:
-            await asyncio.wait({waiting, coming}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (waiting, coming):
-                task.cancel()
-            await asyncio.gather(waiting, coming, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            await within(seconds, self._back.wait(), self._clock)
 
     async def run(self) -> None:
         """Keep asking until cancelled: seldom while all is well, and at once on a doubt."""
@@ -78,27 +73,21 @@ class Presence:
             self.known.set()
             if self.here:
                 wait = FIRST_WAIT_SECONDS
-                await self._until_doubt(QUIET_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    await within(QUIET_SECONDS, self._doubts.wait(), self._clock)
             else:
                 await self._clock.sleep(wait)
                 wait = min(wait * 2, LONGEST_WAIT_SECONDS)
 
     async def _ask(self) -> None:
-        asking = asyncio.ensure_future(self._probe())
-        ending = asyncio.ensure_future(self._clock.sleep(PROBE_SECONDS))
         try:
-            await asyncio.wait({asking, ending}, return_when=asyncio.FIRST_COMPLETED)
-            if not asking.done():
-                raise UnreachableError("the relay does not answer in time")
-            asking.result()
+            await within(PROBE_SECONDS, self._probe(), self._clock)
+        except TimeoutError:
+            self._go(UnreachableError("the relay does not answer in time"))
         except RelayError as error:
             self._go(error)
         else:
             self._come()
-        finally:
-            for task in (asking, ending):
-                task.cancel()
-            await asyncio.gather(asking, ending, return_exceptions=True)
 
     async def _probe(self) -> None:
         self.mode = (await self._relay.info()).mode
@@ -118,16 +107,6 @@ class Presence:
             self._back.set()
             self._back = asyncio.Event()  # for the next time
             self._changed()
-
-    async def _until_doubt(self, seconds: float) -> None:
-        waiting = asyncio.ensure_future(self._clock.sleep(seconds))
-        doubting = asyncio.ensure_future(self._doubts.wait())
-        try:
-            await asyncio.wait({waiting, doubting}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (waiting, doubting):
-                task.cancel()
-            await asyncio.gather(waiting, doubting, return_exceptions=True)
 
 
 class PatientClock:

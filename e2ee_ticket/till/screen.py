@@ -7,6 +7,7 @@ to `report`, as a `Notice`. Several screens run in one process, each as its own 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from enum import StrEnum
 from types import TracebackType
@@ -27,7 +28,7 @@ from e2ee_ticket.protocol.channel import (
     registration,
 )
 from e2ee_ticket.protocol.content import Content
-from e2ee_ticket.till.clock import Clock
+from e2ee_ticket.till.clock import Clock, within
 from e2ee_ticket.till.displays import Pairing
 
 if TYPE_CHECKING:
@@ -172,14 +173,8 @@ class Screen:
             async with self._moved:
                 await self._moved.wait_for(lambda: reached() or self.stopped is not None)
 
-        waiting = asyncio.create_task(wait())
-        ending = asyncio.create_task(self._clock.sleep(seconds))
-        try:
-            await asyncio.wait({waiting, ending}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (waiting, ending):
-                task.cancel()
-            await asyncio.gather(waiting, ending, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            await within(seconds, wait(), self._clock)
         return reached()
 
     async def settle(self, seconds: float = CLOSE_SECONDS) -> bool:

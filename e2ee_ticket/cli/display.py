@@ -6,12 +6,12 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from e2ee_ticket.cli import voice
-from e2ee_ticket.errors import AbsentError, ConfigError, RelayError
-from e2ee_ticket.protocol.channel import PairingLink, PairingSecret, WriteToken, registration
+from e2ee_ticket.errors import ConfigError, RelayError
+from e2ee_ticket.protocol.channel import PairingLink
 from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.till.clock import SystemClock
 from e2ee_ticket.till.config import Config, load
-from e2ee_ticket.till.displays import Displays, Pairing
+from e2ee_ticket.till.displays import TEST_LINES, Displays, Pairing, pair, unpair
 from e2ee_ticket.till.lock import is_locked
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ HELLO_SECONDS: Final = 600.0
 TEST_SECONDS: Final = 5.0
 _GROUP_SIZE: Final = 5
 _GROUPS_A_ROW: Final = 6
-_TEST_LINES: Final = ("Test", "Café 6,90", "Total 6,90")
 
 
 def add(parsed: argparse.Namespace) -> int:
@@ -31,16 +30,12 @@ def add(parsed: argparse.Namespace) -> int:
 
     config = load()
     displays = Displays(config.state_dir)
-    pairing = Pairing(parsed.name.strip(), PairingSecret.generate(), WriteToken.generate())
-    displays.check(pairing.name)
-    link = PairingLink(config.page_origin, pairing.secret)
+    page = config.page_origin
 
     async def main() -> int:
         async with session.relay_client(config) as relay:
-            cid = pairing.secret.cid
-            await relay.register(cid, registration(pairing.secret, pairing.token))
-            displays.keep(pairing)
-            _show_pairing(link, alone=parsed.link)
+            pairing = await pair(relay, displays, parsed.name)
+            _show_pairing(PairingLink(page, pairing.secret), alone=parsed.link)
             if is_locked(config.state_dir):
                 voice.say("the agent drives it from now on; its console shows when it is connected")
                 return voice.DONE
@@ -82,7 +77,7 @@ def test(parsed: argparse.Namespace) -> int:
             session.relay_client(config) as relay,
             _screen(config, relay, pairing) as screen,
         ):
-            screen.show(Content.live(_TEST_LINES, name=config.shop, lang=config.lang))
+            screen.show(Content.live(TEST_LINES, name=config.shop, lang=config.lang))
             shown = await screen.until(lambda: screen.shown, parsed.timeout)
             if shown:
                 voice.result(f"{voice.printable(pairing.name)} shows the test")
@@ -111,9 +106,7 @@ def remove(parsed: argparse.Namespace) -> int:
     async def main() -> int:
         async with session.relay_client(config) as relay:
             try:
-                await relay.unpair(pairing.secret.cid, pairing.token.reveal())
-            except AbsentError:
-                pass  # the relay has forgotten it already
+                await unpair(relay, pairing)
             except RelayError as error:
                 if not parsed.forget:
                     code = voice.complain(error)

@@ -20,7 +20,7 @@ from e2ee_ticket.cli.questions import NONE, Questions, choose_language
 from e2ee_ticket.cli.terminal import Keyboard, Terminal
 from e2ee_ticket.client import RelayClient, RelayInfo
 from e2ee_ticket.errors import ConfigError, RelayError, TicketError
-from e2ee_ticket.protocol.channel import PairingLink, PairingSecret, WriteToken, registration
+from e2ee_ticket.protocol.channel import PairingLink
 from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.protocol.link import is_origin
 from e2ee_ticket.protocol.ticket import Ticket
@@ -28,7 +28,7 @@ from e2ee_ticket.till import audit, lan_pages, settings_file
 from e2ee_ticket.till.checks import check_printer
 from e2ee_ticket.till.clock import SystemClock
 from e2ee_ticket.till.config import LAN_LISTEN, PREFIX, Config, LanConfig, config_path, load
-from e2ee_ticket.till.displays import Displays, Pairing
+from e2ee_ticket.till.displays import Displays, Pairing, pair
 from e2ee_ticket.till.lan import LanDisplay
 from e2ee_ticket.till.lock import is_locked
 from e2ee_ticket.till.screen import Screen
@@ -295,15 +295,11 @@ class Setup:
     def _pair(self, till: str, name: str) -> None:
         """Pair a display, show its code, and wait for it as long as somebody likes to."""
         asking, config = self.asking, self.config
-        pairing = Pairing(name, PairingSecret.generate(), WriteToken.generate())
-        displays = Displays(config.state_dir)
-        displays.check(name)
         try:
-            self.wait(_register(config, pairing))
+            pairing = self.wait(_pair(config, name))
         except RelayError as error:
             asking.retry("display", error, {"till": till})
             return
-        displays.keep(pairing)
         settings_file.edit_table(self.path, "till", till, {"display": name})
         link = PairingLink(config.page_origin, pairing.secret)
         asking.tell()
@@ -489,9 +485,9 @@ def _guess_country() -> str | None:
     return country if len(country) == 2 and country.isalpha() and country.isupper() else None
 
 
-async def _register(config: Config, pairing: Pairing) -> None:
+async def _pair(config: Config, name: str) -> Pairing:
     async with RelayClient(config.relay_origin, permit=config.permit) as relay:
-        await relay.register(pairing.secret.cid, registration(pairing.secret, pairing.token))
+        return await pair(relay, Displays(config.state_dir), name)
 
 
 async def _await_on(lan: LanDisplay, config: Config, pairing: Pairing) -> bool:

@@ -9,11 +9,11 @@ from typing import Final
 
 from e2ee_ticket.cli import loop, service, session, voice
 from e2ee_ticket.cli.terminal import Keyboard, Terminal
-from e2ee_ticket.errors import AbsentError, ConfigError, RelayError, TicketError, UnpairedError
+from e2ee_ticket.errors import ConfigError, RelayError, TicketError, UnpairedError
 from e2ee_ticket.till import displays, lock, outbox, settings_file
 from e2ee_ticket.till.config import Config, config_path, load, reason
 from e2ee_ticket.till.console import auth
-from e2ee_ticket.till.displays import Displays
+from e2ee_ticket.till.displays import Displays, unpair
 from e2ee_ticket.till.pipeline import flush
 
 FLUSH_SECONDS: Final = 30.0
@@ -81,10 +81,10 @@ async def _settle(config: Config, *, forget: bool) -> int:
         async with session.relay_client(config) as relay:
             for pairing in pairings:
                 try:
-                    await relay.unpair(pairing.secret.cid, pairing.token.reveal())
+                    await unpair(relay, pairing)
                     voice.say(f"{pairing.name} is unpaired")
-                except (AbsentError, UnpairedError):
-                    pass  # the relay has forgotten it already
+                except UnpairedError:
+                    pass  # another program has done it
                 except RelayError as error:
                     trouble.append(f"{pairing.name} could not be unpaired: {error}")
     if not trouble:

@@ -5,18 +5,25 @@ where a pairing secret and a write token stand (spec/channel.md, Pairing); the c
 which is edited by hand and copied about, holds neither.
 """
 
+import contextlib
 import json
 import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from e2ee_ticket.errors import ConfigError
-from e2ee_ticket.protocol.channel import PairingSecret, WriteToken
+from e2ee_ticket.errors import AbsentError, ConfigError
+from e2ee_ticket.protocol.channel import PairingSecret, WriteToken, registration
 from e2ee_ticket.till.config import make_private_dir, reason
+
+if TYPE_CHECKING:
+    from e2ee_ticket.client import RelayClient
 
 FILE_NAME = "displays.json"
 NAME_LIMIT = 60
+TEST_LINES: Final = ("Test", "Café 6,90", "Total 6,90")
+"""What a display shows when it is tested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,30 @@ class Displays:
         text = json.dumps({"version": 1, "displays": entries}, ensure_ascii=False, indent=1)
         make_private_dir(self.path.parent)
         write_private(self.path, text.encode("utf-8") + b"\n")
+
+
+async def pair(relay: "RelayClient", displays: Displays, name: str) -> Pairing:
+    """Pair a display: the relay has its channel before the pairing is kept.
+
+    Raises:
+        ConfigError: the name cannot be one, or the pairing cannot be kept.
+        RelayError: the relay does not take the channel.
+    """
+    pairing = Pairing(name.strip(), PairingSecret.generate(), WriteToken.generate())
+    displays.check(pairing.name)
+    await relay.register(pairing.secret.cid, registration(pairing.secret, pairing.token))
+    displays.keep(pairing)
+    return pairing
+
+
+async def unpair(relay: "RelayClient", pairing: Pairing) -> None:
+    """End a display's channel at the relay; one that the relay has forgotten is none any more.
+
+    Raises:
+        RelayError: the relay cannot be told.
+    """
+    with contextlib.suppress(AbsentError):
+        await relay.unpair(pairing.secret.cid, pairing.token.reveal())
 
 
 def write_private(path: Path, data: bytes) -> None:

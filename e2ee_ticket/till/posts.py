@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from e2ee_ticket.client import RelayClient
-from e2ee_ticket.errors import AbsentError, ConfigError, RelayError, TicketError
-from e2ee_ticket.protocol.channel import PairingSecret, WriteToken, registration
+from e2ee_ticket.errors import ConfigError, RelayError, TicketError
 from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.config import Config, TillConfig
-from e2ee_ticket.till.displays import Displays, Pairing
+from e2ee_ticket.till.displays import TEST_LINES, Displays, Pairing, pair, unpair
 from e2ee_ticket.till.floor import DisplayState
 from e2ee_ticket.till.post import Post
 from e2ee_ticket.till.screen import Screen
@@ -20,7 +19,6 @@ log = logging.getLogger(__name__)
 
 TEST_CONFIRM_SECONDS: Final = 5.0
 TEST_SHOW_SECONDS: Final = 5.0
-_TEST_LINES: Final = ("Test", "Café 6,90", "Total 6,90")
 
 
 class Posts:
@@ -95,13 +93,10 @@ class Posts:
         """Pair a display and drive it.
 
         Raises:
-            ConfigError: the name cannot be one.
+            ConfigError: the name cannot be one, or the pairing cannot be kept.
             RelayError: the relay does not take the channel.
         """
-        pairing = Pairing(name.strip(), PairingSecret.generate(), WriteToken.generate())
-        self._displays.check(pairing.name)
-        await self._relay.register(pairing.secret.cid, registration(pairing.secret, pairing.token))
-        self._displays.keep(pairing)
+        pairing = await pair(self._relay, self._displays, name)
         await self._start(pairing)
         return pairing
 
@@ -114,9 +109,7 @@ class Posts:
         """
         pairing = self._displays.find(name)
         try:
-            await self._relay.unpair(pairing.secret.cid, pairing.token.reveal())
-        except AbsentError:
-            pass  # the relay has forgotten it already
+            await unpair(self._relay, pairing)
         except RelayError:
             if not forget:
                 raise
@@ -143,7 +136,7 @@ class Posts:
         assert screen is not None  # noqa: S101 - it was started
         if screen.present.kind in ("ticket", "live"):
             raise TicketError("a sale is on this display; test it when it is idle")
-        test = Content.live(_TEST_LINES, name=self._config().shop, lang=self._config().lang)
+        test = Content.live(TEST_LINES, name=self._config().shop, lang=self._config().lang)
         screen.show(test)
         shown = await screen.until(lambda: screen.shown, TEST_CONFIRM_SECONDS)
 

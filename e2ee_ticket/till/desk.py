@@ -96,19 +96,16 @@ class Desk:
         if record.outcome is not None or record.deliveries:
             return  # handed over on paper meanwhile, or shown by the cashier
         if self.current is not record:
-            self._hold(record, _OVERTAKEN, _NO_CODE)
+            self.hold(record, _OVERTAKEN, _NO_CODE)
             return
         if refusal is not None:
-            self._hold(record, *refusal)
+            self.hold(record, *refusal)
             return
         assert record.ticket is not None  # noqa: S101 - it has just been accepted
         self._show_new(record, record.ticket)
 
     def hold(self, record: Record, warning: str, hint: str | None) -> None:
         """Keep a sale without showing it: the cashier decides."""
-        self._hold(record, warning, hint)
-
-    def _hold(self, record: Record, warning: str, hint: str | None) -> None:
         record.held = True
         record.warn(warning, hint)
         screen = self.screen
@@ -195,14 +192,23 @@ class Desk:
         self._engine.changed()
 
     async def _deliver(self, record: Record, delivery: Delivery) -> None:
+        async def upload() -> None:
+            async with self._engine.uploads:
+                await delivery.upload()
+
+        await self._see_through(record, delivery, upload)
+
+    async def _see_through(
+        self, record: Record, delivery: Delivery, upload: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Bring a ticket to the relay and follow it to its end."""
         doubting = self._spawn(self._doubt(record, delivery))
         try:
             while True:
                 try:
-                    async with self._engine.uploads:
-                        await delivery.upload()
+                    await upload()
                     await self._follow(record, delivery)
-                except (RelayError, ReceiptError) as error:
+                except (RelayError, ReceiptError, OutboxError) as error:
                     doubting.cancel()  # more is known now
                     self._fail(record, delivery, error)
                 if delivery.state != "sealed":
@@ -517,22 +523,12 @@ class Desk:
             )
 
     async def _resume(self, record: Record, delivery: Delivery, entry: Entry) -> None:
-        doubting = self._spawn(self._doubt(record, delivery))
-        try:
-            while True:
-                try:
-                    if delivery.state == "sealed":
-                        await self._finish(delivery, entry)
-                        self._note(record, delivery)
-                    await self._follow(record, delivery)
-                except (RelayError, OutboxError) as error:
-                    doubting.cancel()  # more is known now
-                    self._fail(record, delivery, error)
-                if delivery.state != "sealed":
-                    return
-                await self._engine.till.clock.sleep(REFUSED_SECONDS)
-        finally:
-            doubting.cancel()
+        async def upload() -> None:
+            if delivery.state == "sealed":
+                await self._finish(delivery, entry)
+                self._note(record, delivery)
+
+        await self._see_through(record, delivery, upload)
 
     async def _finish(self, delivery: Delivery, entry: Entry) -> None:
         """Finish an upload that another process began.

@@ -33,7 +33,7 @@ from e2ee_ticket.sources import Arrival, Finding, Shop, Source, make_source
 from e2ee_ticket.till import settings_file
 from e2ee_ticket.till.audit import PageWatch, Verdict
 from e2ee_ticket.till.clock import Clock
-from e2ee_ticket.till.config import Config, LanConfig, TillConfig, judge
+from e2ee_ticket.till.config import Config, LanConfig, SourceConfig, TillConfig, judge
 from e2ee_ticket.till.desk import Desk
 from e2ee_ticket.till.displays import Displays, Pairing
 from e2ee_ticket.till.engine import (
@@ -154,30 +154,35 @@ class Agent:
             till.name: Desk(till, self._engine, self._posts.screen_of) for till in config.tills
         }
         self._records: dict[int, Record] = {}
-        shop = Shop(name=config.shop, lang=config.lang or "en", now=clock.now)
+        self._make = make
         self._intakes = [
-            SourceIntake(
-                source,
-                make(source.kind, source.name, shop, source.settings),
-                self._engine,
-                self._desks,
-                self.accept,
-            )
-            for source in config.sources
+            SourceIntake(source, made, self._engine, self._desks, self.accept)
+            for source, made in self._make_sources(config)
         ]
-        for intake in self._intakes:
-            unknown = set(intake.source.tills) - set(self._desks)
-            if unknown:
-                raise ConfigError(
-                    f"source {intake.name} names a till that is none of: {', '.join(self._desks)}"
-                )
         self._lan: LanDisplay | None = None
         self._lan_trouble: Trouble | None = None
-        self._make = make
         self._config_watch = written or FileWatch(config_file)
         self._displays_watch = FileWatch(displays.path)
         self._file_troubles: dict[str, Trouble] = {}
         self._outdated = False
+
+    def _make_sources(self, config: Config) -> list[tuple[SourceConfig, Source]]:
+        """Make every source of a configuration.
+
+        Raises:
+            ConfigError: a source's settings cannot be, or it names a till that is none.
+        """
+        shop = Shop(name=config.shop, lang=config.lang or "en", now=self._clock.now)
+        tills = [till.name for till in config.tills]
+        sources = []
+        for source in config.sources:
+            made = self._make(source.kind, source.name, shop, source.settings)
+            if not set(made.tills) <= set(tills):
+                raise ConfigError(
+                    f"source {source.name} names a till that is none of: {', '.join(tills)}"
+                )
+            sources.append((source, made))
+        return sources
 
     # Running
 
@@ -441,14 +446,7 @@ class Agent:
         """
         if config.state_dir != self.config.state_dir:
             raise ConfigError("another state directory was written; stop the agent and start it")
-        shop = Shop(name=config.shop, lang=config.lang or "en")
-        tills = {till.name for till in config.tills}
-        for source in config.sources:
-            made = self._make(source.kind, source.name, shop, source.settings)
-            if set(made.tills) - tills:
-                raise ConfigError(
-                    f"source {source.name} names a till that is none of: {', '.join(tills)}"
-                )
+        self._make_sources(config)
         if config.lan is not None:
             self._make_lan(config, config.lan)
 

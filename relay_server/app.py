@@ -49,7 +49,7 @@ from relay_server.store import Store, StoreLimits
 from relay_server.store.redis import url as redis_url
 from relay_server.store.sqlite import SqliteStore
 from relay_server.sweeper import Sweeper
-from relay_server.welcome import About, make_page
+from relay_server.welcome import About, Welcome
 
 UNKNOWN_TEMPLATE = "*"
 BACKLOG = 4096
@@ -84,7 +84,7 @@ class App:
         self.services = _services(config, store, clock, trust)
         if about is not None:
             self.services.about = about.members()
-        self._welcome = None if about is None else make_page(about, config)
+        self._welcome = None if about is None else Welcome(about, config)
         self.metrics = Metrics()
         self.health = Health(store, clock)
         self.connections = _Connections(config, clock, self.metrics)
@@ -216,7 +216,9 @@ class App:
                 raise MethodError("GET, HEAD")
             return HEALTH, *await self._say_health()
         if welcomed and self._welcome is not None:  # R124
-            return self._page(request, 200, path, self._welcome)
+            query = request.raw_path.partition("?")[2]
+            page = self._welcome.choose(query, request.headers.get("Accept-Language", ""))
+            return self._page(request, 200, path, page)
         if self._pages is not None:
             return self._page(request, *self._pages.find(path))
         return None

@@ -1,6 +1,6 @@
 """The page of the relay itself: what this is, who runs it, what it keeps (spec/relay.md, R124).
 
-One static document in English and French, made once at the start, without script or any request.
+One static document for each language, made once at the start, without script or any request.
 """
 
 import base64
@@ -14,6 +14,15 @@ from urllib.parse import urlsplit
 
 from relay_server.config import DAY, HOUR, MIB, MINUTE, Config
 from relay_server.pages import Page, form_page
+
+LANGUAGES = {
+    "en": "English",
+    "fr": "Français",
+    "de": "Deutsch",
+    "it": "Italiano",
+    "es": "Español",
+}
+"""Those of the ticket page; the first is for whoever reads none of them."""
 
 
 class About(NamedTuple):
@@ -57,25 +66,64 @@ def _address(contact: str) -> str:
     return contact if not contact or is_web_address(contact) else f"mailto:{contact}"
 
 
-def make_page(about: About, config: Config) -> Page:
-    """Return the page, ready to be sent."""
+class Welcome:
+    """The page in every language."""
+
+    def __init__(self, about: About, config: Config) -> None:
+        """Make the pages."""
+        self._pages = {language: _make_page(language, about, config) for language in LANGUAGES}
+
+    def choose(self, query: str, accept_language: str) -> Page:
+        """Return the page in the language of the link, or in the one the visitor likes best."""
+        name, _, asked = query.partition("=")
+        if name == "lang" and asked in self._pages:
+            return self._pages[asked]
+        return self._pages[_best(accept_language)]
+
+
+def _best(accept_language: str) -> str:
+    best, most = next(iter(LANGUAGES)), 0.0
+    for item in accept_language.lower().split(","):
+        tag, _, weight = item.partition(";")
+        language = tag.strip().partition("-")[0]
+        try:
+            liking = float(weight.strip().removeprefix("q=") or 1)
+        except ValueError:
+            continue
+        if language in LANGUAGES and liking > most:
+            best, most = language, liking
+    return best
+
+
+def _make_page(language: str, about: About, config: Config) -> Page:
     style = _read("style.css").strip()
     name = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'sha256-{name}'; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
     )
-    page = Template(_read("page.html"))
-    sections = {language: _section(language, about, config) for language in ("en", "fr")}
-    body = page.substitute(style=style, english=sections["en"], french=sections["fr"])
-    return form_page(body.encode(), b"Content-Security-Policy: " + policy.encode() + b"\r\n")
+    headers = f"Content-Security-Policy: {policy}\r\nVary: Accept-Language\r\n"
+    body = Template(_read("page.html")).substitute(
+        _words(language, about, config),
+        language=language,
+        languages="".join(_language(each, language) for each in LANGUAGES),
+        style=style,
+    )
+    return form_page(body.encode(), headers.encode())
+
+
+def _language(language: str, here: str) -> str:
+    name = LANGUAGES[language]
+    if language == here:
+        return f"<b>{name}</b>"
+    return f'<a href="/about?lang={language}" lang={language} hreflang={language}>{name}</a>'
 
 
 def _read(name: str) -> str:
     return files(__package__).joinpath(name).read_text("utf-8")
 
 
-def _section(language: str, about: About, config: Config) -> str:
+def _words(language: str, about: About, config: Config) -> dict[str, str]:
     words: dict[str, str] = json.loads(_read(f"{language}.json"))
     numbers = {
         "ttl": config.ttl_default_seconds // HOUR,
@@ -101,14 +149,15 @@ def _section(language: str, about: About, config: Config) -> str:
         f"<tr><th scope=row>{text[f'{row}_what']}<td>{text[f'{row}_long']}"
         for row in ("ticket", "been", "channel", "permit", "log")
     )
-    return Template(_read("section.html")).substitute(
-        text,
-        who="".join(f"<p>{line}" for line in who),
-        kept=kept,
-        limits=text["open" if config.open else "closed"],
-        abuse_more=f" {_link('', _address(about.contact), about.contact)}" if about.contact else "",
-        further="".join(f"<p>{line}" for line in further),
-    )
+    return text | {
+        "who": "".join(f"<p>{line}" for line in who),
+        "kept": kept,
+        "limits": text["open" if config.open else "closed"],
+        "abuse_more": f" {_link('', _address(about.contact), about.contact)}"
+        if about.contact
+        else "",
+        "further": "".join(f"<p>{line}" for line in further),
+    }
 
 
 def _link(label: str, address: str, shown: str) -> str:

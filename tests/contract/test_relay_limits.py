@@ -319,6 +319,8 @@ async def test_a_visitor_learns_what_this_is_and_who_runs_it(sqlite_store, clock
     async with relays.serve(config, sqlite_store, clock, about=ABOUT) as relay:
         root = await relay.call("GET", "/")
         about = await relay.call("HEAD", "/about")
+        german = await relay.call("GET", "/", headers={"Accept-Language": "de-CH"})
+        italian = await relay.call("GET", "/about?lang=it")
         info = await relay.call("GET", "/v1/info")
         lost = await relay.call("GET", "/favicon.ico")
 
@@ -327,7 +329,9 @@ async def test_a_visitor_learns_what_this_is_and_who_runs_it(sqlite_store, clock
     assert (root.status, about.status, lost.status) == (200, 200, 404)
     for part in ("ACME &lt;&amp;&gt; Sons", 'href="mailto:abuse@relay.example"', "72 h", "7 days"):
         assert part in text
-    assert text.count("<section") == 2
+    assert [text.count("<html lang=en"), german.body.count(b"<html lang=de")] == [1, 1]
+    assert italian.body.count(b"<html lang=it") == 1
+    assert "Accept-Language" in root.headers.getall("Vary")
     assert not any(word in text for word in ("<script", "src=", "@import", "url("))
     policy = root.headers["Content-Security-Policy"]
     digest = hashlib.sha256(style.encode()).digest()

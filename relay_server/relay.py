@@ -127,17 +127,14 @@ class Relay:
         if state is None:
             raise BadRequestError
         now = self._now()
-        record = await self._find(ticket_id, token, now)
-        if record.gone:
-            raise GoneError(record.word)
-        if record.state >= state:
-            return  # R65: a repeated or lower state changes nothing.
-        expiry = record.expiry
+        expiry = (await self._find(ticket_id, token, now)).expiry
         if state is State.OPENED:  # R66
             expiry = now + self._config.opened_seconds
         elif state is State.RECEIVED:  # R67
             expiry = now + self._config.received_seconds
         try:
+            # R65: a repeated or lower state changes nothing. The store is asked all the same: the
+            # change that is repeated may not be durable yet, if it was answered 503 or not at all.
             changed, after = await self._store.change(ticket_id, state, expiry=expiry, now=now)
         except FullError as error:
             # There is no room even for this; it has room again when the sweeper has come by.

@@ -272,6 +272,28 @@ async def test_everything_ends_even_if_no_relay_comes_back(two, servers):
 # The start
 
 
+@pytest.mark.rule("R64", "R65")
+async def test_a_repeated_state_is_not_confirmed_before_the_first_is_durable(redis_single):
+    """A Redis without a replica never has what wait=1 asks for, however often it is asked."""
+    redis_single.flush()
+    url = redis_single.url + "?wait=1&wait_ms=20"
+    words = ("opened", "opened", "received", "received", "opened", "revoked", "revoked")
+    async with AsyncExitStack() as stack:
+        calls = []
+        for servers in (redis_single, SimpleNamespace(url=url)):
+            store = await redis_servers.open_store(servers, CONFIG, SystemClock())
+            stack.push_async_callback(store.close)
+            relay = await stack.enter_async_context(relays.serve(CONFIG, store, SystemClock()))
+            calls.append(relay.call)
+        content, strict = calls
+        await content.put()
+        answers = [await strict.post(word) for word in words]
+        after = [await content.post("revoked"), await content.get()]
+
+    assert [answer.status for answer in answers] == [503] * 7
+    assert [(answer.status, answer.json["reason"]) for answer in after] == [(410, "revoked")] * 2
+
+
 async def test_a_redis_that_would_throw_tickets_away_is_refused(redis_single):
     redis_single.flush()
     redis_single.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")

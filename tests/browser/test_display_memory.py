@@ -29,11 +29,14 @@ class Day:
         self.waiting = []
         self.now = 0.0
         self.page.clock.install(time="2026-07-30T08:00:00Z")
-        self.page.route("**/hello", self.waiting.append)
+        self.page.route("**/hello", self.keep_waiting)
         self.page.goto(PairingLink(origin, self.secret).reveal())
         self.page.clock.pause_at("2026-07-30T08:00:05Z")
         self.session = tablet.context.new_cdp_session(self.page)
         self.settle()
+
+    def keep_waiting(self, route):
+        self.waiting.append(route)
 
     def wait_for_hello(self):
         end = time.monotonic() + 10

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from e2ee_ticket.cli import currencies
 from e2ee_ticket.cli.questions import NONE
 from e2ee_ticket.errors import ConfigError
+from e2ee_ticket.sources.listening import IPP_LISTEN, PRINTER_LISTEN, TAKEPOS_LISTEN
 from e2ee_ticket.till import settings_file
 from e2ee_ticket.till.checks import check_source
 from e2ee_ticket.till.config import SourceConfig
@@ -26,9 +27,6 @@ _NAMES: Final = {
     "printer": "ESC/POS",
     "folder": "PDF",
 }
-_TAKEPOS_LISTEN: Final = "127.0.0.1:8111"
-_IPP_LISTEN: Final = "127.0.0.1:8631"
-_PRINTER_LISTEN: Final = "127.0.0.1:9100"
 _PRINTER_IN_THE_NETWORK: Final = "0.0.0.0:9100"
 
 Settings = dict[str, Any]
@@ -143,7 +141,7 @@ def _ask_takepos(setup: "Setup") -> Settings:
 
 
 def _tell_takepos(setup: "Setup", settings: Settings) -> None:
-    listen = settings.get("listen", _TAKEPOS_LISTEN)
+    listen = settings.get("listen", TAKEPOS_LISTEN)
     host = listen.rpartition(":")[0]
     if currencies.is_sign_first(setup.config.notice):
         setup.asking.say("takepos.how_url", url=f"http://{listen}")
@@ -258,7 +256,7 @@ def _ask_ipp(setup: "Setup") -> Settings:
 def _tell_ipp(setup: "Setup", settings: Settings) -> None:
     from e2ee_ticket.sources.ipp_printer import PATH  # noqa: PLC0415 - only here
 
-    at = settings.get("listen", _IPP_LISTEN) + PATH
+    at = settings.get("listen", IPP_LISTEN) + PATH
     setup.asking.say("ipp.how", address=f"ipp://{at}", http=f"http://{at}", queue="e-ticket")
 
 
@@ -268,7 +266,7 @@ def _ask_printer(setup: "Setup") -> Settings:
 
 
 def _tell_printer(setup: "Setup", settings: Settings) -> None:
-    host, _, port = settings.get("listen", _PRINTER_LISTEN).rpartition(":")
+    host, _, port = settings.get("listen", PRINTER_LISTEN).rpartition(":")
     address = host if "listen" not in settings else _own_address()
     setup.asking.say("printer_source.how", address=address, port=port)
 

@@ -20,7 +20,6 @@ page may not send without asking first.
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -46,8 +45,16 @@ from e2ee_ticket.sources.ipp_message import (
     read_message,
 )
 from e2ee_ticket.sources.ipp_printer import PATH, IppPrinter, Operation, Status, respond
+from e2ee_ticket.sources.listening import (
+    IPP_LISTEN,
+    explain,
+    is_address,
+    is_loopback,
+    join,
+    parse_listen,
+    try_listening,
+)
 
-LISTEN: Final = "127.0.0.1:8631"
 BODY_SECONDS: Final = 60.0
 BODIES_MAX: Final = 8
 _TYPE: Final = "application/ipp"
@@ -55,6 +62,8 @@ _BODY_MAX_SIZE: Final = ATTRIBUTES_MAX_SIZE + RECEIPT_MAX_SIZE
 _DISCARDED_MAX_SIZE: Final = 64 * 1024 * 1024
 _PROBE_SECONDS: Final = 5.0
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_TAKEN_HINT: Final = "end that program, or choose another port in listen"
+_ADDRESS_HINT: Final = f"listen must be an address of this computer, such as {IPP_LISTEN}"
 
 # aiohttp would write into the log what it could not read, and that may be a receipt.
 _nothing_logged = logging.getLogger("e2ee_ticket.sources.ipp.aiohttp")
@@ -75,12 +84,12 @@ class Ipp:
     tills: Sequence[str] = ()
 
     def __init__(
-        self, name: str, shop: Shop, *, listen: str = LISTEN, hosts: Sequence[str] = ()
+        self, name: str, shop: Shop, *, listen: str = IPP_LISTEN, hosts: Sequence[str] = ()
     ) -> None:
         self.name = name
         self._shop = shop
-        self._host, self._port = _parse_listen(listen)
-        self._at = _join(self._host, self._port)
+        self._host, self._port = parse_listen(listen, IPP_LISTEN)
+        self._at = join(self._host, self._port)
         names = _parse_hosts(hosts)
         own = () if self._is_local else _own_names()
         self._hosts = frozenset(host.lower().rstrip(".") for host in (*_LOOPBACK, *own, *names))
@@ -88,13 +97,13 @@ class Ipp:
 
     @property
     def _is_local(self) -> bool:
-        return _is_loopback(self._host)
+        return is_loopback(self._host)
 
     @property
     def address(self) -> str:
         """The printer's address for the programs on this computer."""
         host = self._host if self._is_local else "127.0.0.1"
-        return f"ipp://{_join(host, self._port)}{PATH}"
+        return f"ipp://{join(host, self._port)}{PATH}"
 
     async def run(self, intake: Intake) -> None:
         """Print until cancelled.
@@ -115,7 +124,7 @@ class Ipp:
                 Finding(
                     ok=True,
                     text=f"{self._at} is open to the network: anyone in it can print receipts",
-                    hint=f"unless other computers print here: listen = {LISTEN!r}",
+                    hint=f"unless other computers print here: listen = {IPP_LISTEN!r}",
                 )
             )
         return findings
@@ -195,12 +204,11 @@ class Ipp:
         return await handler(request)
 
     def _is_ours(self, authority: str) -> bool:
-        host, _ = _split(authority)
-        host = host.lower().rstrip(".")
+        host = _host_in(authority).lower().rstrip(".")
         if host in self._hosts:
             return True
         # No name leads to an address that is written out: there is nothing to rebind.
-        return not self._is_local and _is_address(host)
+        return not self._is_local and is_address(host)
 
     async def _page(self, request: web.Request) -> web.Response:
         address = f"ipp://{request.host}{PATH}"
@@ -245,18 +253,13 @@ class Ipp:
     # Checking
 
     async def _check_port(self) -> Finding:
-        try:
-            server = await asyncio.get_running_loop().create_server(
-                asyncio.Protocol, self._host, self._port
-            )
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE and await self._is_running():
-                return Finding(ok=True, text=f"the printer answers at {self.address}")
-            text, hint = self._refused(error)
-            return Finding(ok=False, text=text, hint=hint)
-        server.close()
-        await server.wait_closed()
-        return Finding(ok=True, text=f"the printer can listen at {self.address}")
+        error = await try_listening(self._host, self._port)
+        if error is None:
+            return Finding(ok=True, text=f"the printer can listen at {self.address}")
+        if error.errno == errno.EADDRINUSE and await self._is_running():
+            return Finding(ok=True, text=f"the printer answers at {self.address}")
+        text, hint = self._refused(error)
+        return Finding(ok=False, text=text, hint=hint)
 
     async def _is_running(self) -> bool:
         """Ask whoever listens there whether it is this printer."""
@@ -292,18 +295,7 @@ class Ipp:
         ) == (Value(Tag.NAME, self.name),)
 
     def _refused(self, error: OSError) -> tuple[str, str]:
-        """Say why the port cannot be listened on, and what to do."""
-        if error.errno == errno.EADDRINUSE:
-            return (
-                f"{self._at} is in use by another program",
-                "end that program, or choose another port in listen",
-            )
-        if error.errno in (errno.EACCES, errno.EPERM):
-            return f"{self._at} may not be listened on", "choose a port above 1023 in listen"
-        return (
-            f"{self._at} cannot be listened on",
-            "listen must be an address of this computer, such as 127.0.0.1:8631",
-        )
+        return explain(error, self._at, taken_hint=_TAKEN_HINT, other_hint=_ADDRESS_HINT)
 
 
 async def _read(request: web.Request) -> tuple[bytes, bool]:
@@ -342,41 +334,12 @@ def _parse_hosts(hosts: object) -> tuple[str, ...]:
     raise ConfigError("hosts must be a list of names")
 
 
-def _parse_listen(listen: object) -> tuple[str, int]:
-    """Read `address:port`.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    host, port = _split(listen) if isinstance(listen, str) else ("", None)
-    if not host or port is None or not (host == "localhost" or _is_address(host)):
-        raise ConfigError(f"listen must be an address and a port, such as {LISTEN}")
-    return host, port
-
-
-def _split(authority: str) -> tuple[str, int | None]:
-    """Split host and port; the port is None where it is none."""
+def _host_in(authority: str) -> str:
+    """Read the host of a Host header, with or without a port."""
     host, colon, port = authority.rpartition(":")
     if not colon or port.endswith("]"):
-        host, port = authority, ""
-    number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else 0
-    return host.removeprefix("[").removesuffix("]"), number if 0 < number <= 65_535 else None
-
-
-def _join(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        host = authority
+    return host.removeprefix("[").removesuffix("]")
 
 
 def _own_names() -> tuple[str, ...]:

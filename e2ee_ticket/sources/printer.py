@@ -8,7 +8,6 @@ comes. Nothing that is sent can stop this printer: what is too much is said to b
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import re
 from collections import deque
 from collections.abc import Sequence
@@ -21,9 +20,16 @@ from e2ee_ticket.protocol.ticket import TEXT_LIMITS, Ticket, plain_name
 from e2ee_ticket.sources import Arrival, Finding, Intake, Shop, escpos
 from e2ee_ticket.sources.escpos_jobs import ANSWER_MAKER, ASK_MAKER, Answer, Job, Kick, Splitter
 from e2ee_ticket.sources.facts import issued_at
+from e2ee_ticket.sources.listening import (
+    PRINTER_LISTEN,
+    explain,
+    is_loopback,
+    join,
+    parse_listen,
+    try_listening,
+)
 from e2ee_ticket.sources.roll_facts import facts
 
-LISTEN: Final = "127.0.0.1:9100"
 IDLE_SECONDS: Final = 3.0
 
 CONNECTION_LIMIT: Final = 16
@@ -37,6 +43,8 @@ _HEAD_SIZE: Final = 8
 # What a web page in the till's browser can make the browser send here.
 _WEB: Final = re.compile(rb"(?:GET|POST|PUT|HEAD|PATCH|TRACE|DELETE|OPTIONS|CONNECT|PRI) |\x16\x03")
 _PAPER_HINT: Final = "print it again from the till, or on paper"
+_TAKEN_HINT: Final = "end that program, or choose another port in listen and in the till"
+_ADDRESS_HINT: Final = f"listen must be an address of this computer, such as {PRINTER_LISTEN}"
 
 
 class Printer:
@@ -68,25 +76,25 @@ class Printer:
         name: str,
         shop: Shop,
         *,
-        listen: str = LISTEN,
+        listen: str = PRINTER_LISTEN,
         code_page: str = escpos.CODE_PAGE,
         columns: int = escpos.COLUMNS,
         idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self.name = name
         self._shop = shop
-        self._host, self._port = _parse_listen(listen)
+        self._host, self._port = parse_listen(listen, PRINTER_LISTEN)
+        self._at = join(self._host, self._port)
         self._code_page = escpos.check_code_page(code_page)
         self._columns = _parse_columns(columns)
         self._idle_seconds = _parse_seconds(idle_seconds)
-        self._at = f"[{self._host}]:{self._port}" if ":" in self._host else listen
         self._connections: dict[asyncio.Task[None], Splitter] = {}
         self._waiting: deque[bytes] = deque()
         self._arrived = asyncio.Event()
 
     @property
     def _is_local(self) -> bool:
-        return self._host == "localhost" or ipaddress.ip_address(self._host).is_loopback
+        return is_loopback(self._host)
 
     async def run(self, intake: Intake) -> None:
         """Print until cancelled.
@@ -313,24 +321,19 @@ class Printer:
                 Finding(
                     ok=True,
                     text=f"{self._at} is open to the network: whoever is in it can print receipts",
-                    hint=f"unless other tills print here: listen = {LISTEN!r}",
+                    hint=f"unless other tills print here: listen = {PRINTER_LISTEN!r}",
                 )
             )
         return findings
 
     async def _check_port(self) -> Finding:
-        try:
-            server = await asyncio.get_running_loop().create_server(
-                asyncio.Protocol, self._host, self._port
-            )
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE and await self._is_running():
-                return Finding(ok=True, text=f"the receipt printer answers at {self._at}")
-            text, hint = self._refused(error)
-            return Finding(ok=False, text=text, hint=hint)
-        server.close()
-        await server.wait_closed()
-        return Finding(ok=True, text=f"the receipt printer can listen at {self._at}")
+        error = await try_listening(self._host, self._port)
+        if error is None:
+            return Finding(ok=True, text=f"the receipt printer can listen at {self._at}")
+        if error.errno == errno.EADDRINUSE and await self._is_running():
+            return Finding(ok=True, text=f"the receipt printer answers at {self._at}")
+        text, hint = self._refused(error)
+        return Finding(ok=False, text=text, hint=hint)
 
     async def _is_running(self) -> bool:
         """Ask whoever listens there whether it is a printer of this program."""
@@ -348,40 +351,11 @@ class Printer:
         return answer == ANSWER_MAKER
 
     def _refused(self, error: OSError) -> tuple[str, str]:
-        """Say why the port cannot be listened on, and what to do."""
-        if error.errno == errno.EADDRINUSE:
-            return (
-                f"{self._at} is in use by another program",
-                "end that program, or choose another port in listen and in the till",
-            )
-        if error.errno in {errno.EACCES, errno.EPERM}:
-            return f"{self._at} may not be listened on", "choose a port above 1023 in listen"
-        return (
-            f"{self._at} cannot be listened on",
-            f"listen must be an address of this computer, such as {LISTEN}",
-        )
+        return explain(error, self._at, taken_hint=_TAKEN_HINT, other_hint=_ADDRESS_HINT)
 
 
 def _fitting(text: str | None, name: str) -> str | None:
     return text if text is not None and len(text) <= TEXT_LIMITS[name] else None
-
-
-def _parse_listen(listen: object) -> tuple[str, int]:
-    """Read `address:port`.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    host, _, port = listen.rpartition(":") if isinstance(listen, str) else ("", "", "")
-    host = host.removeprefix("[").removesuffix("]")
-    try:
-        if host != "localhost":
-            ipaddress.ip_address(host)
-        if re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) <= 65_535:
-            return host, int(port)
-    except ValueError:
-        pass
-    raise ConfigError(f"listen must be an address and a port, such as {LISTEN}")
 
 
 def _parse_columns(columns: object) -> int:

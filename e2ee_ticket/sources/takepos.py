@@ -15,7 +15,6 @@ import asyncio
 import base64
 import binascii
 import contextlib
-import errno
 import ipaddress
 import logging
 import re
@@ -31,9 +30,16 @@ from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError, SourceErr
 from e2ee_ticket.sources import Arrival, Finding, Intake, Shop
 from e2ee_ticket.sources.doorman import Doorman, Refusal, parse_origins
 from e2ee_ticket.sources.escpos import CODE_PAGE, check_code_page
+from e2ee_ticket.sources.listening import (
+    TAKEPOS_LISTEN,
+    explain,
+    is_loopback,
+    join,
+    parse_listen,
+    try_listening,
+)
 from e2ee_ticket.sources.takepos_receipts import read_job, read_receipt_page
 
-LISTEN: Final = "127.0.0.1:8111"
 PAGE_MAX_SIZE: Final = 1 << 20
 JOB_MAX_SIZE: Final = 4 << 20
 BODY_SECONDS: Final = 20.0
@@ -54,6 +60,8 @@ _ORDER_PATHS: Final = frozenset({"/print2", "/print3"})
 _BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
 _LOCAL_NAMES: Final = (".local", ".lan", ".home", ".internal", ".test", ".localhost", ".home.arpa")
 _PAPER: Final = "print this one on paper"
+_TAKEN_HINT: Final = "end that program; another connector for TakePOS is the likeliest"
+_ADDRESS_HINT: Final = f"set listen = {TAKEPOS_LISTEN!r}"
 
 logger = logging.getLogger(__name__)
 # aiohttp would write into the log what it could not read, and that may be a receipt.
@@ -89,7 +97,7 @@ class TakePos:
         shop: Shop,
         *,
         origin: str | Sequence[str],
-        listen: str = LISTEN,
+        listen: str = TAKEPOS_LISTEN,
         code_page: str = CODE_PAGE,
         currency: str = "",
     ) -> None:
@@ -97,6 +105,7 @@ class TakePos:
         self._shop = shop
         self._origins = parse_origins(origin)
         self._host, self._port = _parse_listen(listen)
+        self._at = join(self._host, self._port)
         self._door = Doorman(frozenset(self._origins), self._port)
         self._code_page = check_code_page(code_page)
         self._currency = _parse_currency(currency)
@@ -289,25 +298,20 @@ class TakePos:
     # Checking
 
     async def _check_port(self) -> Sequence[Finding]:
-        at = _join(self._host, self._port)
-        try:
-            server = await asyncio.get_running_loop().create_server(
-                asyncio.Protocol, self._host, self._port
-            )
-        except OSError as error:
-            said = await _ask(f"http://{at}/")
-            if said == _WORKING:
-                return [Finding(ok=True, text=f"TakePOS prints on {at}")]
-            if said == _WAITING:
-                return [Finding(ok=True, text=f"{at} listens for TakePOS"), self._tell_settings()]
-            text, hint = self._unavailable(error)
-            return [Finding(ok=False, text=text, hint=hint)]
-        server.close()
-        await server.wait_closed()
-        return [Finding(ok=True, text=f"{at} is free for TakePOS"), self._tell_settings()]
+        at = self._at
+        error = await try_listening(self._host, self._port)
+        if error is None:
+            return [Finding(ok=True, text=f"{at} is free for TakePOS"), self._tell_settings()]
+        said = await _ask(f"http://{at}/")
+        if said == _WORKING:
+            return [Finding(ok=True, text=f"TakePOS prints on {at}")]
+        if said == _WAITING:
+            return [Finding(ok=True, text=f"{at} listens for TakePOS"), self._tell_settings()]
+        text, hint = self._unavailable(error)
+        return [Finding(ok=False, text=text, hint=hint)]
 
     def _tell_settings(self) -> Finding:
-        url = f"http://{_join(self._host, self._port)}"
+        url = f"http://{self._at}"
         address = "127.0.0.1" if (self._host, self._port) == ("127.0.0.1", 8111) else url
         return Finding(
             ok=True,
@@ -323,13 +327,7 @@ class TakePos:
         )
 
     def _unavailable(self, error: OSError) -> tuple[str, str]:
-        at = _join(self._host, self._port)
-        if error.errno == errno.EADDRINUSE:
-            return (
-                f"{at} is in use by another program",
-                "end that program; another connector for TakePOS is the likeliest",
-            )
-        return f"{at} cannot be listened on", f"set listen = {LISTEN!r}"
+        return explain(error, self._at, taken_hint=_TAKEN_HINT, other_hint=_ADDRESS_HINT)
 
 
 class _Server(web.Server):
@@ -430,30 +428,19 @@ def _parse_listen(listen: object) -> tuple[str, int]:
     Raises:
         ConfigError: it is none.
     """
-    wrong = ConfigError(
-        f"listen must be an address of this computer alone, and a port, such as {LISTEN}"
+    with contextlib.suppress(ConfigError):
+        host, port = parse_listen(listen, TAKEPOS_LISTEN)
+        if is_loopback(host):
+            return host, port
+    raise ConfigError(
+        f"listen must be an address of this computer alone, and a port, such as {TAKEPOS_LISTEN}"
     )
-    host, _, port = listen.rpartition(":") if isinstance(listen, str) else ("", "", "")
-    host = host.removeprefix("[").removesuffix("]")
-    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65_536):
-        raise wrong
-    try:
-        is_local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        raise wrong from None
-    if not is_local:
-        raise wrong
-    return host, int(port)
 
 
 def _parse_currency(currency: object) -> str:
     if not isinstance(currency, str) or len(currency) > 8 or re.search(r"[\d\s]", currency):
         raise ConfigError("currency must be the sign behind an amount, such as €")
     return currency
-
-
-def _join(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @contextlib.asynccontextmanager

@@ -26,6 +26,7 @@ from e2ee_ticket.errors import (
 )
 from e2ee_ticket.protocol.channel import registration
 from e2ee_ticket.sources import Finding, Shop, Source, make_source
+from e2ee_ticket.sources.listening import try_listening
 from e2ee_ticket.till import audit, displays
 from e2ee_ticket.till.clock import Clock, SystemClock
 from e2ee_ticket.till.config import Config, SourceConfig, judge_syntax
@@ -272,25 +273,13 @@ async def check_console(config: Config) -> Finding:
             hint="was [console] changed? the agent's log says why it does not listen",
             later=True,
         )
-    free = met == "nobody" and await _can_listen(listen)
-    if free:
+    if met == "nobody" and await try_listening(*guard.split_listen(listen)) is None:
         return Finding(ok=True, text=f"{address} is free for it")
     return Finding(
         ok=False,
         text=f"another program uses {address}",
         hint='end it, or name another port: listen = "127.0.0.1:8432" in [console]',
     )
-
-
-async def _can_listen(listen: str) -> bool:
-    host, port = guard.split_listen(listen)
-    try:
-        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port)
-    except OSError:
-        return False
-    server.close()
-    await server.wait_closed()
-    return True
 
 
 async def check_lan(config: Config, clock: Clock) -> Sequence[Finding]:

@@ -457,13 +457,17 @@ def _read_source(table: Any, place: str, tills: list[str]) -> SourceConfig:  # n
 
 def _refuse_a_circle(tills: list[TillConfig], sources: list[SourceConfig], file: str) -> None:
     """Paper that this program prints must not come back to it as a receipt."""
-    for source in sources:
-        if source.kind != "printer":
-            continue
-        listen = str(source.settings.get("listen", "127.0.0.1:9100"))
+    listening = [source for source in sources if source.kind == "printer"]
+    printing = [till for till in tills if till.printer is not None]
+    if not (listening and printing):
+        return
+    from e2ee_ticket.sources.listening import PRINTER_LISTEN  # noqa: PLC0415 - idem
+
+    for source in listening:
+        listen = str(source.settings.get("listen", PRINTER_LISTEN))
         port = listen.rpartition(":")[2]
         ours = {listen, *(f"{host}:{port}" for host in ("127.0.0.1", "localhost", "[::1]"))}
-        for till in tills:
+        for till in printing:
             if till.printer in ours:
                 raise ConfigError(
                     f"printer of till {till.name} in {file} is this program's own source"

@@ -21,6 +21,7 @@ _HINTS = {
     Notice.REFUSED: "unpair it here, and pair the tablet again",
 }
 _LASTING = frozenset({*STOPPED, Notice.CROWDED})
+"""Notices of what is wrong until it is put right; the others say what has happened."""
 
 
 class Post:
@@ -84,6 +85,6 @@ class Post:
         if notice in _LASTING:
             hint = _HINTS.get(notice)
             self.trouble = Trouble(self.name, notice.value, hint, self._clock.now())
-        elif self.screen is None or self.screen.stopped is None:
+        elif notice is Notice.ALONE and (self.screen is None or self.screen.stopped is None):
             self.trouble = None
         self._changed()

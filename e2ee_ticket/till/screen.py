@@ -49,6 +49,7 @@ class Notice(StrEnum):
     UNSHOWN = "the display does not confirm that it shows the code"
     ENDED = "the display's time for this code is over"
     CROWDED = "another screen is listening on this display's channel"
+    ALONE = "no other screen listens on this display's channel any more"
     AWAY = "the relay is away, the display cannot be reached"
     BACK = "the relay is back"
     REGISTERED = "the relay had forgotten the display and knows it again"
@@ -292,8 +293,9 @@ class Screen:
             self._say_once(Notice.UNSHOWN)  # C37
         if self._channel.crowded(now):
             self._say_once(Notice.CROWDED)  # C35
-        else:
+        elif Notice.CROWDED in self._said:
             self._said.discard(Notice.CROWDED)
+            self._report(Notice.ALONE)
         async with self._moved:
             self._moved.notify_all()
 

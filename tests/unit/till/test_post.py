@@ -183,10 +183,22 @@ async def test_another_screen_on_the_channel_is_a_trouble_that_passes(scene):
             assert "unpair" in scene.post.trouble.hint
 
         await scene.clock.advance(40)
-        scene.show()
-        await scene.clock.advance(1)
 
         assert scene.post.trouble is None
+
+
+async def test_another_screen_on_the_channel_stays_a_trouble_while_it_is_there(scene):
+    async with scene.tablet():
+        await scene.post.start()
+        await scene.clock.advance(0.1)
+        async with scene.tablet():
+            await scene.clock.advance(32)
+            await scene.relay.go_away()
+            await settle()
+            scene.relay.come_back()
+            await scene.clock.advance(5)
+
+            assert "another screen is listening" in scene.post.trouble.text
 
 
 async def test_the_log_names_the_display_and_nothing_that_it_shows(scene, caplog):

@@ -140,6 +140,17 @@ async def test_another_screen_that_listens_for_thirty_seconds_is_told_once(scene
         assert "display add" in hint(Notice.CROWDED)
 
 
+@pytest.mark.rule("C35")
+async def test_it_is_told_when_the_other_screen_has_left(scene):
+    async with scene.paired():
+        async with scene.tablet():
+            await scene.clock.advance(32)
+            assert Notice.ALONE not in scene.notices
+        await scene.clock.advance(40)
+
+        assert scene.notices[-2:] == [Notice.CROWDED, Notice.ALONE]
+
+
 @pytest.mark.rule("C36")
 async def test_a_ticket_nobody_confirms_is_not_shown(scene):
     async with scene.paired() as (screen, tablet):

@@ -9,7 +9,7 @@ from typing import Final
 
 from e2ee_ticket.cli import loop, service, session, voice
 from e2ee_ticket.cli.terminal import Keyboard, Terminal
-from e2ee_ticket.errors import ConfigError, RelayError, TicketError, UnpairedError
+from e2ee_ticket.errors import ConfigError, RelayError, TicketError
 from e2ee_ticket.till import displays, lock, outbox, settings_file
 from e2ee_ticket.till.config import Config, config_path, load, reason
 from e2ee_ticket.till.console import auth
@@ -83,8 +83,6 @@ async def _settle(config: Config, *, forget: bool) -> int:
                 try:
                     await unpair(relay, pairing)
                     voice.say(f"{pairing.name} is unpaired")
-                except UnpairedError:
-                    pass  # another program has done it
                 except RelayError as error:
                     trouble.append(f"{pairing.name} could not be unpaired: {error}")
     if not trouble:

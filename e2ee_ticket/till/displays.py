@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from e2ee_ticket.errors import AbsentError, ConfigError
+from e2ee_ticket.errors import AbsentError, ConfigError, UnpairedError
 from e2ee_ticket.protocol.channel import PairingSecret, WriteToken, registration
 from e2ee_ticket.till.config import make_private_dir, reason
 
@@ -133,12 +133,12 @@ async def pair(relay: "RelayClient", displays: Displays, name: str) -> Pairing:
 
 
 async def unpair(relay: "RelayClient", pairing: Pairing) -> None:
-    """End a display's channel at the relay; one that the relay has forgotten is none any more.
+    """End a display's channel at the relay; one that it has forgotten, or ended, is none any more.
 
     Raises:
         RelayError: the relay cannot be told.
     """
-    with contextlib.suppress(AbsentError):
+    with contextlib.suppress(AbsentError, UnpairedError):
         await relay.unpair(pairing.secret.cid, pairing.token.reveal())
 
 

@@ -46,7 +46,7 @@ async def send(
             )
             try:
                 async with asyncio.timeout(limit):
-                    return await _deliver(till, delivery, face, screen, until)
+                    return await _deliver(till, delivery, ticket, face, screen, until=until)
             except TimeoutError:
                 return _give_up(delivery)
             except asyncio.CancelledError:
@@ -77,12 +77,18 @@ async def screen_of(
 
 
 async def _deliver(
-    till: Till, delivery: Delivery, face: Face, screen: Screen | None, until: Collection[str]
+    till: Till,
+    delivery: Delivery,
+    ticket: Ticket,
+    face: Face,
+    screen: Screen | None,
+    *,
+    until: Collection[str],
 ) -> int:
     delivery.show()
     patient = "stored" not in until
     confirming = asyncio.create_task(_confirm(delivery, face, screen, patient=patient))
-    examining = asyncio.create_task(_remark(delivery.receipt))
+    examining = asyncio.create_task(_remark(ticket.receipt))
     finishing: asyncio.Task[None] | None = None
     try:
         await delivery.upload()

@@ -56,10 +56,10 @@ from e2ee_ticket.till.floor import (
 from e2ee_ticket.till.intake import SourceIntake
 from e2ee_ticket.till.lan import LanDisplay, LanPairingLink
 from e2ee_ticket.till.outbox import LET_GO, RECEIPT_SECONDS, Accepted, Entry, Outbox
-from e2ee_ticket.till.pipeline import Till
+from e2ee_ticket.till.pipeline import OPENED, Till, facts_of
 from e2ee_ticket.till.posts import Posts
 from e2ee_ticket.till.presence import PatientClock, Presence
-from e2ee_ticket.till.record import Record, facts_of
+from e2ee_ticket.till.record import Record
 
 log = logging.getLogger(__name__)
 
@@ -713,4 +713,5 @@ def _restored(accepted: Accepted) -> Record:
         facts=accepted.ticket,
         kept=accepted.ticket is not None,
         outcome=accepted.outcome if accepted.outcome not in LET_GO - {"revoked"} else None,
+        reached=accepted.outcome if accepted.outcome in OPENED else None,
     )

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from e2ee_ticket.errors import (
@@ -30,7 +31,7 @@ from e2ee_ticket.till import paper, pipeline
 from e2ee_ticket.till.config import TillConfig
 from e2ee_ticket.till.engine import Engine
 from e2ee_ticket.till.outbox import LET_GO, OVER, Entry
-from e2ee_ticket.till.pipeline import Delivery, Progress
+from e2ee_ticket.till.pipeline import OPENED, Delivery, Progress
 from e2ee_ticket.till.record import Record
 from e2ee_ticket.till.screen import Screen
 
@@ -108,6 +109,8 @@ class Desk:
         """Keep a sale without showing it: the cashier decides."""
         record.held = True
         record.warn(warning, hint)
+        if record is not self.current:
+            self._forget_later(record)
         screen = self.screen
         before = self.current is record and any(each.on_screen for each in self._recent)
         if screen is not None and before:
@@ -260,7 +263,9 @@ class Desk:
 
     def _note_expiry(self, record: Record, delivery: Delivery) -> None:
         """The relay's word, anew each time: this computer's clock may have been set."""
-        if delivery.expires_in is not None:
+        if delivery.state in OVER:
+            record.expires_at = None
+        elif delivery.expires_in is not None:
             record.expires_at = self._engine.clock.now() + delivery.expires_in
 
     def _is_watched(self, record: Record, began: float) -> bool:
@@ -281,7 +286,8 @@ class Desk:
                 can.add("here")
                 if self.screen is not None:
                     can.add("show")
-            if record.state in ("sealed", "stored", "opened") and record.deliveries:
+            may_be_there = bool(record.deliveries) and not record.over
+            if record.state in ("sealed", "stored", "opened") and may_be_there:
                 can.add("revoke")
             if record.state in ("held", "sealed", "stored", "failed"):
                 can.add("dismiss")
@@ -339,12 +345,11 @@ class Desk:
             OutboxError: the wish cannot be kept.
             TicketError: there is nothing to take back.
         """
-        entries = [
-            entry
-            for entry in self._engine.outbox.entries()
-            if entry.receipt_number == record.number and entry.state not in OVER
-        ]
-        if not entries:
+        entries = self._revocable(record)
+        for delivery in record.deliveries:
+            if not delivery.kept:  # nobody else can be at it
+                delivery.withdraw()
+        if not entries and not any(each.state == "revoked" for each in record.deliveries):
             raise TicketError("there is nothing at the relay to take back")
         for entry in entries:
             self._engine.outbox.want_revoked(entry.id)
@@ -358,6 +363,22 @@ class Desk:
         )
         self._spawn(self._revoke(record, entries))
         self._engine.changed()
+
+    def _revocable(self, record: Record) -> list[Entry]:
+        """Name the tickets of a sale that the relay has, or may have.
+
+        What a full disk did not let the outbox know, the deliveries know.
+        """
+        kept = {
+            entry.id: entry
+            for entry in self._engine.outbox.entries()
+            if entry.receipt_number == record.number
+        }
+        for delivery in record.deliveries:
+            if delivery.left:
+                entry = kept.get(delivery.id) or delivery.as_entry()
+                kept[delivery.id] = replace(entry, tried=True)
+        return [entry for entry in kept.values() if entry.state not in OVER]
 
     async def _revoke(self, record: Record, entries: Sequence[Entry]) -> None:
         """Take back until it is taken back (R130); the wish is in the outbox."""
@@ -405,7 +426,9 @@ class Desk:
         ticket = self._receipt(record)
         if ticket is None:
             raise TicketError("this receipt is no longer kept, so that it cannot be printed")
-        record.ticket = ticket  # until the next sale: paper may jam
+        record.ticket = ticket  # paper may jam
+        if record is not self.current:
+            self._forget_later(record)
         unfit: ReceiptError | None = None
         try:
             printed = await self._print(record, data, ticket)
@@ -503,9 +526,7 @@ class Desk:
     def restore(self, record: Record, entries: Sequence[Entry]) -> None:
         """Go on with a sale of a process that ended."""
         for entry in entries:
-            delivery = Delivery.resume(
-                self._engine.till, self._engine.outbox, entry, _Observer(self, record)
-            )
+            delivery = Delivery.resume(self._engine.till, entry, _Observer(self, record))
             record.deliveries.append(delivery)
             if entry.state not in OVER and not entry.revoke:
                 self._spawn(self._resume(record, delivery, entry))
@@ -581,9 +602,7 @@ class Desk:
     # Inside
 
     def _make_current(self, record: Record) -> None:
-        forgetting = self._forgetting.pop(record.number, None)
-        if forgetting is not None:
-            forgetting.cancel()
+        self._forget_no_more(record)
         previous, self.current = self.current, record
         if record in self._recent:
             self._recent.remove(record)
@@ -591,7 +610,16 @@ class Desk:
         del self._recent[:-64]
         if previous is not None and previous is not record:
             previous.here = False
-            self._forgetting[previous.number] = asyncio.create_task(self._forget(previous))
+            self._forget_later(previous)
+
+    def _forget_later(self, record: Record) -> None:
+        self._forget_no_more(record)
+        self._forgetting[record.number] = asyncio.create_task(self._forget(record))
+
+    def _forget_no_more(self, record: Record) -> None:
+        forgetting = self._forgetting.pop(record.number, None)
+        if forgetting is not None:
+            forgetting.cancel()
 
     async def _forget(self, record: Record) -> None:
         """T3: the secret of a sale is forgotten ten minutes after the next."""
@@ -614,6 +642,9 @@ class Desk:
                 record.outcome = self._engine.outbox.settle(record.number, outcome)
             record.outcome = record.outcome or outcome
             record.kept = False
+            if outcome == "paper":
+                for delivery in record.deliveries:
+                    delivery.withdraw()
         log.info("till %s: sale %d %s", record.till, record.number, outcome)
         self._engine.changed()
 
@@ -630,7 +661,8 @@ class Desk:
         self._note_expiry(record, delivery)
         if delivery.state == "stored" and (record.warning == _SLOW or not record.here):
             record.warn(None)
-        if delivery.state in ("opened", "received"):
+        if delivery.state in OPENED:
+            record.reached = delivery.state
             record.warn(None)
             record.here = record.here and record.showable
         if delivery.state in LET_GO:

@@ -293,12 +293,13 @@ class Outbox:
                 ),
             )
 
-    def replace(self, ticket_id: str, envelope: bytes) -> None:
-        """Keep another envelope of a ticket of which none has left this computer (T17)."""
+    def replace(self, ticket_id: str, envelope: bytes) -> bool:
+        """Keep another envelope of a ticket, if none has left this computer (T17); tell whether."""
         with self._transaction() as execute:
-            execute(
+            cursor = execute(
                 "UPDATE tickets SET envelope = ? WHERE id = ? AND NOT tried", (envelope, ticket_id)
             )
+            return cursor.rowcount == 1
 
     def envelope(self, ticket_id: str) -> bytes | None:
         """Return a ticket's envelope, or None once it is no longer kept."""
@@ -306,10 +307,37 @@ class Outbox:
             row = execute("SELECT envelope FROM tickets WHERE id = ?", (ticket_id,)).fetchone()
         return None if row is None else row["envelope"]
 
-    def tried(self, ticket_id: str) -> None:
-        """Write down that an upload begins: from now on its outcome may be unknown (R130)."""
+    def tried(self, ticket_id: str) -> str | None:
+        """Write down that an upload begins: from now on its outcome may be unknown (R130).
+
+        Returns the ticket's state; what is over must not be uploaded, and is not written down.
+        """
         with self._transaction() as execute:
-            execute("UPDATE tickets SET tried = 1 WHERE id = ?", (ticket_id,))
+            execute(
+                f"UPDATE tickets SET tried = 1 WHERE id = ? AND NOT {_IS_OVER}",  # noqa: S608 - ours
+                (ticket_id,),
+            )
+            row = execute("SELECT state FROM tickets WHERE id = ?", (ticket_id,)).fetchone()
+        return None if row is None else row["state"]
+
+    def withdraw(self, ticket_id: str) -> bool:
+        """Revoke a ticket that has never left this computer; tell whether it is so.
+
+        It is not known of one that another process is at.
+        """
+        now = self._now()
+        with self._transaction() as execute:
+            cursor = execute(
+                "UPDATE tickets SET state = 'revoked'"  # noqa: S608 - ours
+                f" WHERE id = :id AND state = 'sealed' AND NOT tried AND {_IS_FREE}",
+                {"id": ticket_id, "owner": self._owner, "until": now + CLAIM_SECONDS, "now": now},
+            )
+            withdrawn = cursor.rowcount == 1
+            if withdrawn:
+                _settle_receipt_of(execute, ticket_id, "revoked")
+        if withdrawn:
+            self._checkpoint()
+        return withdrawn
 
     def note(self, ticket_id: str, state: str) -> None:
         """Write down a ticket's state, and let go of what is no longer needed."""
@@ -319,12 +347,15 @@ class Outbox:
                 " ('received', 'revoked', 'expired')",
                 (state, ticket_id),
             )
-            row = execute(
-                "SELECT receipt_number FROM tickets WHERE id = ?", (ticket_id,)
-            ).fetchone()
-            if row is not None and state in LET_GO:
-                _settle(execute, row["receipt_number"], state)
-        if state in LET_GO:
+            if state in LET_GO:
+                _settle_receipt_of(execute, ticket_id, state)
+            dropped = execute(
+                "UPDATE tickets SET envelope = NULL"  # noqa: S608 - ours
+                " WHERE id = ? AND envelope IS NOT NULL"
+                f" AND (state = 'failed' OR state <> 'sealed' AND {_IS_LET_GO})",
+                (ticket_id,),
+            )
+        if state in LET_GO or dropped.rowcount:
             self._checkpoint()
 
     def want_revoked(self, ticket_id: str) -> None:
@@ -355,10 +386,8 @@ class Outbox:
         now = self._now()
         with self._transaction() as execute:
             cursor = execute(
-                # A claim that ends later than any claim made now could is a wrong clock's.
-                "UPDATE tickets SET claimed_by = :owner, claimed_until = :until WHERE id = :id AND"
-                " (claimed_by IS NULL OR claimed_by = :owner"
-                " OR claimed_until <= :now OR claimed_until > :until)",
+                "UPDATE tickets SET claimed_by = :owner, claimed_until = :until"  # noqa: S608 - ours
+                f" WHERE id = :id AND {_IS_FREE}",
                 {
                     "owner": self._owner,
                     "until": now + CLAIM_SECONDS,
@@ -481,9 +510,18 @@ _ON_ITS_WAY: Final = (
     " AND state <> 'failed')"
 )
 
-_OVER_ITS_TIME: Final = (
-    "sealed_at < ? AND (sealed_at < ? OR NOT revoke"
-    " OR state IN ('received', 'revoked', 'expired', 'failed'))"
+_IS_OVER: Final = "(state IN ('received', 'revoked', 'expired', 'failed'))"
+
+_OVER_ITS_TIME: Final = f"sealed_at < ? AND (sealed_at < ? OR NOT revoke OR {_IS_OVER})"
+
+# A claim that ends later than any claim made now could is a wrong clock's.
+_IS_FREE: Final = (
+    "(claimed_by IS NULL OR claimed_by = :owner OR claimed_until <= :now OR claimed_until > :until)"
+)
+
+_IS_LET_GO: Final = (
+    "EXISTS (SELECT 1 FROM receipts WHERE receipts.receipt_number = tickets.receipt_number"
+    " AND receipt IS NULL)"
 )
 
 
@@ -507,6 +545,14 @@ def _settle(execute: Callable[..., sqlite3.Cursor], number: int, outcome: str) -
         (outcome, number, outcome),
     )
     _let_go(execute, number)
+
+
+def _settle_receipt_of(
+    execute: Callable[..., sqlite3.Cursor], ticket_id: str, outcome: str
+) -> None:
+    row = execute("SELECT receipt_number FROM tickets WHERE id = ?", (ticket_id,)).fetchone()
+    if row is not None:
+        _settle(execute, row["receipt_number"], outcome)
 
 
 def _let_go(execute: Callable[..., sqlite3.Cursor], number: int) -> None:

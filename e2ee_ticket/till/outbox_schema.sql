@@ -24,7 +24,9 @@ CREATE UNIQUE INDEX receipts_come_once ON receipts (source, source_key);
 CREATE TABLE tickets (
     id          TEXT    PRIMARY KEY, -- the envelope's name at the relay, 32 hex digits
     receipt_number INTEGER NOT NULL REFERENCES receipts ON DELETE CASCADE,
-    envelope    BLOB,             -- the sealed ticket: until the relay has it and the receipt is let go
+    envelope    BLOB,             -- the sealed ticket: until the relay has it, or has refused it for
+                                  -- good, and the receipt is let go; at once where the sale ended on
+                                  -- paper or was revoked before any upload began
     token       BLOB    NOT NULL, -- lets this till ask for the ticket's state and revoke it; opens nothing
     keep_seconds INTEGER,         -- how long the relay is asked to keep it; NULL: the relay's default
     sealed_at   REAL    NOT NULL, -- when; the entry is dropped 7 days later (R131), 8 if

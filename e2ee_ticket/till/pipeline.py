@@ -42,6 +42,8 @@ ATTEMPTS: Final = 3
 _ISSUED_TIME: Final = slice(11, 16)
 
 OPENED: Final = frozenset({"opened", "received"})
+SHOWABLE: Final = frozenset({"accepted", "sealed", "stored"})
+"""States of a delivery whose code still opens something, or soon will."""
 
 Report = Callable[[TicketError, float], None]
 
@@ -118,8 +120,9 @@ class Delivery:
         self.shown: bool | None = None if screen is None else False
         self.kept = False
         """Whether the outbox has the sealed ticket."""
+        self.left = False
+        """Whether an upload was ever begun: then the relay may have it (R130)."""
         self._till = till
-        self.receipt = ticket.receipt
         self._ticket = ticket
         self._observer = observer
         self._secret: Secret | None
@@ -135,13 +138,13 @@ class Delivery:
         self._lost = 0
 
     @classmethod
-    def resume(cls, till: Till, outbox: Outbox, entry: Entry, observer: Observer) -> "Delivery":
+    def resume(cls, till: Till, entry: Entry, observer: Observer) -> "Delivery":
         """Follow a ticket of the outbox; its secret is gone, so that it cannot be shown again."""
         resumed = cls(till, Ticket(receipt=b""), observer, number=entry.receipt_number)
         resumed.forget()
         resumed.id, resumed._token = entry.id, entry.token
         resumed.state, resumed.kept, resumed._begun = entry.state, True, True
-        resumed._envelope = outbox.envelope(entry.id)
+        resumed.left = entry.tried
         age = till.clock.now() - entry.sealed_at
         resumed._sealed_at = till.clock.monotonic() - age
         return resumed
@@ -187,17 +190,19 @@ class Delivery:
         """
         if not self._begun:
             self.show()
-        if self._envelope is None:
+        if self.state == "accepted":
             self.keep()
         if self._preview is not None:
             await self._add_preview()
         for attempt in range(1, ATTEMPTS + 1):
+            if self.state in OVER:  # handed over on paper, or taken back, while it waited
+                break
             if self._envelope is None:
                 self._seal()
             try:
                 await self._put()
             except TakenError:
-                if attempt == ATTEMPTS:
+                if attempt == ATTEMPTS or self._secret is None:
                     self._become("failed", None)
                     raise
                 self._renew()
@@ -234,7 +239,7 @@ class Delivery:
                 return self.state
             # The relay took it and has lost it: the same bytes may bring it back (R131).
             self._lost += 1
-            if self._lost == ATTEMPTS or self._envelope is None or self._is_old():
+            if self._lost == ATTEMPTS or self._sealed() is None or self._is_old():
                 self._become("failed", None)
                 raise
             await self._put()
@@ -275,6 +280,30 @@ class Delivery:
             self.keep()
         return self.kept or self.state != "sealed"
 
+    def as_entry(self) -> Entry:
+        """Describe it as the outbox does, which may have had no room for it."""
+        clock = self._till.clock
+        return Entry(
+            id=self.id,
+            receipt_number=self._number or 0,
+            till=self._till.name,
+            state=self.state,
+            sealed_at=clock.now() - (clock.monotonic() - self._sealed_at),
+            keep_seconds=self._till.keep_seconds,
+            tried=self.left,
+            revoke=False,
+            claimed=False,
+            token=self._token,
+        )
+
+    def withdraw(self) -> None:
+        """Keep it from leaving this computer, if it has not yet."""
+        if self.state != "sealed" or self.left:
+            return
+        with self._keeping():
+            if not self.kept or self._till.outbox is None or self._till.outbox.withdraw(self.id):
+                self._become("revoked", 0)
+
     def move_to(self, screen: Screen | None) -> None:
         """Show it on another screen from now on: a display that was paired anew."""
         self._screen = screen
@@ -288,8 +317,12 @@ class Delivery:
         return None if self._secret is None else Link(self._till.page, self._secret)
 
     def forget(self) -> None:
-        """Forget the secret: ten minutes after the next sale at the latest (T3)."""
+        """Forget the secret: ten minutes after the next sale at the latest (T3).
+
+        Without it nothing is sealed any more, so that only the receipt's facts are still needed.
+        """
         self._secret = None
+        self._ticket = facts_of(self._ticket)
 
     # Steps
 
@@ -307,9 +340,9 @@ class Delivery:
         ticket = dataclasses.replace(self._ticket, preview=preview)
         envelope = seal(ticket, self._secret)
         with self._keeping():  # what is uploaded is what is kept, or the one before
-            if self.kept and self._till.outbox is not None:
-                self._till.outbox.replace(self.id, envelope)
-            self._ticket, self._envelope = ticket, envelope
+            outbox = self._till.outbox
+            if not self.kept or outbox is None or outbox.replace(self.id, envelope):
+                self._ticket, self._envelope = ticket, envelope
 
     async def _wait_for_preview(self) -> bytes | None:
         """Return the picture if it is there in time; a ticket is whole without one."""
@@ -350,13 +383,24 @@ class Delivery:
     async def _put_once(self) -> TicketState:
         if self.state in OVER:  # revoked before it left this computer: it stays here
             raise GoneError("this ticket is over", self.state)
-        if self._is_old() or self._envelope is None:
+        envelope = self._sealed()
+        if self._is_old() or envelope is None:
             raise RefusedError("the ticket was sealed more than 7 days ago")  # R131
         if self.kept and self._till.outbox is not None:
             with self._keeping():
                 self._till.outbox.claim(self.id)
-                self._till.outbox.tried(self.id)
-        return await self._till.relay.put(self.id, self._envelope, ttl=self._till.keep_seconds)
+                state = self._till.outbox.tried(self.id)
+                if state is not None and state in OVER:  # another process has taken it back
+                    raise GoneError("this ticket is over", state)
+        self.left = True
+        return await self._till.relay.put(self.id, envelope, ttl=self._till.keep_seconds)
+
+    def _sealed(self) -> bytes | None:
+        """Return the envelope; once the relay has had it, the outbox alone keeps it."""
+        if self._envelope is None and self.state in SHOWABLE and self._till.outbox is not None:
+            with self._keeping():
+                return self._till.outbox.envelope(self.id)
+        return self._envelope
 
     def _renew(self) -> None:
         """T17: other bytes are stored under this id, so this ticket needs another secret."""
@@ -364,6 +408,7 @@ class Delivery:
         self._note("failed")
         self._envelope = None
         self._secret, self.id, self._token = _draw()
+        self.left = False
         self.shown = None if self._screen is None else False
         self._observer.link(Link(self._till.page, self._secret))
         if visible:
@@ -403,8 +448,10 @@ class Delivery:
                 self._screen.thank()
             elif on_screen or lingers:
                 self._screen.clear()
-        if state in OPENED or state in OVER:
-            self._envelope = None
+        if state != "sealed":  # nothing is sealed any more: the outbox keeps what it must
+            self._ticket = facts_of(self._ticket)
+            if self.kept or state != "stored":
+                self._envelope = None
         if is_done:
             self.forget()
         self._observer.progress(self._progress())
@@ -435,6 +482,11 @@ class Delivery:
             self._observer.trouble(error)
 
 
+def facts_of(ticket: Ticket) -> Ticket:
+    """Return a ticket's facts without its receipt."""
+    return dataclasses.replace(ticket, receipt=b"", preview=None)
+
+
 def _draw(secret: Secret | None = None) -> tuple[Secret, str, bytes]:
     """T1: a secret for this ticket, with what stays known when it is forgotten."""
     secret = secret or Secret.generate()
@@ -455,9 +507,8 @@ async def finish(till: Till, outbox: Outbox, entry: Entry, away: Report) -> str:
     state = entry.state
     refusal: RelayError | None = None
     if state == "sealed":
-        if entry.revoke and not entry.tried:  # it never left this computer
-            outbox.note(entry.id, "revoked")
-            return "revoked"
+        if entry.revoke and not entry.tried and outbox.withdraw(entry.id):
+            return "revoked"  # it never left this computer
         try:
             state = await _finish_upload(till, outbox, entry, away)
         except TakenError:
@@ -482,13 +533,15 @@ async def revoke(till: Till, outbox: Outbox, entry: Entry, away: Report) -> str:
 
 
 async def _finish_upload(till: Till, outbox: Outbox, entry: Entry, away: Report) -> str:
+    found = outbox.tried(entry.id)
+    if found is not None and found in OVER:  # it ended on paper, or another process finished it
+        return found
     envelope = outbox.envelope(entry.id)
     if envelope is None or outbox.too_old(entry):  # R131
         if entry.revoke:
             return "sealed"  # R132: revoked alone
         outbox.note(entry.id, "failed")
         return "failed"
-    outbox.tried(entry.id)
 
     async def put() -> TicketState:
         outbox.claim(entry.id)

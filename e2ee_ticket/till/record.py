@@ -1,19 +1,16 @@
 """One sale, as the agent remembers it while it runs."""
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Final
 
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till.outbox import ENDED, OVER
-from e2ee_ticket.till.pipeline import Delivery
+from e2ee_ticket.till.pipeline import SHOWABLE, Delivery
 
-SHOWABLE: Final = frozenset({"accepted", "sealed", "stored"})
-"""States of a delivery whose code still opens something, or soon will."""
 _ORDER: Final = (
     "received",
-    "opened",
     "revoked",
+    "opened",
     "stored",
     "sealed",
     "accepted",
@@ -35,6 +32,7 @@ class Record:
         held: no code is shown; the warning says why.
         here: the code should be shown on the till's own screen.
         outcome: how it ended, or None.
+        reached: `opened` or `received`, what the customer did; the relay forgets it in time.
     """
 
     number: int
@@ -53,6 +51,7 @@ class Record:
     hint: str | None = None
     remarks: tuple[str, ...] = ()
     outcome: str | None = None
+    reached: str | None = None
     revoking: bool = False
     expires_at: float | None = None
 
@@ -65,9 +64,10 @@ class Record:
     def state(self) -> str:
         """The state of the sale, one of floor.STATES."""
         states = {delivery.state for delivery in self.deliveries}
+        states |= {self.reached} if self.reached else set()
         if self.outcome in ENDED and self.outcome != "received":
             return str(self.outcome)
-        for state in _ORDER[:2]:
+        for state in _ORDER[:3]:
             if state in states or state == self.outcome:
                 return state
         if self.held or not states:
@@ -119,8 +119,3 @@ class Record:
         self.ticket = self.paper = None
         for delivery in self.deliveries:
             delivery.forget()
-
-
-def facts_of(ticket: Ticket) -> Ticket:
-    """Return a ticket's facts without its receipt."""
-    return dataclasses.replace(ticket, receipt=b"", preview=None)

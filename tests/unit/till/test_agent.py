@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 
 import pytest
@@ -806,6 +807,17 @@ async def test_an_unpaired_display_is_gone(shop):
     assert shop.sale(number).here
 
 
+async def test_a_display_that_another_program_unpaired_is_unpaired_here_too(shop):
+    pairing = shop.displays.find("Counter")
+    await shop.relay.unpair(pairing.secret.cid, pairing.token.reveal())
+    await settle()
+    assert "unpair it here, too" in shop.agent.troubles()[0].hint
+
+    await shop.agent.unpair("Counter")
+
+    assert shop.agent.displays() == shop.displays.all() == []
+
+
 async def test_while_the_relay_is_away_a_display_is_unpaired_only_where_told_so(shop):
     await shop.relay.go_away()
     with pytest.raises(TicketError):
@@ -1347,8 +1359,148 @@ async def test_a_relay_that_has_forgotten_an_opened_ticket_makes_it_no_failure(s
     shop.relay.tickets.clear()
     await shop.clock.advance(60)
 
-    assert shop.sale(number).state == "expired"
+    assert shop.agent._records[number].delivery.state == "expired"
+    assert shop.sale(number).state == "opened"
     assert shop.outbox.accepted()[0].outcome == "opened"
+
+
+async def test_what_the_customer_has_opened_is_never_told_as_expired(shop):
+    number = await shop.sell()
+    await shop.phone(number, "opened")
+    await shop.relay.expire(shop.agent._records[number].delivery.id)
+    await settle()
+
+    for _ in range(2):
+        sale = shop.sale(number)
+        assert (sale.state, sale.warning, sale.expires_at) == ("opened", None, None)
+        assert "revoke" not in sale.actions
+        await shop.restart()
+
+
+async def test_what_was_opened_and_then_taken_back_is_told_as_taken_back(shop):
+    number = await shop.sell()
+    await shop.phone(number, "opened")
+    await shop.agent.revoke(number)
+    await settle()
+
+    for _ in range(2):
+        assert shop.sale(number).state == "revoked"
+        await shop.restart()
+
+
+# What stays, and for how long
+
+
+def holders(receipt):
+    """Name what holds a receipt in memory."""
+    return {type(each).__name__ for each in gc.get_referrers(receipt)} & {"Ticket", "Delivery"}
+
+
+@pytest.mark.parametrize("way", ["sold", "late", "printed"])
+async def test_of_a_receipt_only_the_facts_stay_in_memory(shop, way):
+    receipt = b"%PDF-1.7 a receipt that is nowhere else %%EOF" + b" "
+    number = await shop.sell(receipt=receipt, number="TC1", late=way == "late")
+    assert holders(receipt)
+    await shop.sell()
+    if way == "printed":
+        await shop.clock.advance(601)
+        assert await shop.agent.paper(number) == receipt
+
+    await shop.clock.advance(601)
+
+    assert not holders(receipt)
+    assert shop.sale(number).receipt == "TC1"
+
+
+async def test_an_envelope_that_the_relay_has_is_not_in_memory_too(shop):
+    number = await shop.sell()
+    assert shop.agent._records[number].delivery._envelope is None
+
+    shop.relay.tickets.clear()
+    await shop.clock.advance(60)
+
+    (ticket,) = shop.relay.tickets.values()
+    assert ticket["state"] == "stored"
+
+
+async def test_a_sale_that_ended_on_paper_before_its_upload_never_leaves(tmp_path):
+    async def look_slowly(_record, _receipt):
+        await shop.clock.sleep(1)
+
+    shop = Shop(tmp_path)
+    shop.looker = look_slowly
+    await shop.start()
+    number = await shop.sell()
+    assert shop.outbox.envelope(shop.outbox.entries()[0].id) is not None
+
+    await shop.agent.paper(number)
+
+    assert shop.outbox.envelope(shop.outbox.entries()[0].id) is None
+    await shop.clock.advance(60)
+    assert shop.relay.tickets == {}
+    assert (shop.sale(number).state, shop.sale(number).warning) == ("paper", None)
+    assert shop.outbox.unfinished() == []
+    await shop.stop()
+
+
+async def test_after_paper_an_upload_of_unknown_fate_is_finished_and_its_envelope_goes(shop):
+    shop.relay.lose("put")
+    number = await shop.sell()
+    await shop.agent.paper(number)
+    (entry,) = shop.outbox.entries()
+    assert shop.outbox.envelope(entry.id) is not None
+
+    await shop.clock.advance(60)
+
+    assert shop.outbox.entries()[0].state == "stored"
+    assert shop.outbox.envelope(entry.id) is None
+    assert shop.sale(number).state == "paper"
+
+
+async def test_what_left_unknown_to_the_outbox_is_taken_back_at_the_relay(shop):
+    tried, shop.outbox.tried = shop.outbox.tried, full_disk
+    shop.relay.lose("put")
+    number = await shop.sell()
+    shop.outbox.tried = tried
+    assert not shop.outbox.entries()[0].tried
+
+    await shop.agent.revoke(number)
+    await shop.clock.advance(60)
+
+    assert [ticket["state"] for ticket in shop.relay.tickets.values()] == ["revoked"]
+    assert shop.sale(number).state == "revoked"
+
+
+async def test_what_a_full_disk_did_not_keep_is_taken_back_all_the_same(shop):
+    keep, shop.outbox.keep = shop.outbox.keep, full_disk
+    number = await shop.sell()
+    shop.outbox.keep = keep
+
+    await shop.agent.revoke(number)
+    await settle()
+
+    assert [ticket["state"] for ticket in shop.relay.tickets.values()] == ["revoked"]
+    assert shop.sale(number).state == "revoked"
+    assert shop.outbox.accepted()[0].outcome == "revoked"
+
+
+async def test_what_a_full_disk_did_not_keep_is_taken_back_before_it_leaves(tmp_path):
+    async def look_slowly(_record, _receipt):
+        await shop.clock.sleep(1)
+
+    shop = Shop(tmp_path)
+    shop.looker = look_slowly
+    await shop.start()
+    keep, shop.outbox.keep = shop.outbox.keep, full_disk
+    number = await shop.sell()
+    shop.outbox.keep = keep
+
+    await shop.agent.revoke(number)
+    await shop.clock.advance(60)
+
+    assert shop.relay.tickets == {}
+    assert shop.sale(number).state == "revoked"
+    await shop.stop()
 
 
 async def test_a_ticket_that_has_failed_is_told_after_a_restart_too(shop):

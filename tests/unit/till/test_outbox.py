@@ -198,9 +198,54 @@ def test_whether_an_upload_was_ever_begun_is_written_before_it_begins(outbox):
     secret = keep(outbox)
     assert not entry_of(outbox, secret).tried
 
-    outbox.tried(secret.id)
+    assert outbox.tried(secret.id) == "sealed"
 
     assert entry_of(outbox, secret).tried
+
+
+def test_no_upload_begins_of_what_is_over(outbox):
+    secret = keep(outbox)
+    assert outbox.withdraw(secret.id)
+
+    assert outbox.tried(secret.id) == "revoked"
+    assert not entry_of(outbox, secret).tried
+    assert outbox.tried("0" * 32) is None
+
+
+def test_what_never_left_is_withdrawn_and_overwritten_at_once(outbox, path):
+    secret = keep(outbox)
+
+    assert outbox.withdraw(secret.id)
+
+    assert seal(TICKET, secret)[100:200] not in on_disk(path)
+    assert CANARY not in on_disk(path)
+    assert outbox.accepted()[0].outcome == "revoked"
+    assert not outbox.withdraw(secret.id)
+
+
+@pytest.mark.rule("R130")
+def test_what_may_have_left_is_not_withdrawn(outbox, path, clock):
+    tried, free = keep(outbox), keep(outbox)
+    outbox.tried(tried.id)
+
+    assert not outbox.withdraw(tried.id)
+    with Outbox(path, clock.now) as other:
+        assert not other.withdraw(free.id)  # the first is at it
+        clock.jump(CLAIM_SECONDS)
+        assert other.withdraw(free.id)
+
+
+@pytest.mark.parametrize("state", ["stored", "failed"])
+def test_an_envelope_goes_when_it_is_of_no_more_use(outbox, path, state):
+    secret = keep(outbox)
+    outbox.tried(secret.id)
+    outbox.settle(entry_of(outbox, secret).receipt_number, "paper")
+    assert outbox.envelope(secret.id) is not None  # its upload goes on
+
+    outbox.note(secret.id, state)
+
+    assert outbox.envelope(secret.id) is None
+    assert seal(TICKET, secret)[100:200] not in on_disk(path)
 
 
 def test_a_receipt_without_a_ticket_is_named(outbox):

@@ -23,7 +23,7 @@ from e2ee_ticket.protocol.secret import Secret
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till.displays import Pairing
 from e2ee_ticket.till.outbox import Outbox
-from e2ee_ticket.till.pipeline import Delivery, Till, flush, revoke
+from e2ee_ticket.till.pipeline import Delivery, Till, finish, flush, revoke
 from e2ee_ticket.till.screen import Screen
 
 TICKET = Ticket(
@@ -679,6 +679,70 @@ async def test_a_revoke_of_what_never_left_this_computer_asks_nobody(shop):
 
     assert await revoke(shop.till, shop.outbox, entry, shop.cashier.away) == "revoked"
     assert shop.relay.order == []
+
+
+@pytest.mark.rule("R130")
+async def test_a_revoke_believes_the_outbox_and_not_what_it_was_told_before(shop):
+    entry = await unfinished(shop, tried=False)
+    shop.outbox.tried(entry.id)
+
+    assert await revoke(shop.till, shop.outbox, entry, shop.cashier.away) == "revoked"
+    assert shop.relay.order == ["put", "mark"]
+
+
+@pytest.mark.rule("R130")
+async def test_a_revoke_of_what_another_process_is_at_asks_the_relay(shop, tmp_path):
+    entry = await unfinished(shop, tried=False)
+    with Outbox(tmp_path / "outbox.sqlite", shop.clock.now) as other:
+        assert await revoke(shop.till, other, entry, shop.cashier.away) == "revoked"
+
+    assert shop.relay.order == ["put", "mark"]
+
+
+async def test_what_another_process_took_back_does_not_leave(shop):
+    picture = asyncio.get_running_loop().create_future()
+    task = await shop.run(shop.delivery(preview=picture).upload())
+    shop.outbox.withdraw(shop.secret.id)
+    picture.set_result(None)
+    await settle()
+
+    assert await task == "revoked"
+    assert shop.relay.order == []
+    assert shop.cashier.told == ["sealed", "revoked"]
+
+
+async def test_finishing_leaves_alone_what_ended_meanwhile(shop):
+    entry = await unfinished(shop, tried=False)
+    shop.outbox.note(entry.id, "revoked")
+
+    assert await finish(shop.till, shop.outbox, entry, shop.cashier.away) == "revoked"
+    assert shop.relay.order == []
+
+
+@pytest.mark.rule("T17")
+async def test_a_picture_comes_too_late_for_what_another_process_is_uploading(shop):
+    picture = asyncio.get_running_loop().create_future()
+    task = await shop.run(shop.delivery(preview=picture).upload())
+    kept = shop.outbox.envelope(shop.secret.id)
+    shop.outbox.tried(shop.secret.id)
+    picture.set_result(b"\x89PNG a picture")
+    await settle()
+
+    assert await task == "stored"
+    assert shop.stored == kept
+
+
+async def test_other_bytes_under_the_id_of_a_forgotten_secret_are_a_failure(shop):
+    delivery = shop.delivery()
+    delivery.keep()
+    delivery.forget()
+    shop.relay.fail("put", TakenError("taken"))
+
+    with pytest.raises(TakenError):
+        await delivery.upload()
+
+    assert shop.state() == "failed"
+    assert shop.relay.calls["put"] == 1
 
 
 async def test_a_revoke_that_comes_too_late_says_so(shop):

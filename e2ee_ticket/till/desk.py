@@ -47,10 +47,13 @@ WATCHED_SECONDS: Final = 300.0
 ASK_FIRST_SECONDS: Final = 30.0
 ASK_LONGEST_SECONDS: Final = 6 * 3600.0
 LIVE_AFTER_SECONDS: Final = 15.0
+SCAN_SECONDS: Final = 5.0
+"""A code that the next sale replaced before this was hardly scanned: the cashier is told."""
 
 _PAPER: Final = "the sale is done; hand out paper, or show it when this is put right"
 _NO_CODE: Final = "hand out paper, or show it again"
 _OVERTAKEN: Final = "the next sale came before this one's code could be shown"
+_REPLACED: Final = "the next sale came before this one's code could be scanned"
 _SLOW: Final = "the relay has not taken this receipt yet: the code does not work before it has"
 
 
@@ -69,6 +72,7 @@ class Desk:
         self._forgetting: dict[int, asyncio.Task[None]] = {}
         self._printing: set[int] = set()
         self._recent: list[Record] = []
+        self._put_on_at = 0.0
         self._live: tuple[str, ...] | None = None
         self._lines: Content | None = None
 
@@ -166,6 +170,7 @@ class Desk:
     def _put_on(self, record: Record, delivery: Delivery) -> None:
         """Show a code on the display, or where there is none, on the till's own screen."""
         self._live = None
+        self._put_on_at = self._engine.clock.monotonic()
         delivery.show()
         record.here = not delivery.on_screen
         if delivery.on_screen:
@@ -479,6 +484,7 @@ class Desk:
     def print_too(self, record: Record) -> None:
         """Print a copy for every customer, where the shop wants it so."""
         if self.config.printer is not None and record.ticket is not None:
+            record.copied = True
             self._spawn(self._print_copy(record, record.paper, record.ticket))
 
     async def _print_copy(self, record: Record, data: bytes | None, ticket: Ticket) -> None:
@@ -609,8 +615,18 @@ class Desk:
         self._recent.append(record)
         del self._recent[:-64]
         if previous is not None and previous is not record:
+            self._note_replaced(previous)
             previous.here = False
             self._forget_later(previous)
+
+    def _note_replaced(self, record: Record) -> None:
+        """Of receipts that come together only the last stays on: none goes in silence."""
+        age = self._engine.clock.monotonic() - self._put_on_at
+        shown = (record.on_screen or record.here) and record.showable
+        if shown and age < SCAN_SECONDS and not record.copied:
+            record.warn(
+                _REPLACED, "if the customer has no receipt: show it again, or hand out paper"
+            )
 
     def _forget_later(self, record: Record) -> None:
         self._forget_no_more(record)
@@ -659,7 +675,8 @@ class Desk:
     def _note(self, record: Record, delivery: Delivery) -> None:
         """Something has happened to a ticket."""
         self._note_expiry(record, delivery)
-        if delivery.state == "stored" and (record.warning == _SLOW or not record.here):
+        lasts = record.here or record.warning == _REPLACED
+        if delivery.state == "stored" and (record.warning == _SLOW or not lasts):
             record.warn(None)
         if delivery.state in OPENED:
             record.reached = delivery.state
@@ -669,6 +686,8 @@ class Desk:
             record.kept = False
         if delivery.state in OVER:
             record.here = False
+            if record.warning == _REPLACED:
+                record.warn(None)
         log.info("till %s: sale %d %s", record.till, record.number, record.state)
         self._engine.changed()
 

@@ -29,6 +29,7 @@ class Record:
         ours: this program drew the receipt.
         deliveries: every ticket that was made of it, the newest last.
         kept: the outbox still has the receipt.
+        copied: the customer gets a copy on paper in any case.
         held: no code is shown; the warning says why.
         here: the code should be shown on the till's own screen.
         outcome: how it ended, or None.
@@ -45,6 +46,7 @@ class Record:
     ours: bool = False
     deliveries: list[Delivery] = field(default_factory=list, repr=False)
     kept: bool = True
+    copied: bool = False
     held: bool = False
     here: bool = False
     warning: str | None = None

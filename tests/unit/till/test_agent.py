@@ -276,6 +276,63 @@ async def test_the_next_sale_takes_the_code_before_off(shop):
 
 
 @pytest.mark.rule("T3")
+async def test_of_receipts_that_come_together_none_goes_in_silence(shop):
+    async with shop.tablet() as tablet:
+        for total in ("1 €", "2 €", "3 €"):
+            await shop.sell(total)
+        await shop.clock.advance(1)
+
+        last, *before = shop.agent.sales()
+        assert [content.total for content in tablet.shown][-1] == "3 €"
+        assert (last.on_screen, last.warning) == (True, None)
+        for sale in before:
+            assert sale.state == "stored"
+            assert "could be scanned" in sale.warning
+            assert {"show", "paper"} < sale.actions
+
+        await shop.agent.show(before[0].number)
+        assert shop.sale(before[0].number).warning is None
+        await shop.phone(before[1].number, "opened")
+        assert shop.sale(before[1].number).warning is None
+
+
+async def test_of_receipts_that_come_together_at_the_start_each_has_its_line(open_shop):
+    shop = await open_shop()
+    shop.watch.verdict = Verdict("unknown", "the receipt page has not been looked at yet")
+    async with shop.tablet():
+        for total in ("1 €", "2 €", "3 €"):
+            await shop.intake().accept(arrival(total))
+        shop.watch.verdict = Verdict("ok", "the pages are those of the release")
+        await shop.clock.advance(1)
+
+        last, *before = shop.agent.sales()
+        assert last.on_screen
+        assert [(sale.total, sale.state) for sale in before] == [("2 €", "held"), ("1 €", "held")]
+        for sale in before:
+            assert "could be shown" in sale.warning
+            assert {"show", "paper"} < sale.actions
+
+
+async def test_a_sale_that_had_its_time_is_replaced_without_a_word(shop):
+    async with shop.tablet():
+        number = await shop.sell()
+        await shop.clock.advance(6)
+        await shop.sell()
+
+        assert shop.sale(number).warning is None
+
+
+async def test_a_replaced_code_is_no_trouble_once_its_ticket_is_over(shop):
+    number = await shop.sell()
+    await shop.sell()
+    assert shop.sale(number).warning is not None
+
+    await shop.relay.expire(shop.agent._records[number].delivery.id)
+    await shop.clock.advance(60)
+
+    assert (shop.sale(number).state, shop.sale(number).warning) == ("expired", None)
+
+
 async def test_the_secret_is_forgotten_ten_minutes_after_the_next_sale(shop):
     first = await shop.sell()
     await shop.sell()

@@ -19,6 +19,8 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 class Person:
     """Runs a command of a till in a terminal; answers what it asks."""
 
+    program = stage.BIN / "e2ee-ticket"
+
     def __init__(self, till, *arguments, **environment):
         self.screen = ""
         self._read_to = 0
@@ -26,7 +28,7 @@ class Person:
         self._terminal, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (50, 100))
         self.process = subprocess.Popen(
-            [stage.BIN / "e2ee-ticket", *arguments],
+            [self.program, *arguments],
             env=till.environment | {"LC_ALL": "C.UTF-8", "TERM": "xterm"} | environment,
             cwd=till.folder, stdin=theirs, stdout=theirs, stderr=theirs,
             start_new_session=True,

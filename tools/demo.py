@@ -1,52 +1,56 @@
 """A whole sale on this machine, with real parts: `make demo`.
 
-A relay on its embedded store, a till, the display page and the phone page in Chromium. One receipt
-goes from the till to the phone; then the relay and both pages stay up until Ctrl-C. On a machine
-with a screen the two pages are windows; without one Chromium runs unseen, and pictures of both
-pages are kept. Everything lives in a temporary folder, gone at the end.
+A relay on its embedded store, the till's agent with a TakePOS connector, a folder and the cashier's
+page, the counter's display and a customer's phone in Chromium. What a real TakePOS printed is
+posted to the connector; the code is read from the display's pixels, the phone opens it and saves
+the PDF, which is compared with what the till sealed. Then all of it stays up until Ctrl-C.
+
+With a screen the display, the phone and the cashier's page are windows; without one Chromium runs
+unseen, and pictures of them are kept in build/demo, beside what the phone saved. Everything else
+lives in a temporary folder, gone at the end.
 """
 
-import argparse
-import hashlib
-import io
-import os
-import shutil
 import signal
-import socket
-import subprocess
+
+# Nothing runs yet: until main listens, Ctrl-C ends this without a word.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+# ruff: noqa: E402 - all that follows takes a while
+import argparse
+import contextlib
+import fcntl
+import io
+import json
+import os
+import select
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+
+from demo_parts import (
+    DISPLAY,
+    ROOT,
+    DemoError,
+    Ending,
+    Ports,
+    Relay,
+    Till,
+    WindowError,
+    digest,
+    result,
+)
+from demo_screens import LOCALES, Browser, Screens, Terminal, has_screen
 
 from e2ee_ticket import Link, qr
-from e2ee_ticket.pdf.draw import Receipt, draw_receipt, format_money, sample_receipt
+from e2ee_ticket.sources.folder_files import MARKER
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
-
-BIN = Path(sys.executable).parent
-ROOT = Path(__file__).resolve().parent.parent
-PICTURES = ROOT / "build" / "demo"
-ARGUMENTS = [
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-MAC_BROWSERS = (
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-)
-DISPLAY = "Counter"
-
-T = TypeVar("T")
+KEPT = ROOT / "build" / "demo"
+SAME = "the very bytes that the till sent"
+OWN_RELAY = ("E2EE_TICKET_PERMIT", "E2EE_TICKET_PAGE")
+"""What of the user's own settings counts with a relay of their own."""
 
 
 def say(text: str = "") -> None:
@@ -55,229 +59,281 @@ def say(text: str = "") -> None:
 
 
 def step(number: int, text: str) -> None:
-    """Print what happens next."""
-    say(f"\n\033[1m{number}. {text}\033[0m" if sys.stdout.isatty() else f"\n{number}. {text}")
+    """Print what has happened."""
+    say(f"\033[1m {number}\033[0m  {text}" if sys.stdout.isatty() else f" {number}  {text}")
 
 
-def wait_for(condition: Callable[[], T | None], what: str, seconds: float = 30) -> T:
-    """Poll until a condition holds."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        result = condition()
-        if result:
-            return result
-        time.sleep(0.05)
-    raise SystemExit(f"demo: {what} did not happen within {seconds:.0f} s")
+def offer(what: str, how: str) -> None:
+    """Print what can be done, and how."""
+    say(f"    {what:<16} {how}")
 
 
-def free_port() -> int:
-    """Find a port that nobody uses."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+def draw(link: str) -> None:
+    """Draw a link's code."""
+    sys.stdout.write(qr.to_terminal(qr.make(Link.parse(link))))
+    sys.stdout.flush()
 
 
-@contextmanager
-def running(command: list[str | Path], **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process and end it cleanly; Ctrl-C reaches us first, not it."""
-    process = subprocess.Popen(command, start_new_session=True, **options)  # type: ignore[call-overload]
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def start_relay(stack: ExitStack, folder: Path) -> str:
-    """Start a relay with its pages and return its origin."""
-    port = free_port()
-    log = stack.enter_context((folder / "relay.log").open("wb"))
-    process = stack.enter_context(
-        running(
-            [BIN / "relay-server", "--listen", f"127.0.0.1:{port}", "--db",
-             folder / "relay.sqlite", "--open", "--pages"],
-            stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-        )
-    )  # fmt: skip
-
-    def answers() -> bool | None:
-        if process.poll() is not None:
-            raise SystemExit("demo: the relay ended: " + (folder / "relay.log").read_text())
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    wait_for(answers, "the relay's start")
-    return f"http://127.0.0.1:{port}"
-
-
-def open_browser(stack: ExitStack, *, seen: bool) -> "Browser | None":
-    """Start Chromium, or return None where there is none."""
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    path = path or next((found for found in MAC_BROWSERS if Path(found).exists()), None)
-    if path is None:
-        return None
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - costs half a second
-
-    # Where Chromium refuses to run as root, its sandbox is in the way, not we.
-    root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    playwright = stack.enter_context(sync_playwright())
-    browser = playwright.chromium.launch(
-        executable_path=path, headless=not seen, args=ARGUMENTS + root, handle_sigint=False
-    )
-    stack.callback(browser.close)
-    return browser
-
-
-def read_code(page: "Page") -> str | None:
-    """Read the QR code from the pixels of the display, as a phone's camera would."""
-    import PIL.Image  # noqa: PLC0415
-    import zxingcpp  # noqa: PLC0415
-
-    picture = PIL.Image.open(io.BytesIO(page.screenshot()))
-    found = zxingcpp.read_barcodes(picture)
-    return found[0].text if found else None
-
-
-def picture(page: "Page", name: str) -> None:
-    """Keep a picture of a page."""
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=PICTURES / f"{name}.png")
-
-
-def state_of(page: "Page") -> str:
-    """What the page says that it shows."""
-    return str(page.evaluate("document.documentElement.dataset.state"))
-
-
-def play_with_pages(
-    environment: dict[str, str], sale: Receipt, receipt: Path, display: "Page", browser: "Browser"
-) -> None:
-    """One sale: the till's command, the display's pixels, a phone."""
-    step(3, "The till sends the receipt.")
-    command: list[str | Path] = [BIN / "e2ee-ticket", "send", "--display", DISPLAY]
-    command += ["--total", format_money(sale.total, sale.currency, sale.lang)]
-    command += ["--number", sale.number, "--wait", receipt]
-    with running(command, env=environment, stdin=subprocess.DEVNULL) as till:
-        link = wait_for(
-            lambda: read_code(display) if state_of(display) == "ticket" else None,
-            "the code on the display",
-        )
-        picture(display, "2-display-with-the-code")
-        say("   This code is on the display; it was read from its pixels:\n")
-        say(qr.to_terminal(qr.make(Link.parse(link))))
-        step(4, "The phone opens it.")
-        context = browser.new_context(
-            viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True,
-            device_scale_factor=2, accept_downloads=True,
-            locale={"fr": "fr-FR", "en": "en-GB"}[sale.lang],
-        )  # fmt: skip
-        phone = context.new_page()
-        phone.goto(link)
-        wait_for(lambda: state_of(phone) == "ready", "the receipt on the phone")
-        phone.wait_for_timeout(300)
-        picture(phone, "3-phone-with-the-receipt")
-        with phone.expect_download() as started:
-            phone.locator("a[download]").first.tap()
-        saved = Path(started.value.path()).read_bytes()
-        same = hashlib.sha256(saved).digest() == hashlib.sha256(receipt.read_bytes()).digest()
-        word = "the very bytes that the till sent" if same else "NOT what the till sent"
-        say(f"   saved as {started.value.suggested_filename}, {len(saved)} bytes: {word}")
-        wait_for(lambda: state_of(display) == "thanks", "the display's thanks")
-        picture(display, "4-display-says-thanks")
-        till.wait(20)
-        wait_for(lambda: state_of(display) == "idle", "the idle display")
-        if not same or till.returncode:
-            raise SystemExit("demo: something is wrong; please report it")
-
-
-def play_without_pages(environment: dict[str, str], receipt: Path, folder: Path) -> None:
-    """One sale without a browser: the `open` command is the phone."""
-    say("   There is no Chromium here: the `open` command plays the phone.")
-    step(3, "The till sends the receipt. This code is what the customer scans:")
-    link = subprocess.run(
-        [BIN / "e2ee-ticket", "send", "--link", receipt],
-        env=environment, check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
-    ).stdout  # fmt: skip
-    step(4, "The phone opens it.")
-    opened = folder / "opened.pdf"
-    subprocess.run([BIN / "e2ee-ticket", "open", "-o", opened], env=environment, check=True,
-                   input=link)  # fmt: skip
-    say("   the very bytes that the till sent: " + str(opened.read_bytes() == receipt.read_bytes()))
+def short(path: Path) -> str:
+    """Name a path as somebody in this folder would."""
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 def parse() -> argparse.Namespace:
     """Read the arguments."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    language = (os.environ.get("LC_ALL") or os.environ.get("LANG") or "en")[:2]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--once", action="store_true", help="end after the first sale")
     parser.add_argument("--headless", action="store_true", help="no windows, even with a screen")
-    parser.add_argument("--lang", default="fr", choices=("fr", "en"), help="the shop's language")
+    parser.add_argument(
+        "--relay",
+        metavar="https://…",
+        help="this relay instead of one here, so that real phones can scan;"
+        " a permit in E2EE_TICKET_PERMIT",
+    )
+    parser.add_argument(
+        "--keep", type=Path, default=KEPT, metavar="FOLDER",
+        help="where pictures and saved receipts stay (build/demo)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--lang",
+        default=language if language in LOCALES else "en",
+        choices=sorted(LOCALES),
+        help="the language of display and phone",
+    )
     return parser.parse_args()
 
 
-def demo(stack: ExitStack, arguments: argparse.Namespace) -> None:
-    """Play the demo."""
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="e2ee-ticket-demo-")))
-    sale = sample_receipt(arguments.lang)
-    receipt = folder / f"{sale.number}.pdf"
-    receipt.write_bytes(draw_receipt(sale))
-    step(1, "A relay on this machine: it carries what it cannot read.")
-    relay = start_relay(stack, folder)
-    environment = os.environ | {
-        "E2EE_TICKET_CONFIG": str(folder / "till" / "config.toml"),
-        "E2EE_TICKET_RELAY": relay,
-        "E2EE_TICKET_SHOP": sale.shop.name,
-        "E2EE_TICKET_LANG": arguments.lang,
-        "E2EE_TICKET_NOTICE": "FR" if arguments.lang == "fr" else "",
-    }
-    environment = {name: value for name, value in environment.items() if value}
-    (folder / "till").mkdir()
-    say(f"   ticket page  {relay}/")
-    say(f"   display page {relay}/d")
-    say(f"   self-test    {relay}/selftest.html")
+class Demo:
+    """One run."""
 
-    screen = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    screen = screen or sys.platform in {"darwin", "win32"}
-    browser = open_browser(stack, seen=screen and not arguments.headless and not arguments.once)
+    def __init__(self, arguments: argparse.Namespace, ending: Ending, stack: ExitStack) -> None:
+        """Make its folders."""
+        self._arguments, self._ending, self._stack = arguments, ending, stack
+        self._kept: Path = arguments.keep.absolute()
+        self._drop = self._kept / "drop-here"
+        reserve(stack, self._kept)
+        stack.callback(rescue, self._drop)
+        rescue(self._drop)
+        self._drop.mkdir()
+        self.folder = Path(tempfile.mkdtemp(prefix="e2ee-ticket-demo-"))
+        stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self._known: str | None = None
+        """The code that was told of last."""
 
-    step(2, "A tablet on the counter is paired with the till.")
-    if browser is None:
-        play_without_pages(environment, receipt, folder)
-    else:
-        pairing = subprocess.run(
-            [BIN / "e2ee-ticket", "display", "add", "--link", "--no-wait", DISPLAY],
-            env=environment, check=True, capture_output=True, text=True,
-        ).stdout.strip()  # fmt: skip
-        tablet = browser.new_context(viewport={"width": 1024, "height": 768})
-        display = tablet.new_page()
-        display.goto(pairing)  # never in an argument list: the link holds a secret
-        wait_for(lambda: state_of(display) == "idle", "the paired display")
-        picture(display, "1-display-idle")
-        say("   the display page is open and says who it belongs to")
-        play_with_pages(environment, sale, receipt, display, browser)
-        step(5, "The till saw it opened and saved; the display thanked, and waits for the next.")
-        say(f"   pictures of both pages: {PICTURES.relative_to(ROOT)}/")
-    if arguments.once:
-        return
-    say(f"\nThe relay and its pages stay up: {relay}/ and {relay}/d . Ctrl-C ends all of it.")
-    signal.pause() if hasattr(signal, "pause") else time.sleep(1e9)
+    @property
+    def written(self) -> str:
+        """What is written, and removed at the end."""
+        return f"{self.folder} (configuration, outbox, store, logs) and {short(self._drop)}/"
+
+    def play(self) -> None:
+        """Play the first sale; then stay."""
+        screens, till = self._set_up()
+        step(1, "A relay, a till, the counter's display and a customer's phone are on.")
+        if isinstance(screens, Terminal):
+            say("    There is no Chromium here: this terminal plays the display and the phone.")
+        began = time.monotonic()
+        till.print_receipt()
+        link = self._ending.wait_for(screens.code, "the code on the display")
+        fields = json.loads(str(till.look(link, "fields")))
+        step(2, f"TakePOS printed a receipt of {fields['total']}. The display shows this code:")
+        say()
+        draw(link)
+        say()
+        self._known = link
+        screens.picture("display", "2-display-with-the-code")
+        sealed = till.sealed(link)
+        screens.scan(link)
+        seconds = time.monotonic() - began
+        screens.turn(0.3)  # it fades in
+        screens.picture("phone", "3-phone-with-the-receipt")
+        path = self._save(screens, sealed)
+        self._ending.wait_for(lambda: screens.state() == "thanks", "the display's thanks")
+        screens.picture("display", "4-display-says-thanks")
+        step(3, f"The phone scanned it, {seconds:.1f} s after the printing, and saved the PDF:")
+        say(f"    {short(path)}, {SAME}.")
+        self._ending.wait_for(
+            lambda: till.look(link, "outcome") == "received", "the till's notice that it was saved"
+        )
+        screens.open_console(till.console_link())
+        screens.picture("cashier", "5-cashier")
+        if not self._arguments.once:
+            self._invite(till)
+            self._stay(screens, till)
+
+    def _set_up(self) -> tuple[Screens, Till]:
+        """Start all of it, one thing while another starts."""
+        ports, arguments = Ports(), self._arguments
+        origin, relay = arguments.relay, None
+        if origin is None:
+            relay = Relay(self._stack, self.folder, ports)
+            origin = relay.origin
+        own = () if arguments.relay is None else OWN_RELAY
+        till = Till(self.folder, self._drop, origin, arguments.lang, ports, own=own)
+        self._stack.callback(till.end)
+        browser = Browser(self._stack)
+        if relay is not None:
+            self._ending.wait_for(relay.ready, "the relay's start")
+        adding = till.command("display", "add", "--link", "--no-wait", DISPLAY)
+        windows = has_screen() and not arguments.headless and not arguments.once
+        chromium = browser.launch(self._kept, seen=windows, lang=arguments.lang)
+        pairing = result(adding)
+        self._ending.check()
+        if relay is None:  # ours forgets it anyway
+            self._stack.callback(unpair, till)
+        till.start(self._stack)
+        screens: Screens = chromium or Terminal(till, self.folder, origin)
+        screens.pair(pairing)
+        self._ending.wait_for(lambda: screens.state() == "idle", "the pairing of the display")
+        self._ending.wait_for(till.ready, "the till's start")
+        screens.picture("display", "1-display-idle")
+        return screens, till
+
+    def _save(self, screens: Screens, sealed: str | None) -> Path:
+        """Let the phone save what it has opened, and compare it with what the till sealed."""
+        screens.save()
+        name, receipt = self._ending.wait_for(
+            lambda: screens.saved() if screens.turn(0.02) else None, "the saving on the phone"
+        )
+        path = self._kept / name
+        path.write_bytes(receipt)
+        if digest(receipt) != sealed:
+            raise DemoError(f"{name} is NOT what the till sealed; please report it")
+        return path
+
+    def _invite(self, till: Till) -> None:
+        """Say what can be tried now."""
+        console = till.console_link()
+        say()
+        say("Now you. All of it will stay up until Ctrl-C.")
+        offer("a new receipt", f"copy any PDF into {short(self._drop)}/")
+        if sys.stdin.isatty():
+            offer("the phone", "press Enter here, and it scans what the display shows")
+        offer("the cashier", console)
+        if self._arguments.relay is None:
+            offer(
+                "your own phone", "cannot reach this machine's 127.0.0.1; README.md says what can"
+            )
+        else:
+            offer("your own phone", "scans the code, too")
+        if any(self._kept.glob("*.png")):
+            offer("pictures", f"{short(self._kept)}/*.png")
+
+    def _stay(self, screens: Screens, till: Till) -> None:
+        """Tell of each new code, and let the phone scan it when Enter is pressed."""
+        with contextlib.suppress(WindowError):
+            while screens.turn(0.2):
+                self._ending.check()
+                self._tell(screens, screens.code())
+                if (by_hand := screens.saved()) is not None:
+                    (self._kept / by_hand[0]).write_bytes(by_hand[1])
+                    say(f"       Saved: {short(self._kept / by_hand[0])}")
+                if pressed_enter():
+                    self._press(screens, till, screens.code())
+        say("\nThe display's window is closed; Ctrl-C ends the rest.")
+        while True:
+            self._ending.check()
+            time.sleep(0.2)
+
+    def _tell(self, screens: Screens, link: str | None) -> None:
+        if link is None or link == self._known:
+            return
+        self._known = link
+        say(f"\n{time.strftime('%H:%M')}  The display shows a new code.")
+        if not screens.seen:
+            draw(link)
+
+    def _press(self, screens: Screens, till: Till, link: str | None) -> None:
+        if link is None:
+            say(f"The display shows no code now; copy a PDF into {short(self._drop)}/ .")
+            return
+        sealed, began = till.sealed(link), time.monotonic()
+        try:
+            screens.scan(link)
+            seconds = time.monotonic() - began
+            path = self._save(screens, sealed)
+        except WindowError as error:
+            say(f"       {error}")
+            return
+        say(f"       The phone has it, after {seconds:.1f} s: {short(path)}, {SAME}.")
+
+
+def pressed_enter() -> bool:
+    """Tell whether somebody pressed Enter, where somebody can."""
+    with contextlib.suppress(OSError, ValueError):
+        if not sys.stdin.isatty() or os.tcgetpgrp(0) != os.getpgrp():
+            return False
+        if select.select([0], [], [], 0)[0]:
+            return bool(os.read(0, 4096))
+    return False
+
+
+def unpair(till: Till) -> None:
+    """Take the display off a relay that stays."""
+    with contextlib.suppress(DemoError):
+        result(till.command("display", "remove", "--forget", DISPLAY))
+
+
+def reserve(stack: ExitStack, kept: Path) -> None:
+    """Take a folder for this demo alone.
+
+    Raises:
+        DemoError: another one has it.
+    """
+    kept.mkdir(parents=True, exist_ok=True)
+    lock = os.open(kept, os.O_RDONLY)
+    stack.callback(os.close, lock)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise DemoError("another demo runs here; end it first (Ctrl-C)") from None
+
+
+def rescue(drop: Path) -> None:
+    """Remove the folder that receipts are copied into; what somebody put there stays beside it."""
+    for file in sorted(drop.rglob("*")):
+        if not file.is_file() or file.name == MARKER:
+            continue
+        kept = drop.parent / file.name
+        if kept.exists() and kept.read_bytes() == file.read_bytes():
+            continue
+        number = 1
+        while kept.exists():
+            number += 1
+            kept = drop.parent / f"{file.stem}-{number}{file.suffix}"
+        file.rename(kept)
+    shutil.rmtree(drop, ignore_errors=True)
 
 
 def main() -> int:
     """Play the demo until Ctrl-C."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal of any age
     arguments = parse()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ending = Ending()
+    ending.listen()
+    stack = ExitStack()
+    code, demo = 0, None
     try:
-        with ExitStack() as stack:
-            demo(stack, arguments)
+        demo = Demo(arguments, ending, stack)
+        demo.play()
     except KeyboardInterrupt:
-        say("\nended; nothing is left running, and the temporary folder is gone")
-    return 0
+        say()
+    except DemoError as error:
+        say(f"demo: {error}")
+        code = 1
+    except Exception:
+        if not ending.asked:  # else it broke because its end was asked for
+            raise
+    finally:
+        ending.clean()
+        stack.close()
+    with contextlib.suppress(OSError):  # a terminal that was closed
+        written = f" Removed: {demo.written}." if demo else ""
+        say(f"Ended: nothing is left running.{written}")
+        if demo is not None:
+            say(f"Kept: {short(arguments.keep)}/, the pictures and the saved receipts.")
+    return code
 
 
 if __name__ == "__main__":

@@ -11,13 +11,15 @@ python=${PYTHON:-python3}
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     { echo "install: Python 3.11 or newer is needed; name it: PYTHON=python3.12" >&2; exit 1; }
+"$python" -c 'import ensurepip' 2>/dev/null ||
+    { echo "install: Python lacks venv: apt install python3-venv" >&2; exit 1; }
 [ -d /run/systemd/system ] ||
     { echo "install: there is no systemd here; see deploy/README.md" >&2; exit 1; }
 new=/opt/relay-server.new
 rm -rf "$new"
 "$python" -m venv "$new"
 "$new/bin/pip" install -q --disable-pip-version-check --constraint "$here/requirements.lock" \
-    "$here[relay]"
+    "$here[relay,redis]"
 # A venv knows its own path in its scripts' first lines.
 sed -i "1s|$new|/opt/relay-server|" "$new"/bin/relay-server "$new"/bin/pip*
 rm -rf /opt/relay-server.old

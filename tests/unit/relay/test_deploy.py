@@ -263,6 +263,30 @@ def test_the_containers_are_read_only_and_without_rights():
     assert re.search(r"^USER relay$", file, re.MULTILINE)
 
 
+def test_a_container_speaks_redis_and_has_the_command_that_the_manual_uses():
+    file = (DEPLOY / "Containerfile").read_text("utf-8")
+    compose = (DEPLOY / "compose.yaml").read_text("utf-8")
+
+    assert "redis://" in compose
+    assert "'.[relay,redis]'" in file
+    assert "exec relay-1 relay-server " in compose
+    assert "PATH=/opt/relay-server/bin:" in file
+
+
+def test_every_file_that_the_manuals_name_is_there():
+    root = DEPLOY.parents[1]
+    named = set()
+    for file in (root / "deploy").rglob("*.*"):
+        text = file.read_text("utf-8")
+        paths = re.findall(r"\b((?:deploy|spec|benchmarks|relay_server)/[\w./-]*\w)", text)
+        named |= {(file, root / path) for path in paths}
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+            named.add((file, file.parent / link))
+
+    assert len(named) > 20
+    assert [(str(file), str(path)) for file, path in named if not path.exists()] == []
+
+
 def test_every_variable_in_the_service_s_file_is_one_that_the_relay_reads():
     from relay_server.settings import parse_settings
 

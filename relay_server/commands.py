@@ -43,10 +43,18 @@ def permit(arguments: list[str]) -> int:
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="add|list|revoke")
     common = common_flags()
-    add = actions.add_parser("add", parents=[common], help="make a permit and print it, once")
+    add = actions.add_parser(
+        "add",
+        parents=[common],
+        help="make a permit and print it, once",
+        epilog="Each relay counts for itself: with N of them on one Redis, a permit gets up to N "
+        "times what is said here.",
+    )
     add.add_argument("name", metavar="NAME", help="whom it is for")
     add.add_argument("--uploads-per-hour", metavar="N", help="at most so many tickets an hour")
-    add.add_argument("--bytes-per-hour", metavar="SIZE", help="at most so much, such as 200MiB")
+    add.add_argument(
+        "--bytes-per-hour", metavar="SIZE", help="at most so much an hour, such as 200MiB"
+    )
     actions.add_parser(
         "list", parents=[common], help="print the day, the limits and the name of each permit"
     )
@@ -69,6 +77,10 @@ async def _permit(given: Namespace, place: Path | str) -> int:
     try:
         if given.action == "add":
             await _add_permit(given, store, today=int(clock.wall()) // DAY)
+            if isinstance(place, str) and (given.uploads_per_hour or given.bytes_per_hour):
+                say(
+                    "each relay on this Redis counts its limits for itself: two allow twice as much"
+                )
         elif given.action == "revoke":
             if not await store.revoke_permit(given.name):
                 raise StartError(

@@ -430,7 +430,10 @@ function arrange() {
   mark('wide', wide);
   mark('tall', !wide);
   if (shown.kind === 'idle') fit('idleName', 5.2, 0.38 * height);
-  if (shown.kind === 'thanks') drawTick($('tick'), 13 * rem);
+  if (shown.kind === 'thanks') {
+    fit('thanksHeading', 6);
+    drawTick($('tick'), 13 * rem);
+  }
   if (shown.kind === 'ticket') {
     arrangeTicket(width, height, rem, wide);
     drawRing();

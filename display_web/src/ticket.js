@@ -181,11 +181,11 @@ function ready() {
   $('save').download = name;
   $('save').onclick = saved;
   showPreview(facts);
+  offerShare(name, type);
   mark('app', isInApp());
   show('ready');
   $('title').focus();
   setTimeout(function () {
-    offerShare(name, type);
     post('opened');
   }, 0);
 }
@@ -204,12 +204,16 @@ function listFacts() {
   return found.join('\n');
 }
 
+// The size that a PNG begins with keeps its place free, so that nothing moves when it is there.
 function showPreview(facts) {
   var picture = $('preview');
   if (!ticket.preview) return;
-  picture.onload = function () {
-    mark('preview', true);
+  mark('preview', true);
+  picture.onerror = function () {
+    mark('preview');
   };
+  picture.width = u32(ticket.preview.body, 16);
+  picture.height = u32(ticket.preview.body, 20);
   picture.alt = [say.picture, ticket.title, ticket.total, facts].join(' ');
   picture.src = URL.createObjectURL(new Blob([ticket.preview.body], { type: 'image/png' }));
   $('zoom').onclick = function () {

@@ -1,6 +1,8 @@
 """Draw every state of both pages into build/screenshots/, for people to look at.
 
 .venv/bin/python tests/browser/screenshots.py [FOLDER]
+
+Small, they are side by side in docs/phone-states.png and docs/display-states.png.
 """
 
 import asyncio
@@ -12,6 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
+import PIL.Image  # noqa: E402 - after the line above, as those below
+import PIL.ImageOps  # noqa: E402 - idem
 import stage  # noqa: E402 - found by the line above
 from cable import Cable  # noqa: E402 - idem
 from playwright.sync_api import sync_playwright  # noqa: E402 - idem
@@ -27,12 +31,37 @@ PORTAL = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r
 NO_STORAGE = "Object.defineProperty(window, 'localStorage', {get: function () { throw 1; }});"
 LINES = ("Café de spécialité 6,90 €", "Pain complet 3,20 €", "Comté 18 mois 44,54 €",
          "Total 54,64 €")  # fmt: skip
+OFFLINE = "Object.defineProperty(navigator, 'onLine', {get: () => false})"
 SIZES = {
-    "1024x768": {"viewport": {"width": 1024, "height": 768}},
-    "768x1024": {"viewport": {"width": 768, "height": 1024}},
+    "1024x600": {"viewport": {"width": 1024, "height": 600}},
+    "800x1280": {"viewport": {"width": 800, "height": 1280}},
     "320x568": {"viewport": {"width": 320, "height": 568}, "device_scale_factor": 2},
-    "1920x1080": {"viewport": {"width": 1920, "height": 1080}},
+    "3840x2160": {"viewport": {"width": 3840, "height": 2160}},
 }
+LARGE = {"is_mobile": False, "device_scale_factor": 1}
+SHEETS = {
+    # The pictures of a sheet, the size of each, and how many stand in a row.
+    "phone-states": (
+        [
+            "ticket-opening", "ticket-ready", "ticket-ready-dark", "ticket-ready-saved",
+            "ticket-ready-bare", "ticket-waiting", "ticket-absent", "ticket-damaged",
+            "ticket-expired", "ticket-received", "ticket-revoked", "ticket-tampered",
+            "ticket-offline", "ticket-away", "ticket-portal", "ticket-old", "ticket-noscript",
+            "ticket-about",
+        ],
+        (150, 325),
+        9,
+    ),
+    "display-states": (
+        [
+            f"display-{state}-{size}"
+            for size in ("1024x600", "3840x2160", "800x1280")
+            for state in ("pairing", "idle", "live", "ticket", "thanks", "unpaired")
+        ],
+        (240, 240),
+        6,
+    ),
+}  # fmt: skip
 
 
 class Studio:
@@ -59,15 +88,17 @@ class Studio:
     def keep(self, ticket):
         return self.relay.keep(ticket, permit=self.leave)
 
-    def phone(self, link, state, name, *, clock=False, prepare=None, **options):
+    def phone(self, link, state, name, *, clock=False, prepare=None, script="", **options):
         """Open a link on a phone and draw the state it comes to."""
         phone = Phone(self.browser, **options)
+        phone.context.add_init_script(script)
         if clock:
             phone.page.clock.install()
         phone.open(link)
         if prepare:
             prepare(phone)
-        phone.wait(state)
+        if state != "noscript":
+            phone.wait(state)
         if state == "ready" and phone.page.locator("#preview").get_attribute("src"):
             phone.page.wait_for_selector("#preview", state="visible")
         self.shoot(phone, f"ticket-{name}")
@@ -84,6 +115,9 @@ def draw_tickets(studio, ticket):
     studio.phone(link.reveal(), "ready", "ready")
     studio.phone(link.reveal(), "ready", "ready-dark", color_scheme="dark")
     studio.phone(link.reveal(), "ready", "ready-fr", locale="fr-FR")
+    for size in ("800x1280", "1024x600", "3840x2160"):
+        options = SIZES[size] | LARGE
+        studio.phone(link.reveal(), "ready", f"ready-{size}", **options)
     studio.phone(link.reveal(), "ready", "ready-saved", prepare=save)
     studio.phone(studio.keep(Ticket(ticket.receipt)).reveal(), "ready", "ready-bare")
     held = cable.hold(GET)
@@ -92,9 +126,10 @@ def draw_tickets(studio, ticket):
     empty = Link(relay.origin, Secret.generate())
     studio.phone(empty.reveal(), "waiting", "waiting")
     studio.phone(empty.reveal(), "absent", "absent", clock=True, prepare=run_out)
-    for name, answer in (("away", b""), ("portal", PORTAL)):
+    faults = (("away", b"", ""), ("offline", b"", OFFLINE), ("portal", PORTAL, ""))
+    for name, answer, script in faults:
         fault = cable.answer(GET, answer, times=10**6)
-        studio.phone(near, name, name)
+        studio.phone(near, name, name, script=script)
         fault.release()
     for state in ("expired", "received", "revoked"):
         link = studio.keep(ticket)
@@ -215,6 +250,25 @@ def main():
         studio = Studio(stack, folder)
         draw_tickets(studio, ticket)
         draw_displays(studio)
+    for name, (pictures, size, row) in SHEETS.items():
+        files = [folder / f"{picture}.png" for picture in pictures]
+        lay_out(files, size, row).save(ROOT / f"docs/{name}.png", optimize=True)
+
+
+def lay_out(files, size, row):
+    """Put pictures side by side, each within a size, on the grey of a table."""
+    gap = 12
+    rows = []
+    for first in range(0, len(files), row):
+        pictures = [PIL.Image.open(file).convert("RGB") for file in files[first : first + row]]
+        rows.append([PIL.ImageOps.contain(picture, size) for picture in pictures])
+    heights = [max(picture.height for picture in pictures) + gap for pictures in rows]
+    sheet = PIL.Image.new("RGB", (row * (size[0] + gap) + gap, sum(heights) + gap), "#777")
+    for number, pictures in enumerate(rows):
+        for column, picture in enumerate(pictures):
+            left = gap + column * (size[0] + gap) + (size[0] - picture.width) // 2
+            sheet.paste(picture, (left, gap + sum(heights[:number])))
+    return sheet.quantize(64, dither=PIL.Image.Dither.NONE)
 
 
 if __name__ == "__main__":

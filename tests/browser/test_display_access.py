@@ -1,5 +1,7 @@
 """The display's page for everybody: axe-core, contrast, keyboard, enlarged text, in every state."""
 
+import itertools
+
 import pytest
 import stage
 from screens import Tablet
@@ -14,6 +16,26 @@ NOTICES = {"fr": "FR", "de": "DE", "it": "IT", "en": "FR", "es": "ES"}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 LINES = ("Café de spécialité 6,90 €", "Pain complet 3,20 €", "Total 10,10 €")
 NO_STORAGE = "Object.defineProperty(window, 'localStorage', {get: function () { throw 1; }});"
+
+SCREENS = [(320, 568), (412, 915), (568, 320), (800, 1280), (1024, 600), (3840, 2160)]
+# Every text that is to be seen, as its place; a little less, for letters have air around them.
+PLACES = """
+() => {
+  const found = [];
+  const walker = document.createTreeWalker(document.getElementById('stage'), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const range = document.createRange();
+    range.selectNodeContents(walker.currentNode);
+    const box = range.getBoundingClientRect();
+    const air = 0.15 * range.getClientRects()[0]?.height;
+    if (box.width && !walker.currentNode.parentNode.closest('#spoken')) {
+      found.push([walker.currentNode.data, box.left, box.top + air, box.right,
+        box.bottom - air]);
+    }
+  }
+  return found;
+}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +214,43 @@ def test_nothing_moves_but_by_a_hair(screen, relay):
         tablet.wait("thanks")
 
         assert tablet.page.evaluate("document.getAnimations().length") == 0
+
+
+def covered(tablet, width, height):
+    """The texts of which one lies over another, or beyond the screen."""
+    places = tablet.page.evaluate(PLACES)
+    beyond = [
+        text
+        for text, left, top, right, bottom in places
+        if left < 0 or top < 0 or right > width or bottom > height
+    ]
+    return beyond + [
+        (one[0], two[0])
+        for one, two in itertools.combinations(places, 2)
+        if one[1] < two[3] and two[1] < one[3] and one[2] < two[4] and two[2] < one[4]
+    ]
+
+
+@pytest.mark.parametrize("lang", NOTICES)
+def test_no_text_covers_another_or_leaves_the_screen(screen, relay, lang):
+    tablet = screen(Tablet, locale=lang)
+    troubles = {}
+    with counter_for(relay, lang) as counter:
+        tablet.pair(counter.link(relay.origin))
+        tablet.page.wait_for_selector("#notice:not(:empty)")
+        for state, show in (
+            ("idle", None),
+            ("live", lambda: counter.show(Content.live(LINES))),
+            ("ticket", lambda: counter.show(ticket())),
+            ("thanks", counter.thank),
+        ):
+            if show:
+                show()
+            tablet.wait(state)
+            for width, height in SCREENS:
+                tablet.page.set_viewport_size({"width": width, "height": height})
+                tablet.page.wait_for_function("width => innerWidth === width", arg=width)
+                if found := covered(tablet, width, height):
+                    troubles[state, width, height] = found
+
+    assert troubles == {}

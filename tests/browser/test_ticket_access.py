@@ -3,6 +3,7 @@
 The states are reached by data: the test answers in the relay's place.
 """
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -23,6 +24,17 @@ OLD = "delete window.Blob"
 IN_APP = "Object.defineProperty(navigator, 'userAgent', {get: () => 'Instagram'})"
 CAN_SHARE = "navigator.canShare = () => true; navigator.share = () => Promise.resolve()"
 GONE = {"expired", "received", "revoked"}
+BOXES = """
+window.boxes = () => ['receipt', 'zoom', 'preview', 'save', 'share', 'more'].map((id) => {
+  const box = document.getElementById(id).getBoundingClientRect();
+  return id + [box.x, box.y, box.width, box.height].map((side) => ' ' + Math.round(side)).join();
+});
+new MutationObserver(() => {
+  if (document.documentElement.getAttribute('data-state') !== 'ready' || window.first) return;
+  window.first = window.boxes();
+  window.early = !document.getElementById('preview').naturalWidth;
+}).observe(document, {subtree: true, attributes: true, attributeFilter: ['data-state']});
+"""
 STATES = (
     "opening", "waiting", "absent", "damaged", "expired", "received", "revoked", "tampered",
     "offline", "away", "portal", "old", "about", "ready",
@@ -239,6 +251,37 @@ def test_nothing_is_cut_off_on_a_narrow_screen_with_text_at_200_percent(show, st
         box = element.bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 320
+
+
+@pytest.mark.parametrize("size", [(320, 568), (412, 915), (1024, 600)], ids=str)
+def test_nothing_moves_when_the_picture_comes(screen, answers, size):
+    """Who is about to tap a button taps it, and not what has taken its place meanwhile."""
+    phone = screen(Phone, viewport={"width": size[0], "height": size[1]})
+    phone.context.add_init_script(BOXES + CAN_SHARE)
+    answers.serve(phone, "ready")
+    phone.open(answers.link).wait("ready")
+    phone.page.wait_for_function("document.getElementById('preview').naturalWidth")
+
+    assert phone.page.evaluate("early"), "the picture was there before its place was looked at"
+    assert phone.page.evaluate("first") == phone.page.evaluate("boxes()")
+    assert phone.visible("#share")
+
+
+@pytest.mark.parametrize(
+    "preview",
+    [b"", b"\x89PNG\r\n\x1a\n", b"\xff" * 400],
+    ids=["empty", "a signature", "garbage"],
+)
+def test_a_picture_that_is_none_leaves_no_gap(screen, answers, preview):
+    bad = Answers()
+    bad.envelope = seal(dataclasses.replace(answers.ticket, preview=preview), bad.secret)
+    phone = screen(Phone)
+    bad.serve(phone, "ready")
+    phone.open(bad.link).wait("ready")
+
+    phone.page.wait_for_selector("#zoom", state="hidden")
+    assert phone.visible("#save")
+    assert phone.text("#total") == "54,64 €"
 
 
 def test_what_can_be_tapped_is_large_enough(show):

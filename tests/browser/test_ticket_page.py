@@ -81,6 +81,22 @@ def test_makes_two_requests_until_the_receipt_is_visible(phone, relay, kept):
     assert phone.fetched()[2:] == ["POST /v1/t/*/state"]
 
 
+def test_asks_the_relay_while_the_page_still_arrives(phone, relay, kept, cable):
+    """With its first script the page has asked: neither style nor text nor cipher are there yet."""
+    page = relay.request("GET", "/")[1]
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {len(page)}\r\n\r\n"
+    answer = head.encode() + page
+    arrived = answer.index(b"</script>") + len(b"</script>")
+    assert arrived < 7 * 1024
+    fault = cable.drip("GET / ", answer, size=arrived, stop_after=arrived)
+
+    phone.open(f"{cable.origin}/#{kept.digits()}")
+
+    stage.wait_for(lambda: cable.count("GET /v1/t/") == 1, "the request for the envelope")
+    assert phone.page.evaluate("document.body") is None
+    fault.release()
+
+
 def test_keeps_nothing_in_the_browser(phone, relay, kept):
     phone.open(kept.reveal()).wait("ready")
     phone.save()

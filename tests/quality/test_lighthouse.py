@@ -17,6 +17,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.soak]
 TRIES = 4
 CATEGORIES = ("performance", "accessibility", "best-practices")
 ENOUGH = {"performance": 0.99, "accessibility": 1, "best-practices": 1}
+FIGURES = {
+    "FCP": "first-contentful-paint",
+    "LCP": "largest-contentful-paint",
+    "SI": "speed-index",
+    "TBT": "total-blocking-time",
+    "CLS": "cumulative-layout-shift",
+}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +61,14 @@ def look(tools, address, tmp_path, categories):
         for audit in (told["audits"][ref["id"]] for ref in category["auditRefs"] if ref["weight"])
         if audit["score"] is not None and audit["score"] < 1
     ]
-    return {name: told["categories"][name]["score"] for name in categories}, lost
+    scores = {name: told["categories"][name]["score"] for name in categories}
+    figures = {
+        short: round(told["audits"][audit]["numericValue"], 3)
+        for short, audit in FIGURES.items()
+        if audit in told["audits"]
+    }
+    print(address.partition("#")[0], scores, figures)  # noqa: T201 - what there is to publish
+    return scores, lost
 
 
 @pytest.mark.parametrize("what", ["a receipt", "no link", "a damaged link", "display", "self-test"])

@@ -129,6 +129,8 @@ def test_page_is_one_file_that_asks_for_no_other(build, name):
     assert text.count("<script>") == text.count("<script") == len(build.PAGES[name])
     assert text.count("<style>") == text.count("<style") == 1
     assert not re.search(r"(?<!\.)\bsrc=|@import|url\(", text)
+    # A PDF is offered, never shown inside the page: phones show such in ways of their own, or not.
+    assert not re.search(r"(?:<|createElement\(')(?:i?frame|object|embed)\b", text)
     assert re.findall(r'href="([^"#]+)"', text) == ["data:,"]
     assert 'name="referrer" content="no-referrer"' in text
 

@@ -123,11 +123,12 @@ class Demo:
 
     @property
     def written(self) -> str:
-        """What is written, and removed at the end."""
-        return f"{self.folder} (configuration, outbox, store, logs) and {short(self._drop)}/"
+        """Where the demo writes what it removes at the end."""
+        return f"{self.folder} and {short(self._drop)}/"
 
     def play(self) -> None:
         """Play the first sale; then stay."""
+        say("A sale without paper, on this machine; every part is the real one.\n")
         screens, till = self._set_up()
         step(1, "A relay, a till, the counter's display and a customer's phone are on.")
         if isinstance(screens, Terminal):
@@ -211,9 +212,7 @@ class Demo:
             offer("the phone", "press Enter here, and it scans what the display shows")
         offer("the cashier", console)
         if self._arguments.relay is None:
-            offer(
-                "your own phone", "cannot reach this machine's 127.0.0.1; README.md says what can"
-            )
+            offer("your own phone", "cannot reach 127.0.0.1; README.md, Try it, says how it can")
         else:
             offer("your own phone", "scans the code, too")
         if any(self._kept.glob("*.png")):
@@ -236,9 +235,9 @@ class Demo:
             time.sleep(0.2)
 
     def _tell(self, screens: Screens, link: str | None) -> None:
-        if link is None or link == self._known:
+        known, self._known = self._known, link
+        if link is None or link == known:
             return
-        self._known = link
         say(f"\n{time.strftime('%H:%M')}  The display shows a new code.")
         if not screens.seen:
             draw(link)
@@ -329,9 +328,9 @@ def main() -> int:
         ending.clean()
         stack.close()
     with contextlib.suppress(OSError):  # a terminal that was closed
-        written = f" Removed: {demo.written}." if demo else ""
-        say(f"Ended: nothing is left running.{written}")
+        say("Ended: nothing is left running.")
         if demo is not None:
+            say(f"Removed: all that was written in {demo.written}")
             say(f"Kept: {short(arguments.keep)}/, the pictures and the saved receipts.")
     return code
 

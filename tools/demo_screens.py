@@ -101,28 +101,39 @@ class Chromium:
         """Open the display's page and the phone's."""
         self.seen, self._kept = seen, kept
         locale = LOCALES[lang]
-        display = {"width": 1024, "height": 640} if seen else {"width": 1024, "height": 768}
-        phone = {"width": 390, "height": 700 if seen else 844}
-        self._pages = {"display": self._page(browser, 0, viewport=display, locale=locale)}
-        self._pages["phone"] = self._page(
-            browser, display["width"] + 20, viewport=phone, locale=locale, is_mobile=True,
-            has_touch=True, device_scale_factor=2, accept_downloads=True,
-        )  # fmt: skip
+        # Narrower than 500 no window can be; what stands still in it is as wide as it.
+        phone = {"width": 500, "height": 720} if seen else {"width": 390, "height": 844}
+        self._pages = {
+            "display": self._page(browser, {"width": 1024, "height": 768}, locale=locale),
+            "phone": self._page(
+                browser, phone, locale=locale, is_mobile=True, has_touch=True,
+                device_scale_factor=2, accept_downloads=True,
+            ),
+        }  # fmt: skip
         self._pages["phone"].on("download", self._keep)
+        self._place("display", left=0, width=760, height=640)
+        self._place("phone", left=770)
         self._browser, self._locale = browser, locale
         self._saved: list[Saved] = []
         self._looked_at = 0.0
         self._code: str | None = None
 
-    def _page(self, browser: "Running", left: int, **options: Any) -> "Page":  # noqa: ANN401 - Playwright's own
-        page = browser.new_context(**options).new_page()
+    def _page(self, browser: "Running", size: dict[str, int], **options: Any) -> "Page":  # noqa: ANN401 - Playwright's own
+        window = self.seen and not options.get("is_mobile")
+        shape: dict[str, Any] = {"no_viewport": True} if window else {"viewport": size}
+        page = browser.new_context(**shape, **options).new_page()
         page.set_default_timeout(_SLOW_SECONDS * 1000)
-        if self.seen:
+        return page
+
+    def _place(self, screen: str, **bounds: int) -> None:
+        """Put a window where it hides no other, if there is one."""
+        if not self.seen:
+            return
+        with self._at(screen) as page:
             session = page.context.new_cdp_session(page)
             window = session.send("Browser.getWindowForTarget")["windowId"]
-            where = {"windowId": window, "bounds": {"left": left, "top": 0}}
+            where = {"windowId": window, "bounds": {"top": 0, **bounds}}
             session.send("Browser.setWindowBounds", where)
-        return page
 
     @contextmanager
     def _at(self, screen: str) -> Iterator["Page"]:
@@ -185,10 +196,16 @@ class Chromium:
     def open_console(self, link: str) -> None:
         """Open the cashier's page, in a window of its own."""
         size = {"width": 1000, "height": 760}
-        self._pages["cashier"] = self._page(self._browser, 60, viewport=size, locale=self._locale)
-        with self._at("cashier") as page:
+        page = self._page(self._browser, size, locale=self._locale)
+        self._pages["cashier"] = page
+        with self._at("cashier"):
             page.goto(link)
             page.wait_for_url("**/")
+            left = 1280 if page.evaluate("screen.availWidth") >= 1900 else 40
+        self._place("cashier", left=left, width=640, height=807)
+        for screen in ("phone", "display"):  # a small screen's own stay in front
+            with self._at(screen) as page:
+                page.bring_to_front()
 
     def picture(self, screen: str, name: str) -> None:
         """Keep what is to be seen."""

@@ -60,6 +60,9 @@ lock:
 	uv pip compile -q pyproject.toml --all-extras --group test --group dev --universal \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.lock
 
+	uv pip compile -q pyproject.toml --extra relay --extra redis --universal --python-version 3.11 \
+	    -c requirements.lock --generate-hashes --no-emit-index-url --no-header \
+	    -o deploy/relay/requirements.lock
 	uv pip compile -q pyproject.toml --group soak --universal --python-version 3.11 -c requirements.lock \
 	    --generate-hashes --no-emit-index-url --no-header -o requirements-soak.lock
 

@@ -18,8 +18,9 @@ python=${PYTHON:-python3}
 new=/opt/relay-server.new
 rm -rf "$new"
 "$python" -m venv "$new"
-"$new/bin/pip" install -q --disable-pip-version-check --constraint "$here/requirements.lock" \
-    "$here[relay,redis]"
+"$new/bin/pip" install -q --disable-pip-version-check --require-hashes \
+    -r "$here/deploy/relay/requirements.lock"
+"$new/bin/pip" install -q --disable-pip-version-check --no-deps "$here"
 # A venv knows its own path in its scripts' first lines.
 sed -i "1s|$new|/opt/relay-server|" "$new"/bin/relay-server "$new"/bin/pip*
 rm -rf /opt/relay-server.old

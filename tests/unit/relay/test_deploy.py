@@ -268,9 +268,22 @@ def test_a_container_speaks_redis_and_has_the_command_that_the_manual_uses():
     compose = (DEPLOY / "compose.yaml").read_text("utf-8")
 
     assert "redis://" in compose
-    assert "'.[relay,redis]'" in file
     assert "exec relay-1 relay-server " in compose
     assert "PATH=/opt/relay-server/bin:" in file
+
+
+def test_the_service_and_the_container_install_what_is_tested_hash_by_hash():
+    pinned = re.compile(r"(?m)^([a-z0-9-]+==[^ ]+)")
+    tested = pinned.findall((DEPLOY.parents[1] / "requirements.lock").read_text("utf-8"))
+    lock = (DEPLOY / "requirements.lock").read_text("utf-8")
+    installed = pinned.findall(lock)
+
+    assert set(installed) <= set(tested)
+    assert {"aiohttp", "pynacl", "redis", "uvloop"} <= {each.split("==")[0] for each in installed}
+    assert lock.count("\n    --hash=sha256:") >= len(installed)
+    for name in ("install.sh", "Containerfile"):
+        text = (DEPLOY / name).read_text("utf-8").replace("\\\n", "")
+        assert re.search(r"--require-hashes +-r \S*requirements.lock", text), name
 
 
 def test_every_file_that_the_manuals_name_is_there():

@@ -260,7 +260,7 @@ class Running:
         self._task = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        stage.wait_for(lambda: _answers(self.port), "the console's start")
+        stage.wait_for(lambda: stage.listens(self.port), "the console's start")
 
     def _run(self):
         asyncio.set_event_loop(self.loop)
@@ -308,16 +308,6 @@ class Running:
 
     def __exit__(self, *_):
         self.stop()
-
-
-def _answers(port):
-    import contextlib
-    import socket
-
-    with contextlib.suppress(OSError):
-        socket.create_connection(("127.0.0.1", port), 1).close()
-        return True
-    return False
 
 
 __all__ = ["ALL", "FakeFloor", "Running", "TicketError", "make_config", "make_sale", "trouble"]

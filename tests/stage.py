@@ -26,7 +26,7 @@ import pytest
 from e2ee_ticket import Link, Secret, seal
 from e2ee_ticket.protocol.channel import PairingLink, PairingSecret, WriteToken, registration
 from e2ee_ticket.protocol.content import Content
-from e2ee_ticket.till.displays import Pairing
+from e2ee_ticket.till.displays import Displays, Pairing
 
 BIN = Path(sys.executable).parent
 INVOICE = Path(__file__).parent / "data/dolibarr_takepos_invoice.pdf"
@@ -85,6 +85,14 @@ def wait_for(condition, what, seconds=20.0):
     raise AssertionError(f"{what} did not happen within {seconds:.0f} s")
 
 
+def listens(port):
+    """Tell whether anybody listens at a port of this computer."""
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    return False
+
+
 class Relay:
     """A relay process on a fixed port and database, that can be killed and started again."""
 
@@ -112,10 +120,7 @@ class Relay:
     def answers(self):
         if self.process.poll() is not None:
             raise AssertionError("the relay ended: " + self.log.read_text())
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
-            return True
-        return False
+        return listens(self.port)
 
     def kill(self):
         self.process.kill()
@@ -196,22 +201,24 @@ class Relay:
 
 
 class Till:
-    """A till's own folder and environment, and its command."""
+    """A till's own folder, configuration file (empty) and environment, and its command."""
 
-    def __init__(self, folder, relay, *, permit=None, page=None):
+    def __init__(self, folder, relay=None, *, permit=None, page=None):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.toml").touch()
+        self.file = self.folder / "config.toml"
+        self.file.touch()
         self.environment = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("E2EE_TICKET_", "XDG_"))
         } | {
             "HOME": str(self.folder),
-            "E2EE_TICKET_CONFIG": str(self.folder / "config.toml"),
-            "E2EE_TICKET_RELAY": relay,
+            "E2EE_TICKET_CONFIG": str(self.file),
             "PYTHONUNBUFFERED": "1",
         }
+        if relay:
+            self.environment["E2EE_TICKET_RELAY"] = relay
         if permit:
             self.environment["E2EE_TICKET_PERMIT"] = permit
         if page:
@@ -233,6 +240,18 @@ class Till:
             env=self.environment, cwd=self.folder, text=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
         )  # fmt: skip
+
+
+def pair(state, relay, name="Front"):
+    """Pair a display of which nothing else is needed; `relay.leave` is a permit of the relay."""
+    pairing = Pairing(name, PairingSecret.generate(), WriteToken.generate())
+    Displays(state).keep(pairing)
+    body = registration(pairing.secret, pairing.token)
+    status, _ = relay.request(
+        "PUT", f"/v1/c/{pairing.secret.cid}", body, Authorization=f"Bearer {relay.leave}"
+    )
+    assert status == 201
+    return pairing
 
 
 class Sale:

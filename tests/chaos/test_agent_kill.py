@@ -5,14 +5,12 @@ connector. Files are dropped and receipts posted all the while, whether the agen
 """
 
 import base64
-import contextlib
 import http.client
 import json
 import os
 import random
 import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import threading
@@ -71,10 +69,7 @@ class Shop:
             )  # fmt: skip
 
     def listens(self):
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
-            return True
-        return False
+        return stage.listens(self.port)
 
     def kill(self):
         self.process.kill()

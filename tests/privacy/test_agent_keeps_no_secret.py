@@ -203,8 +203,7 @@ class Day:
         self.receipts.mkdir()
         (folder / "permit").write_text(self.permit + "\n")
         self.ports = {name: stage.free_port() for name in ("takepos", "console", "webhook")}
-        self.till = stage.Till(self.home, self.relay.origin)
-        del self.till.environment["E2EE_TICKET_RELAY"]
+        self.till = stage.Till(self.home)
         (self.home / "tmp").mkdir()
         self.till.environment["TMPDIR"] = str(self.home / "tmp")
         # The configuration lies outside of what is searched: permit and key stand in it.

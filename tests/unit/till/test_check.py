@@ -20,7 +20,7 @@ from e2ee_ticket.errors import (
     SourceError,
     UnreachableError,
 )
-from e2ee_ticket.protocol.channel import PairingSecret, WriteToken, registration
+from e2ee_ticket.protocol.channel import PairingSecret, WriteToken
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.sources import Finding
 from e2ee_ticket.till import checks, lock
@@ -34,20 +34,6 @@ from e2ee_ticket.till.config import (
 )
 from e2ee_ticket.till.displays import Displays, Pairing
 from e2ee_ticket.till.outbox import FILE_NAME, Outbox
-
-
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory):
-    relay = stage.Relay(tmp_path_factory.mktemp("relay"))
-    relay.leave = relay.permit()
-    relay.start()
-    yield relay
-    relay.stop()
-
-
-@pytest.fixture
-def till(relay, tmp_path):
-    return stage.Till(tmp_path / "till", relay.origin, permit=relay.leave)
 
 
 @pytest.fixture
@@ -64,22 +50,11 @@ async def found(config, file=None, clock=None):
     return {place: finding async for place, finding in checks.check_all(config, file, clock)}
 
 
-def pair(state, relay, name="Front"):
-    pairing = Pairing(name, PairingSecret.generate(), WriteToken.generate())
-    Displays(state).keep(pairing)
-    body = registration(pairing.secret, pairing.token)
-    status, _ = relay.request(
-        "PUT", f"/v1/c/{pairing.secret.cid}", body, Authorization=f"Bearer {relay.leave}"
-    )
-    assert status == 201
-    return pairing
-
-
 # The command
 
 
 def test_all_is_well_and_each_thing_has_its_line(till, relay, printer):
-    pair(till.folder, relay)
+    stage.pair(till.folder, relay)
     folder = till.folder / "receipts"
     folder.mkdir()
     (till.folder / "config.toml").chmod(0o600)
@@ -141,7 +116,7 @@ def test_nothing_configured_is_said_plainly(till):
 
 
 async def test_an_agents_poll_is_not_disturbed(relay, tmp_path):
-    pairing = pair(tmp_path, relay)
+    pairing = stage.pair(tmp_path, relay)
     async with RelayClient(relay.origin, permit=relay.leave) as client:
         cid, token = pairing.secret.cid, pairing.token.reveal()
         first = await client.hellos(cid, token, wait=0)
@@ -153,7 +128,7 @@ async def test_an_agents_poll_is_not_disturbed(relay, tmp_path):
 
 
 async def test_a_display_that_was_unpaired_is_told(relay, tmp_path):
-    pairing = pair(tmp_path, relay)
+    pairing = stage.pair(tmp_path, relay)
     async with RelayClient(relay.origin) as client:
         await client.unpair(pairing.secret.cid, pairing.token.reveal())
 

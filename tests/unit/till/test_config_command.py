@@ -6,30 +6,18 @@ import stat
 import pytest
 import stage
 
-from e2ee_ticket.protocol.channel import PairingSecret, WriteToken, registration
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till.clock import SystemClock
-from e2ee_ticket.till.displays import Displays, Pairing
+from e2ee_ticket.till.displays import Displays
 from e2ee_ticket.till.lock import lock
 from e2ee_ticket.till.outbox import FILE_NAME, Outbox
 
 PASSPHRASE = "four words do it\n"
 
 
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory):
-    relay = stage.Relay(tmp_path_factory.mktemp("relay"))
-    relay.leave = relay.permit()
-    relay.start()
-    yield relay
-    relay.stop()
-
-
 @pytest.fixture
 def till(relay, tmp_path):
-    till = stage.Till(tmp_path / "till", relay.origin)
-    del till.environment["E2EE_TICKET_RELAY"]
-    till.file = till.folder / "config.toml"
+    till = stage.Till(tmp_path / "till")
     till.file.write_text(f'relay = "{relay.origin}"\npermit = "{relay.leave}"\nshop = "Shop"\n')
     return till
 
@@ -37,20 +25,9 @@ def till(relay, tmp_path):
 @pytest.fixture
 def other(tmp_path):
     """A new computer."""
-    other = stage.Till(tmp_path / "other", "unused")
-    del other.environment["E2EE_TICKET_RELAY"]
-    (other.folder / "config.toml").unlink()
+    other = stage.Till(tmp_path / "other")
+    other.file.unlink()
     return other
-
-
-def pair(till, relay, name="Front"):
-    pairing = Pairing(name, PairingSecret.generate(), WriteToken.generate())
-    Displays(till.folder).keep(pairing)
-    relay.request(
-        "PUT", f"/v1/c/{pairing.secret.cid}", registration(pairing.secret, pairing.token),
-        Authorization=f"Bearer {relay.leave}",
-    )  # fmt: skip
-    return pairing
 
 
 def refused(done, code, message, hint=""):
@@ -64,7 +41,7 @@ def refused(done, code, message, hint=""):
 
 
 def test_a_till_moves_with_its_displays_and_its_permit(till, other, relay, tmp_path):
-    pair(till, relay)
+    stage.pair(till.folder, relay)
     file = str(tmp_path / "till.sealed")
     exported = till.run("config", "export", "--passphrase-stdin", file, stdin=PASSPHRASE)
     imported = other.run("config", "import", "--passphrase-stdin", file, stdin=PASSPHRASE)
@@ -180,7 +157,7 @@ def test_an_address_that_is_none_is_misuse(till):
 
 
 def test_nothing_stays_of_a_till_that_is_removed(till, relay):
-    pairing = pair(till, relay)
+    pairing = stage.pair(till.folder, relay)
     till.run("config", "permit", stdin=relay.permit("last") + "\n")
     (till.folder / "receipt.pdf").write_bytes(b"%PDF-1.7\n%%EOF\n")
     till.run("send", "receipt.pdf")
@@ -208,7 +185,7 @@ def test_what_waits_is_delivered_first(till, relay):
 
 
 def test_a_relay_that_is_away_keeps_everything_unless_it_is_given_up(till, relay):
-    pair(till, relay)
+    stage.pair(till.folder, relay)
     till.environment["E2EE_TICKET_RELAY"] = f"http://127.0.0.1:{stage.free_port()}"
 
     done = till.run("uninstall", "--yes", check=False)
@@ -220,7 +197,7 @@ def test_a_relay_that_is_away_keeps_everything_unless_it_is_given_up(till, relay
 
 
 def test_the_configuration_can_stay(till, relay):
-    pair(till, relay)
+    stage.pair(till.folder, relay)
 
     till.run("uninstall", "--yes", "--keep-config")
 

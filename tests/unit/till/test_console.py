@@ -13,10 +13,8 @@ from pathlib import Path
 
 import pytest
 import stage
-from fake_floor import ALL, LAN, NOW, UNSHOWN, FakeFloor, make_config, make_sale, trouble
-from fakes import Clock
+from fake_floor import ALL, LAN, NOW, UNSHOWN, make_config, make_sale, trouble
 from sentences import is_translated, sentences
-from visitor import visiting
 
 from e2ee_ticket.errors import ConfigError, OutboxError, SourceError
 from e2ee_ticket.till import lan_pages
@@ -34,22 +32,6 @@ HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 PATHS = ("/", "/sale/1", "/sale/1/revoke", "/troubles", "/displays", "/sources", "/shop", "/relay",
          "/displays/unpair?name=Comptoir", "/displays/waiting?name=Comptoir",
          "/displays/lan")  # fmt: skip
-
-
-@pytest.fixture
-def floor():
-    return FakeFloor(sales=[make_sale(1)])
-
-
-@pytest.fixture
-def clock():
-    return Clock(NOW)
-
-
-@pytest.fixture
-async def visitor(floor, tmp_path, clock):
-    async with visiting(floor, tmp_path, clock) as entered:
-        yield entered
 
 
 class Reader(HTMLParser):

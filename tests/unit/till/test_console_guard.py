@@ -9,8 +9,6 @@ import stat
 from http.cookies import SimpleCookie
 
 import pytest
-from fake_floor import NOW, FakeFloor, make_sale
-from fakes import Clock
 from visitor import arriving, visiting
 
 from e2ee_ticket.errors import ConfigError
@@ -21,22 +19,6 @@ PIN = "802413"
 PIN_HASH = hash_pin(PIN)
 REMOTE = "192.168.1.77"
 TEXT = "text/plain"
-
-
-@pytest.fixture
-def floor():
-    return FakeFloor(sales=[make_sale(1)])
-
-
-@pytest.fixture
-def clock():
-    return Clock(NOW)
-
-
-@pytest.fixture
-async def visitor(floor, tmp_path, clock):
-    async with visiting(floor, tmp_path, clock) as entered:
-        yield entered
 
 
 @pytest.fixture

@@ -30,21 +30,10 @@ from e2ee_ticket.till.config import LAN_LISTEN
 CLI = Path(setup.__file__).parent
 
 
-@pytest.fixture(scope="module")
-def relay(tmp_path_factory):
-    relay = stage.Relay(tmp_path_factory.mktemp("relay"))
-    relay.leave = relay.permit()
-    relay.start()
-    yield relay
-    relay.stop()
-
-
 @pytest.fixture
 def till(tmp_path):
     """A till that nothing is known of."""
-    till = stage.Till(tmp_path / "till", "unused")
-    del till.environment["E2EE_TICKET_RELAY"]
-    till.file = till.folder / "config.toml"
+    till = stage.Till(tmp_path / "till")
     till.file.unlink()
     return till
 

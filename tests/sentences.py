@@ -83,7 +83,8 @@ def _texts(node, *, in_source):
 
 
 def _is_sentence(text):
-    if "\n" in text or "'none'" in text or text in NO_SENTENCES:
+    is_code = "\n" in text or "'none'" in text or " IN (" in text
+    if is_code or text in NO_SENTENCES:
         return False
     return re.fullmatch(r"[a-z{][^<>=*@%|]*", text) is not None and text.count(" ") > 2
 

@@ -1,6 +1,5 @@
 """The part of `setup` that asks where receipts come from, and lets each source test itself."""
 
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from e2ee_ticket.till import settings_file
 from e2ee_ticket.till.checks import check_source
 from e2ee_ticket.till.config import SourceConfig
 from e2ee_ticket.till.displays import write_private
+from e2ee_ticket.till.network import addresses, split_listen
 
 if TYPE_CHECKING:
     from e2ee_ticket.cli.setup import Setup
@@ -266,19 +266,8 @@ def _ask_printer(setup: "Setup") -> Settings:
 
 
 def _tell_printer(setup: "Setup", settings: Settings) -> None:
-    host, _, port = settings.get("listen", PRINTER_LISTEN).rpartition(":")
-    address = host if "listen" not in settings else _own_address()
-    setup.asking.say("printer_source.how", address=address, port=port)
-
-
-def _own_address() -> str:
-    """Find this computer's address in the shop's network; nothing is sent for it."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # an address that is nobody's (RFC 5737)
-        except OSError:
-            return socket.gethostname()
-        return str(probe.getsockname()[0])
+    host, port = split_listen(settings.get("listen", PRINTER_LISTEN))
+    setup.asking.say("printer_source.how", address=addresses(host)[0], port=port)
 
 
 def _ask_folder(setup: "Setup") -> Settings:

@@ -30,11 +30,13 @@ from e2ee_ticket.sources.listening import try_listening
 from e2ee_ticket.till import audit, displays
 from e2ee_ticket.till.clock import Clock, SystemClock
 from e2ee_ticket.till.config import Config, SourceConfig, judge_syntax
-from e2ee_ticket.till.console import auth, guard, meeting
+from e2ee_ticket.till.console import auth, meeting
 from e2ee_ticket.till.displays import Displays, Pairing
 from e2ee_ticket.till.lan import LanDisplay
 from e2ee_ticket.till.lock import is_locked
+from e2ee_ticket.till.network import split_listen
 from e2ee_ticket.till.outbox import FILE_NAME, Outbox
+from e2ee_ticket.till.paper import parse_address
 
 SOURCE_SECONDS: Final = 60.0
 PRINTER_SECONDS: Final = 5.0
@@ -273,7 +275,7 @@ async def check_console(config: Config) -> Finding:
             hint="was [console] changed? the agent's log says why it does not listen",
             later=True,
         )
-    if met == "nobody" and await try_listening(*guard.split_listen(listen)) is None:
+    if met == "nobody" and await try_listening(*split_listen(listen)) is None:
         return Finding(ok=True, text=f"{address} is free for it")
     return Finding(
         ok=False,
@@ -303,12 +305,15 @@ async def check_lan(config: Config, clock: Clock) -> Sequence[Finding]:
 
 async def check_printer(address: str) -> Finding:
     """See whether a receipt printer takes a connection; nothing is sent to it."""
-    host, _, port = address.rpartition(":")
+    try:
+        host, port = parse_address(address)
+    except ConfigError as error:
+        return Finding(ok=False, text=str(error))
     try:
         async with asyncio.timeout(PRINTER_SECONDS):
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+            _, writer = await asyncio.open_connection(host, port)
         writer.close()
-    except (OSError, ValueError, TimeoutError):
+    except (OSError, TimeoutError):
         return Finding(
             ok=False,
             text=f"nothing answers at {address}",

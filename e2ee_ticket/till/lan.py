@@ -25,6 +25,7 @@ from aiohttp import web
 from e2ee_ticket.errors import ConfigError, TicketError
 from e2ee_ticket.protocol.channel import HELLO_SIZE, SEALED_SIZE, PairingLink
 from e2ee_ticket.sources import Finding
+from e2ee_ticket.sources.listening import join, try_listening
 from e2ee_ticket.till import lan_pages
 from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.config import LanConfig
@@ -33,7 +34,6 @@ from e2ee_ticket.till.lan_server import LanServer, Limits
 from e2ee_ticket.till.network import (
     ANY,
     addresses,
-    bracketed,
     is_addressed,
     is_loopback,
     split_host,
@@ -205,7 +205,7 @@ class LanDisplay:
             named = split_host(self.config.host)
             has_port = named is not None and named[1] is not None
             return (f"http://{self.config.host}" + ("" if has_port else f":{port}"),)
-        return tuple(f"http://{bracketed(host)}:{port}" for host in addresses(self._host))
+        return tuple(f"http://{join(host, port)}" for host in addresses(self._host))
 
     def link(self, display: Pairing) -> LanPairingLink:
         """Return the pairing link for a tablet that opens this copy: for a QR code, or digits."""
@@ -244,17 +244,13 @@ class LanDisplay:
         served = Finding(ok=True, text=f"the display page is served at {self.config.listen}")
         if self._runner is not None:
             return served
-        loop = asyncio.get_running_loop()
-        try:
-            server = await loop.create_server(asyncio.Protocol, self._host, self._port)
-        except OSError as error:
-            if await self._is_served():
-                return served
-            text = f"the display page cannot be served at {self.config.listen}: {_why(error)}"
-            return Finding(ok=False, text=text, hint=_TAKEN_HINT)
-        server.close()
-        await server.wait_closed()
-        return Finding(ok=True, text=f"the display page can be served at {self.config.listen}")
+        error = await try_listening(self._host, self._port)
+        if error is None:
+            return Finding(ok=True, text=f"the display page can be served at {self.config.listen}")
+        if await self._is_served():
+            return served
+        text = f"the display page cannot be served at {self.config.listen}: {_why(error)}"
+        return Finding(ok=False, text=text, hint=_TAKEN_HINT)
 
     async def _is_served(self) -> bool:
         """Tell whether what listens there already serves this very page: the agent does."""
@@ -264,7 +260,7 @@ class LanDisplay:
             async with (
                 aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
                 session.get(
-                    f"http://{bracketed(host)}:{self._port}/d",
+                    f"http://{join(host, self._port)}/d",
                     headers={"Accept-Encoding": "identity"},
                     allow_redirects=False,
                 ) as answer,

@@ -92,11 +92,6 @@ def split_host(text: str) -> tuple[str, str | None] | None:
     return found["host"].strip("[]").lower(), found["port"]
 
 
-def bracketed(host: str) -> str:
-    """Write a host as it stands in an address."""
-    return f"[{host}]" if ":" in host else host
-
-
 def is_addressed(host: str, local: str, names: Sequence[str] = ()) -> bool:
     """Tell whether a Host header names this computer: somebody else's name would be rebinding.
 

@@ -20,6 +20,7 @@ from aiohttp import web
 from e2ee_ticket.errors import ConfigError, SourceError
 from e2ee_ticket.sources import Finding
 from e2ee_ticket.sources.dolibarr.fields import read_whole
+from e2ee_ticket.sources.listening import join
 
 BODY_MAX_SIZE: Final = 2 * 1024 * 1024
 _READ_SECONDS: Final = 5.0
@@ -109,13 +110,12 @@ async def check_listening(address: tuple[str, int], secret: str) -> Finding:
             return Finding(ok=True, text=f"the webhook can listen on port {address[1]}")
     except SourceError as error:
         refused = Finding(ok=False, text=str(error), hint=error.hint)
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
     harmless = {"triggercode": "E2EE_TICKET_CHECK", "object": {}}
     timeout = aiohttp.ClientTimeout(total=1)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
-            session.post(f"http://{host}:{address[1]}/hook/{secret}", json=harmless) as answer,
+            session.post(f"http://{join(*address)}/hook/{secret}", json=harmless) as answer,
         ):
             ours = answer.status == 204
     except (aiohttp.ClientError, OSError, ValueError, TimeoutError):

@@ -17,6 +17,7 @@ from e2ee_ticket.till.console import auth, cashier, entrance, guard, owner, stat
 from e2ee_ticket.till.console.pages.entrance import refused_page
 from e2ee_ticket.till.console.services import SERVICES, Services, answer, words
 from e2ee_ticket.till.floor import Floor
+from e2ee_ticket.till.network import split_listen
 
 BODY_MAX_SIZE: Final = 16 * 1024
 FORM_SECONDS: Final = 10.0
@@ -65,7 +66,7 @@ async def serve(app: web.Application, listen: str) -> None:
     Raises:
         ConfigError: the address cannot be used.
     """
-    host, port = guard.split_listen(listen)
+    host, port = split_listen(listen)
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=2.0)
     try:
         await runner.setup()

@@ -5,13 +5,14 @@ device), from which page (another origin), with which session. Whatever is refus
 before a body is read.
 """
 
-import ipaddress
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from aiohttp import web
 
 from e2ee_ticket.errors import TicketError
+from e2ee_ticket.sources.listening import join
+from e2ee_ticket.till.network import ANY, is_loopback, neighbourhood, split_listen
 
 CONTENT_SECURITY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
@@ -35,7 +36,6 @@ HEADERS: Final[Mapping[str, str]] = {
 
 _LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 _FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
-_WILDCARDS: Final = ("0.0.0.0", "::", "*")  # noqa: S104 - compared, not bound
 
 Peer = Callable[[web.BaseRequest], str | None]
 
@@ -49,28 +49,17 @@ class StrangerError(TicketError):
         self.status = status
 
 
-def split_listen(listen: str) -> tuple[str, int]:
-    """Split host and port; a host in brackets loses them."""
-    host, _, port = listen.rpartition(":")
-    return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def is_wildcard(host: str) -> bool:
-    """Tell whether this address stands for all of them."""
-    return host in _WILDCARDS
-
-
 def names_for(listen: str, hosts: tuple[str, ...]) -> frozenset[str]:
     """Return what a browser may call this console, as its Host header says it."""
     host, port = split_listen(listen)
-    bracketed = f"[{host}]" if ":" in host else host
-    names = {*_LOOPBACK_NAMES} | (set() if is_wildcard(host) else {bracketed.lower()})
-    ended = {f"{name}:{port}" for name in names}
+    names = {f"{name}:{port}" for name in _LOOPBACK_NAMES}
+    if host not in ANY:
+        names.add(join(host, port).lower())
     for name in hosts:
-        ended.add(name.lower() if _has_port(name) else f"{name.lower()}:{port}")
+        names.add(name.lower() if _has_port(name) else f"{name.lower()}:{port}")
     if port == 80:
-        ended |= {name.removesuffix(":80") for name in ended}
-    return frozenset(ended)
+        names |= {name.removesuffix(":80") for name in names}
+    return frozenset(names)
 
 
 def check_name(request: web.BaseRequest, names: frozenset[str]) -> None:
@@ -88,23 +77,12 @@ def is_local(request: web.BaseRequest, peer: Peer) -> bool:
     """Tell whether a request comes from this computer, and not through a proxy on it."""
     if any(name in request.headers for name in _FORWARDED):
         return False
-    try:
-        address = ipaddress.ip_address(peer(request) or "")
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+    return is_loopback(peer(request) or "")
 
 
 def caller(request: web.BaseRequest, peer: Peer) -> str:
     """Name who asks, for counting wrong PINs; an IPv6 network is one caller."""
-    try:
-        address = ipaddress.ip_address(peer(request) or "")
-    except ValueError:
-        return "?"
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
+    return neighbourhood(peer(request) or "?")
 
 
 def peer_of(request: web.BaseRequest) -> str | None:
@@ -153,7 +131,7 @@ def _own_address(request: web.BaseRequest) -> str | None:
     if not name:
         return None
     host = name[0].removeprefix("::ffff:")
-    return f"[{host}]:{name[1]}" if ":" in host else f"{host}:{name[1]}"
+    return join(host, name[1])
 
 
 def _has_port(name: str) -> bool:

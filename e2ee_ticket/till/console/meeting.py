@@ -6,8 +6,9 @@ import secrets
 from typing import Final, Literal
 
 from e2ee_ticket.errors import ConfigError
+from e2ee_ticket.sources.listening import join
 from e2ee_ticket.till.console.auth import Entrance
-from e2ee_ticket.till.console.guard import is_wildcard, split_listen
+from e2ee_ticket.till.network import ANY, split_listen
 
 ANSWER_SECONDS: Final = 5.0
 
@@ -17,9 +18,7 @@ Met = Literal["ours", "other", "nobody"]
 def address_of(listen: str) -> str:
     """Return how this computer's own browser calls what listens there."""
     host, port = split_listen(listen)
-    if is_wildcard(host):
-        host = "127.0.0.1"
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return join("127.0.0.1" if host in ANY else host, port)
 
 
 def meet(address: str, entrance: Entrance) -> Met:

@@ -11,15 +11,11 @@ import errno
 import re
 from collections import deque
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import ClassVar, Final
 
 from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError, SourceError
-from e2ee_ticket.pdf.draw_roll import draw_roll
-from e2ee_ticket.protocol.ticket import TEXT_LIMITS, Ticket, plain_name
 from e2ee_ticket.sources import Arrival, Finding, Intake, Shop, escpos
 from e2ee_ticket.sources.escpos_jobs import ANSWER_MAKER, ASK_MAKER, Answer, Job, Kick, Splitter
-from e2ee_ticket.sources.facts import issued_at
 from e2ee_ticket.sources.listening import (
     PRINTER_LISTEN,
     explain,
@@ -29,6 +25,7 @@ from e2ee_ticket.sources.listening import (
     try_listening,
 )
 from e2ee_ticket.sources.roll_facts import facts
+from e2ee_ticket.sources.roll_ticket import draw_ticket
 
 IDLE_SECONDS: Final = 3.0
 
@@ -288,7 +285,6 @@ class Printer:
         Raises:
             ReceiptError: it is more than any receipt.
         """
-        now = self._shop.now()
         roll = escpos.decode(
             job,
             code_page=self._code_page,
@@ -299,15 +295,8 @@ class Printer:
         if not roll.items:
             raise ReceiptError("there is nothing on it")
         known = facts(roll)
-        number = _fitting(known.number, "number")
-        ticket = Ticket(
-            receipt=draw_roll(roll, issued=datetime.fromtimestamp(now, UTC)),
-            name=plain_name(number),
-            title=self._shop.name,
-            total=_fitting(known.total, "total"),
-            number=number,
-            issued=issued_at(now),
-            lang=self._shop.lang,
+        ticket = draw_ticket(
+            roll, self._shop, title=self._shop.name, number=known.number, total=known.total
         )
         return Arrival(ticket, ours=True, paper=job)
 
@@ -352,10 +341,6 @@ class Printer:
 
     def _refused(self, error: OSError) -> tuple[str, str]:
         return explain(error, self._at, taken_hint=_TAKEN_HINT, other_hint=_ADDRESS_HINT)
-
-
-def _fitting(text: str | None, name: str) -> str | None:
-    return text if text is not None and len(text) <= TEXT_LIMITS[name] else None
 
 
 def _parse_columns(columns: object) -> int:

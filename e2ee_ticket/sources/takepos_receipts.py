@@ -1,17 +1,15 @@
 """A ticket of what TakePOS printed, in either of its dialects."""
 
 import re
-from datetime import UTC, datetime
 from typing import Final
 
 from e2ee_ticket.errors import ReceiptError
-from e2ee_ticket.pdf.draw_roll import draw_roll
-from e2ee_ticket.pdf.roll import Roll, Rule, Space
-from e2ee_ticket.protocol.ticket import TEXT_LIMITS, Ticket, plain_name
+from e2ee_ticket.pdf.roll import Rule, Space
+from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.sources import Shop
 from e2ee_ticket.sources.escpos import decode
-from e2ee_ticket.sources.facts import issued_at
 from e2ee_ticket.sources.roll_facts import facts
+from e2ee_ticket.sources.roll_ticket import draw_ticket
 from e2ee_ticket.sources.takepos_html import read_page
 
 _OPEN_SALE: Final = "this sale is still open; only a finished one becomes a ticket"
@@ -30,7 +28,7 @@ def read_receipt_page(page: str, shop: Shop, currency: str) -> tuple[Ticket, boo
         raise ReceiptError(_OPEN_SALE)
     known = facts(read.roll)
     total = None if read.is_cut else read.total or known.total
-    ticket = _ticket(
+    ticket = draw_ticket(
         read.roll,
         shop,
         title=read.title or shop.name,
@@ -53,27 +51,7 @@ def read_job(job: bytes, shop: Shop, currency: str, *, code_page: str) -> Ticket
         raise ReceiptError("nothing is printed on this receipt")
     known = facts(roll)
     total = _with_currency(known.total, currency)
-    return _ticket(roll, shop, title=shop.name, number=known.number, total=total)
-
-
-def _ticket(
-    roll: Roll, shop: Shop, *, title: str | None, number: str | None, total: str | None
-) -> Ticket:
-    now = shop.now()
-    return Ticket(
-        receipt=draw_roll(roll, issued=datetime.fromtimestamp(now, UTC)),
-        name=plain_name(number),
-        title=_fitting(title, "title"),
-        total=_fitting(total, "total"),
-        number=_fitting(number, "number"),
-        issued=issued_at(now),
-        lang=shop.lang,
-    )
-
-
-def _fitting(text: str | None, name: str) -> str | None:
-    """Leave out what is too long to be what it is said to be."""
-    return text if text and len(text) <= TEXT_LIMITS[name] else None
+    return draw_ticket(roll, shop, title=shop.name, number=known.number, total=total)
 
 
 def _with_currency(total: str | None, currency: str) -> str | None:

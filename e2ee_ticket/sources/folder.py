@@ -42,6 +42,7 @@ from e2ee_ticket.sources.folder_files import (
     read_file,
     sweep,
 )
+from e2ee_ticket.sources.settings import read_number, read_switch
 
 IDLE_SECONDS: Final = 0.5
 BUSY_SECONDS: Final = 0.15
@@ -103,11 +104,11 @@ class Folder:
         if self._aside == self._refused:
             raise ConfigError("aside and refused must be two names")
         self._pattern = re.compile(fnmatch.translate(_plain("pattern", pattern)), re.IGNORECASE)
-        self._aside_seconds = _number("aside_days", aside_days, 0, 366) * _DAY_SECONDS
-        self._settle_seconds = _number("settle_seconds", settle_seconds, 0, 60)
-        self._incomplete_seconds = _number("incomplete_seconds", incomplete_seconds, 1, 3600)
-        self._late_seconds = _number("late_seconds", late_seconds, 0, 3600)
-        self._existing = _flag("existing", existing)
+        self._aside_seconds = read_number("aside_days", aside_days, 0, 366) * _DAY_SECONDS
+        self._settle_seconds = read_number("settle_seconds", settle_seconds, 0, 60)
+        self._incomplete_seconds = read_number("incomplete_seconds", incomplete_seconds, 1, 3600)
+        self._late_seconds = read_number("late_seconds", late_seconds, 0, 3600)
+        self._existing = read_switch("existing", existing)
         self._accepted: set[File] = set()
         self._forget()
         self._started: float | None = None
@@ -440,15 +441,3 @@ def _one_of(setting: str, value: object, allowed: tuple[str, ...]) -> str:
     if isinstance(value, str) and value in allowed:
         return value
     raise ConfigError(f"{setting} must be one of {', '.join(allowed)}")
-
-
-def _number(setting: str, value: object, low: float, high: float) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
-        return float(value)
-    raise ConfigError(f"{setting} must be a number from {low:g} to {high:g}")
-
-
-def _flag(setting: str, value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise ConfigError(f"{setting} must be true or false")

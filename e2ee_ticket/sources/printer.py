@@ -26,6 +26,7 @@ from e2ee_ticket.sources.listening import (
 )
 from e2ee_ticket.sources.roll_facts import facts
 from e2ee_ticket.sources.roll_ticket import draw_ticket
+from e2ee_ticket.sources.settings import read_number
 
 IDLE_SECONDS: Final = 3.0
 
@@ -84,7 +85,7 @@ class Printer:
         self._at = join(self._host, self._port)
         self._code_page = escpos.check_code_page(code_page)
         self._columns = _parse_columns(columns)
-        self._idle_seconds = _parse_seconds(idle_seconds)
+        self._idle_seconds = read_number("idle_seconds", idle_seconds, 0.1, 60)
         self._connections: dict[asyncio.Task[None], Splitter] = {}
         self._waiting: deque[bytes] = deque()
         self._arrived = asyncio.Event()
@@ -347,13 +348,3 @@ def _parse_columns(columns: object) -> int:
     if not isinstance(columns, int) or isinstance(columns, bool) or not 16 <= columns <= 80:
         raise ConfigError("columns must be a whole number from 16 to 80, such as 48 or 32")
     return columns
-
-
-def _parse_seconds(seconds: object) -> float:
-    if (
-        not isinstance(seconds, int | float)
-        or isinstance(seconds, bool)
-        or not 0.1 <= seconds <= 60
-    ):
-        raise ConfigError("idle_seconds must be a number from 0.1 to 60")
-    return float(seconds)

@@ -130,28 +130,6 @@ def read_tills(tills: object) -> dict[str, str]:
     return {str(terminal).strip(): till for terminal, till in tills.items()}
 
 
-def read_switch(value: object, name: str) -> bool:
-    """Read true or false.
-
-    Raises:
-        ConfigError: neither.
-    """
-    if not isinstance(value, bool):
-        raise ConfigError(f"{name} must be true or false")
-    return value
-
-
-def read_seconds(value: object) -> float:
-    """Read how often to ask.
-
-    Raises:
-        ConfigError: too often, or not often enough for anybody to wait.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 60:
-        raise ConfigError("poll_seconds must be from 1 to 60")
-    return float(value)
-
-
 def read_lines(value: object, name: str) -> tuple[str, ...]:
     """Read a few lines of text.
 

@@ -29,14 +29,13 @@ from e2ee_ticket.sources.dolibarr.settings import (
     read_key,
     read_lines,
     read_receipt_kind,
-    read_seconds,
-    read_switch,
     read_template,
     read_tills,
     read_url,
     read_webhook,
 )
 from e2ee_ticket.sources.dolibarr.tickets import Tickets, draft, read_invoice
+from e2ee_ticket.sources.settings import read_number, read_switch
 
 _LOG: Final = logging.getLogger(__name__)
 _RANDOM: Final = random.SystemRandom()
@@ -111,7 +110,7 @@ class Dolibarr:
         self._tills = read_tills(tills)
         self.tills: Sequence[str] = tuple(dict.fromkeys(self._tills.values()))
         self._receipt = read_receipt_kind(receipt)
-        self._builddoc = read_switch(builddoc, "builddoc")
+        self._builddoc = read_switch("builddoc", builddoc)
         template = read_template(template)
         self._tickets = Tickets(
             self._client,
@@ -123,7 +122,7 @@ class Dolibarr:
             details=read_lines(company_details, "company_details"),
         )
         self._webhook = read_webhook(webhook, webhook_secret, webhook_secret_file)
-        self.pace = Pace(poll=read_seconds(poll_seconds))
+        self.pace = Pace(poll=read_number("poll_seconds", poll_seconds, 1, 60))
         self._place = hashlib.sha256(self._url.encode()).hexdigest()[:8]
         self._told = asyncio.Event()
         self._ledger: Ledger | None = None

@@ -20,7 +20,6 @@ page may not send without asking first.
 import asyncio
 import contextlib
 import errno
-import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
@@ -47,6 +46,7 @@ from e2ee_ticket.sources.ipp_message import (
 from e2ee_ticket.sources.ipp_printer import PATH, IppPrinter, Operation, Status, respond
 from e2ee_ticket.sources.listening import (
     IPP_LISTEN,
+    NOTHING_LOGGED,
     explain,
     is_address,
     is_loopback,
@@ -64,10 +64,6 @@ _PROBE_SECONDS: Final = 5.0
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _TAKEN_HINT: Final = "end that program, or choose another port in listen"
 _ADDRESS_HINT: Final = f"listen must be an address of this computer, such as {IPP_LISTEN}"
-
-# aiohttp would write into the log what it could not read, and that may be a receipt.
-_nothing_logged = logging.getLogger("e2ee_ticket.sources.ipp.aiohttp")
-_nothing_logged.disabled = True
 
 
 class Ipp:
@@ -164,7 +160,7 @@ class Ipp:
 
     @contextlib.asynccontextmanager
     async def _listening(self, printer: IppPrinter) -> AsyncIterator[None]:
-        app = web.Application(middlewares=[self._guard], logger=_nothing_logged)
+        app = web.Application(middlewares=[self._guard], logger=NOTHING_LOGGED)
 
         async def answer(request: web.Request) -> web.Response:
             return await self._answer(request, printer)
@@ -176,7 +172,7 @@ class Ipp:
             app,
             access_log=None,
             auto_decompress=False,
-            logger=_nothing_logged,
+            logger=NOTHING_LOGGED,
             handle_signals=False,
             shutdown_timeout=2.0,
         )

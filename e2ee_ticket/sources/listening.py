@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import ipaddress
+import logging
 import re
 from typing import Final
 
@@ -11,6 +12,10 @@ from e2ee_ticket.errors import ConfigError
 TAKEPOS_LISTEN: Final = "127.0.0.1:8111"
 IPP_LISTEN: Final = "127.0.0.1:8631"
 PRINTER_LISTEN: Final = "127.0.0.1:9100"
+
+# aiohttp would write into the log what it could not read, and that may be a receipt, or a secret.
+NOTHING_LOGGED: Final = logging.getLogger("e2ee_ticket.sources.aiohttp")
+NOTHING_LOGGED.disabled = True
 
 
 def parse_listen(listen: object, example: str) -> tuple[str, int]:

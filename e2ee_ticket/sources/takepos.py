@@ -31,6 +31,7 @@ from e2ee_ticket.sources import Arrival, Finding, Intake, Shop
 from e2ee_ticket.sources.doorman import Doorman, Refusal, parse_origins
 from e2ee_ticket.sources.escpos import CODE_PAGE, check_code_page
 from e2ee_ticket.sources.listening import (
+    NOTHING_LOGGED,
     TAKEPOS_LISTEN,
     explain,
     is_loopback,
@@ -64,9 +65,6 @@ _TAKEN_HINT: Final = "end that program; another connector for TakePOS is the lik
 _ADDRESS_HINT: Final = f"set listen = {TAKEPOS_LISTEN!r}"
 
 logger = logging.getLogger(__name__)
-# aiohttp would write into the log what it could not read, and that may be a receipt.
-_nothing_logged = logging.getLogger("e2ee_ticket.sources.takepos.aiohttp")
-_nothing_logged.disabled = True
 
 
 class _AnswerError(Exception):
@@ -344,7 +342,7 @@ class _Server(web.Server):
         super().__init__(
             self._hear,
             access_log=None,
-            logger=_nothing_logged,
+            logger=NOTHING_LOGGED,
             keepalive_timeout=30.0,
             lingering_time=1.0,
         )

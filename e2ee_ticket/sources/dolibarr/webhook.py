@@ -20,7 +20,7 @@ from aiohttp import web
 from e2ee_ticket.errors import ConfigError, SourceError
 from e2ee_ticket.sources import Finding
 from e2ee_ticket.sources.dolibarr.fields import read_whole
-from e2ee_ticket.sources.listening import join
+from e2ee_ticket.sources.listening import NOTHING_LOGGED, join
 
 BODY_MAX_SIZE: Final = 2 * 1024 * 1024
 _READ_SECONDS: Final = 5.0
@@ -83,9 +83,15 @@ async def listening(
         paid(row)
         return web.Response(status=204)
 
-    app = web.Application()
+    app = web.Application(logger=NOTHING_LOGGED)
     app.router.add_post("/hook/{secret}", answer)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, keepalive_timeout=5)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=5,
+        logger=NOTHING_LOGGED,
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, *address)

@@ -11,6 +11,7 @@ from typing import Final
 from aiohttp import web
 
 from e2ee_ticket.errors import ConfigError, TicketError
+from e2ee_ticket.sources.listening import NOTHING_LOGGED
 from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.config import ConsoleConfig, reason
 from e2ee_ticket.till.console import auth, cashier, entrance, guard, owner, static_files
@@ -67,7 +68,13 @@ async def serve(app: web.Application, listen: str) -> None:
         ConfigError: the address cannot be used.
     """
     host, port = split_listen(listen)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=2.0)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        logger=NOTHING_LOGGED,
+        shutdown_timeout=2.0,
+    )
     try:
         await runner.setup()
         try:

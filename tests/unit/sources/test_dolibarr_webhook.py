@@ -101,6 +101,23 @@ async def test_nothing_of_a_call_is_logged(caplog):
     assert not any(word in said for word in ("database_host", "doli", "FA2611-0001", "canary"))
 
 
+@pytest.mark.parametrize(
+    "request_line",
+    [f"POST /hook/{SECRET} HTTP/9.9", f"POST /hook/{SECRET} HTTP/1.1\r\nno header: canary\r\n bad"],
+)
+async def test_nothing_of_what_is_no_request_is_logged(caplog, request_line):
+    caplog.set_level("DEBUG")
+
+    async with listening(HERE, SECRET, lambda _: None) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"{request_line}\r\nHost: a\r\n\r\n".encode())
+        answer = await reader.read()
+        writer.close()
+
+    assert answer.startswith(b"HTTP/1.0 400 ")
+    assert "canary" not in caplog.text
+
+
 async def test_a_port_that_is_taken_is_told_with_what_to_do():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = ("127.0.0.1", taken.getsockname()[1])

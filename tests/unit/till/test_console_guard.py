@@ -9,6 +9,7 @@ import stat
 from http.cookies import SimpleCookie
 
 import pytest
+import stage
 from visitor import arriving, visiting
 
 from e2ee_ticket.errors import ConfigError
@@ -540,6 +541,27 @@ async def test_nothing_of_a_visit_is_logged(visitor, floor, caplog):
 
     for secret in (cookie.value, visitor.form, floor.links[1].digits(), "41,37", "Petit"):
         assert secret not in caplog.text
+
+
+async def test_nothing_of_what_is_no_request_is_logged(floor, tmp_path, clock, caplog):
+    caplog.set_level("DEBUG")
+    port = stage.free_port()
+    config = ConsoleConfig(listen=f"127.0.0.1:{port}")
+    app = create_console(floor, config, state_dir=tmp_path, clock=clock)
+    serving = asyncio.ensure_future(serve(app, config.listen))
+    try:
+        await asyncio.to_thread(stage.wait_for, lambda: stage.listens(port), "the console's start")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/9.9\r\nCookie: e2ee_ticket_console=canary\r\n\r\n")
+        writer.write(b"GET /canary HTTP/9.9\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+    assert answer.startswith(b"HTTP/1.0 400 ")
+    assert "canary" not in caplog.text
 
 
 async def test_few_may_wait_for_changes_at_once(visitor, floor):

@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
-from e2ee_ticket.pdf.sheet import INK, MARGIN, PAGE_WIDTH, QUIET, RULE, Band, Sheet
+from e2ee_ticket.pdf.sheet import INK, MARGIN, PAGE_WIDTH, QUIET, RULE, Band, Sheet, blank
 
 _CODE_WIDTH: Final = 4.5
 _MINUS, _NARROW, _HARD = "\u2212", "\u202f", "\u00a0"
@@ -194,10 +194,6 @@ def _lay_out(receipt: Receipt, sheet: Sheet) -> list[Band]:
     return rows
 
 
-def _space(height: float) -> Band:
-    return Band(height, lambda _: None)
-
-
 def _rule(sheet: Sheet, *, before: float, after: float, strong: bool = False) -> Band:
     width, ink = (0.35, INK) if strong else (0.2, RULE)
     return Band(before + after, lambda y: sheet.rule(y + before, width=width, ink=ink))
@@ -215,13 +211,11 @@ def _centred(
 ) -> Iterator[Band]:
     for text in texts:
         for line in sheet.wrap(text, PAGE_WIDTH - 2 * MARGIN, size, style):
-            yield Band(
-                leading,
-                lambda y, line=line: sheet.put_centred(  # type: ignore[misc]
-                    y + 0.75 * leading, line, size, style=style, ink=ink
-                ),
-                tag,
-            )
+
+            def draw(y: float, line: str = line) -> None:
+                sheet.put_centred(y + 0.75 * leading, line, size, style=style, ink=ink)
+
+            yield Band(leading, draw, tag)
 
 
 def _pair(
@@ -235,7 +229,7 @@ def _pair(
     ink: int = INK,
     right_edge: float = PAGE_WIDTH - MARGIN,
 ) -> Iterator[Band]:
-    """A text on the left, cut into as many lines as it takes, and one beside its last."""
+    """Set a text on the left, on as many lines as it takes, and another beside its last line."""
     room = right_edge - MARGIN - sheet.measure(right, size, style) - 2.5
     lines = sheet.wrap(left, room, size, style) or [""]
     for index, line in enumerate(lines):
@@ -252,14 +246,14 @@ def _pair(
 def _lay_out_head(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:
     labels = labels_of(receipt.lang)
     rows += _centred(sheet, (receipt.shop.name,), 17, 7.2, style="B", tag="H1")
-    rows.append(_space(0.6))
+    rows.append(blank(0.6))
     rows += _centred(sheet, receipt.shop.address, 9, 4.1, ink=QUIET)
     rows.append(_rule(sheet, before=3.6, after=2.2))
     if receipt.refund:
         rows += _centred(sheet, (labels.refund,), 12, 6.0, style="B", tag="H2")
     number, when = labels.number + receipt.number, format_time(receipt.issued, receipt.lang)
     rows += _pair(sheet, number, when, 8.5, 4.0, ink=QUIET)
-    rows.append(_space(2.6))
+    rows.append(blank(2.6))
 
 
 def _lay_out_lines(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:
@@ -274,7 +268,7 @@ def _lay_out_lines(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:
         rows.append(_coded(sheet, item[-1], code))
         if line.quantity != 1 or line.unit:
             rows.append(_quantity(sheet, line, lang))
-        rows.append(_space(0.7))
+        rows.append(blank(0.7))
 
 
 def _coded(sheet: Sheet, row: Band, code: str) -> Band:
@@ -294,7 +288,7 @@ def _quantity(sheet: Sheet, line: Line, lang: str) -> Band:
 
 
 def _codes(receipt: Receipt) -> dict[Decimal, str]:
-    """Letters for the rates of tax; none where there is only one, and none beyond Z."""
+    """Name each rate of tax by a letter; none where there is only one, and none beyond Z."""
     rates = [row.rate for row in receipt.vat]
     return dict(zip(rates, "ABCDEFGHIJKLMNOPQRSTUVWXYZ", strict=False)) if len(rates) > 1 else {}
 
@@ -304,7 +298,7 @@ def _lay_out_total(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:
     total = format_money(receipt.total, receipt.currency, receipt.lang)
     rows.append(_rule(sheet, before=1.6, after=1.8, strong=True))
     rows += _pair(sheet, labels.total, total, 16, 7.4, style="B")
-    rows.append(_space(0.8))
+    rows.append(blank(0.8))
     for payment in receipt.payments:
         amount = format_money(payment.amount, receipt.currency, receipt.lang)
         rows += _pair(sheet, payment.text, amount, 9.5, 4.5)
@@ -316,25 +310,23 @@ def _lay_out_vat(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:
     labels = labels_of(receipt.lang)
     codes = _codes(receipt)
     heads = (labels.rate, labels.net, labels.vat, labels.gross)
-    table = [("", *heads)] + [
-        (
-            codes.get(row.rate, ""),
-            format_number(row.rate, receipt.lang, places=2, places_min=0) + _HARD + "%",
-            *(format_number(value, receipt.lang) for value in (row.net, row.vat, row.gross)),
-        )
-        for row in receipt.vat
-    ]
     rows.append(_rule(sheet, before=2.8, after=1.6))
+    rows.append(_vat_row(sheet, "", heads, QUIET))
+    for row in receipt.vat:
+        rate = format_number(row.rate, receipt.lang, places=2, places_min=0) + _HARD + "%"
+        sums = (format_number(value, receipt.lang) for value in (row.net, row.vat, row.gross))
+        rows.append(_vat_row(sheet, codes.get(row.rate, ""), (rate, *sums), INK))
+
+
+def _vat_row(sheet: Sheet, code: str, cells: tuple[str, ...], ink: int) -> Band:
     edges = (MARGIN + 17, MARGIN + 34, MARGIN + 50, PAGE_WIDTH - MARGIN)
-    for cells in table:
 
-        def draw(y: float, cells: tuple[str, ...] = cells) -> None:
-            ink = INK if cells[0] or cells[1] != labels.rate else QUIET
-            sheet.put(MARGIN, y + 2.9, cells[0], 8, ink=QUIET)
-            for edge, cell in zip(edges, cells[1:], strict=True):
-                sheet.put_right(edge, y + 2.9, cell, 8.5, ink=ink)
+    def draw(y: float) -> None:
+        sheet.put(MARGIN, y + 2.9, code, 8, ink=QUIET)
+        for edge, cell in zip(edges, cells, strict=True):
+            sheet.put_right(edge, y + 2.9, cell, 8.5, ink=ink)
 
-        rows.append(Band(4.0, draw, "P"))
+    return Band(4.0, draw, "P")
 
 
 def _lay_out_foot(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:
@@ -343,7 +335,7 @@ def _lay_out_foot(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:
     rows += _centred(sheet, receipt.notes, 9, 4.2)
     rows += _centred(sheet, receipt.shop.details, 8, 3.7, ink=QUIET)
     if receipt.thanks:
-        rows.append(_space(3.0))
+        rows.append(blank(3.0))
         rows += _centred(sheet, (receipt.thanks,), 10.5, 5.0, style="B")
 
 

@@ -8,13 +8,14 @@ import contextlib
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from e2ee_ticket.errors import ReceiptError
 from e2ee_ticket.pdf import codes
 from e2ee_ticket.pdf.roll import (
+    COLUMN_DOTS,
     Align,
     Cell,
     Code,
@@ -34,10 +35,12 @@ from e2ee_ticket.pdf.sheet import (
     MONO,
     PAGE_WIDTH,
     PAPER,
+    POINT,
     QUIET,
     TEXT,
     Band,
     Sheet,
+    blank,
 )
 
 HEIGHT_LIMIT: Final = 20_000.0
@@ -46,14 +49,17 @@ TEXT_LIMIT: Final = 100_000
 """As many characters as it may have."""
 
 _WIDTH: Final = PAGE_WIDTH - 2 * MARGIN
-_COLUMN_DOTS: Final = 12
 _COLUMN_MAX: Final = 1.76  # millimetres; few columns need not be as wide as the paper
 _LINE: Final = 3.8  # what Space counts in
 _SPACE_MAX: Final = 3.0
 _SMALL: Final = 0.75
-_POINT: Final = 25.4 / 72
 _SLICE_DOTS: Final = 8_000
 _TABLE_COLUMNS_MAX: Final = 12
+_CELL_GAP: Final = 2.6
+# A row is drawn in by at most so many columns, at a gap of which so many blanks must stay.
+_DRAW_IN_MAX: Final = 12
+_GAPS: Final = re.compile(r"(?<=\S) {4,}(?=\S)")
+_GAP_MIN: Final = 2
 _TOO_LONG: Final = "the receipt is longer than a receipt can be: print it on paper"
 _DRAWN_RULE: Final = re.compile(r" *([-─━_=═*]|- )\1{7,} *")
 _DOUBLE: Final = "=═"
@@ -93,7 +99,7 @@ class _Layout:
     def __init__(self, roll: Roll, sheet: Sheet) -> None:
         self._roll, self._sheet = roll, sheet
         self._column = min(_WIDTH / max(1, min(roll.columns, 255)), _COLUMN_MAX)
-        self._size = self._column * 2 / _POINT  # the font is half as wide as it is high
+        self._size = self._column * 2 / POINT  # the font is half as wide as it is high
         self._block = self._column * max(1, min(roll.columns, 255))
         self._left = (PAGE_WIDTH - self._block) / 2
         self._codes: dict[tuple[str, str], codes.Drawing | None] = {}
@@ -128,7 +134,7 @@ class _Layout:
             case Rule():
                 yield self._rule(double=item.double)
             case Space():
-                yield _blank(_LINE * min(max(item.lines, 0), _SPACE_MAX))
+                yield blank(_LINE * min(max(item.lines, 0), _SPACE_MAX))
 
     def _text_tag(self, *, large: bool) -> str:
         """The first text is the heading, if it looks like one."""
@@ -156,8 +162,8 @@ class _Layout:
         widths = [len(run.text) * _columns_of(run) * self._column for run in runs]
         left = self._x_of(align, sum(widths), self._left, self._block)
         tall = max((run.high * (_SMALL if run.small else 1) for run in runs), default=1.0)
-        leading = self._size * _POINT * (0.36 + 0.98 * tall)
-        rise = self._size * _POINT * (0.14 + 0.83 * tall)  # the baseline's distance from the top
+        leading = self._size * POINT * (0.36 + 0.98 * tall)
+        rise = self._size * POINT * (0.14 + 0.83 * tall)  # the baseline's distance from the top
 
         def draw(y: float) -> None:
             x = left
@@ -165,11 +171,11 @@ class _Layout:
                 self._run(run, x, y + rise, width)
                 x += width
 
-        return _Height(leading).band(draw, tag)
+        return Band(leading, draw, tag)
 
     def _run(self, run: Run, x: float, y: float, width: float) -> None:
         size = self._size * run.high * (_SMALL if run.small else 1)
-        em = size * _POINT
+        em = size * POINT
         ink = INK
         if run.inverse:
             self._sheet.fill([(x, y - 0.87 * em, width, 1.16 * em)])
@@ -215,7 +221,7 @@ class _Layout:
         tag = self._text_tag(large=scale >= 1.3) if item.text.strip() else "P"
         for line in self._wrap(item.text, _WIDTH, style):
             draw = self._set(line, style, item.align, MARGIN, _WIDTH)
-            yield _Height(style.leading).band(_at(draw, 0.75 * style.leading), tag)
+            yield Band(style.leading, _at(draw, 0.75 * style.leading), tag)
 
     def _table(self, item: Table) -> Iterator[Band]:
         rows = [_fitted(row) for row in item.rows]
@@ -224,7 +230,7 @@ class _Layout:
             yield from self._table_row(row, widths, head=index < item.head)
             if index + 1 == item.head:
                 yield self._thin_rule()
-        yield _blank(0.8)
+        yield blank(0.8)
 
     def _cell_style(self, cell: Cell, *, head: bool) -> _Style:
         face = "B" if cell.bold else ""
@@ -240,7 +246,7 @@ class _Layout:
             if place:
                 lines = cell.text.splitlines()
                 style = self._cell_style(cell, head=index < head)
-                wide = _GAP + max((self._measured(line, style) for line in lines), default=0.0)
+                wide = _CELL_GAP + max((self._measured(line, style) for line in lines), default=0.0)
                 last = place + cell.span
                 widths[last - 1] += max(0.0, wide - sum(widths[place:last]))
         room = _WIDTH * (0.66 if count > 1 else 0)
@@ -259,7 +265,7 @@ class _Layout:
         for cell in row:
             room = sum(widths[place : place + cell.span])
             style = self._cell_style(cell, head=head)
-            gap = _GAP if place else 0.0
+            gap = _CELL_GAP if place else 0.0
             lines = self._wrap(cell.text, max(room - gap, 1.0), style)
             cells.append(
                 ([self._set(line, style, cell.align, left + gap, room - gap) for line in lines],
@@ -274,8 +280,8 @@ class _Layout:
                 for draw_cell in here:
                     draw_cell(y + 0.75 * leading)
 
-            yield _Height(leading).band(draw, "P")
-        yield _blank(0.5)
+            yield Band(leading, draw, "P")
+        yield blank(0.5)
 
     # Lines, pictures, codes
 
@@ -309,7 +315,7 @@ class _Layout:
         rows = min(item.height, len(item.data) // stride if stride else 0)
         if not rows or item.wide < 1 or item.high < 1:
             return
-        dot = min(self._column / _COLUMN_DOTS, self._block / (item.width * item.wide))
+        dot = min(self._column / COLUMN_DOTS, self._block / (item.width * item.wide))
         width = dot * item.wide * item.width
         x = self._x_of(item.align, width, self._left, self._block)
         for top in range(0, rows, _SLICE_DOTS):
@@ -322,7 +328,7 @@ class _Layout:
                 "Figure",
                 "-",
             )
-        yield _blank(0.8)
+        yield blank(0.8)
 
     def _drawn_picture(
         self, data: bytes, width: int, rows: int, place: tuple[float, float, float]
@@ -345,35 +351,19 @@ class _Layout:
             yield from self._paragraph(Paragraph(item.text, item.align))
             return
         x = self._x_of(item.align, drawing.width, self._left, self._block)
-        yield _blank(drawing.quiet)
+        yield blank(drawing.quiet)
         yield Band(
             drawing.height,
             lambda y: self._sheet.fill([(x + a, y + b, w, h) for a, b, w, h in drawing.boxes]),
             "Figure",
             item.text,
         )
-        yield _blank(1.0 if item.caption else drawing.quiet)
+        yield blank(1.0 if item.caption else drawing.quiet)
         if item.caption:
-            caption = self._style_of(item.text, 8.5, ink=INK)
+            caption = self._style_of(item.text, 8.5)
             draw = self._set(item.text, caption, "center", x, drawing.width)
-            yield _Height(3.6).band(_at(draw, 2.6), "P")
-            yield _blank(drawing.quiet)
-
-
-_GAP: Final = 2.6
-_GAPS: Final = re.compile(r"(?<=\S) {4,}(?=\S)")
-_GAP_MIN: Final = 2
-_DRAW_IN_MAX: Final = 12
-
-
-@dataclass(frozen=True, slots=True)
-class _Height:
-    """Of a band of text."""
-
-    value: float
-
-    def band(self, draw: Callable[[float], None], tag: str) -> Band:
-        return Band(self.value, draw, tag)
+            yield Band(3.6, _at(draw, 2.6), "P")
+            yield blank(drawing.quiet)
 
 
 def _length_of(item: Item) -> int:
@@ -386,10 +376,6 @@ def _length_of(item: Item) -> int:
             return sum(len(cell.text) + 1 for row in item.rows for cell in row)
         case _:
             return 0
-
-
-def _blank(height: float) -> Band:
-    return Band(height, lambda _: None)
 
 
 def _at(draw: Callable[[float], None], down: float) -> Callable[[float], None]:
@@ -434,7 +420,7 @@ def _drawn_in(runs: tuple[Run, ...], columns: int) -> tuple[Run, ...]:
     if len(gap[0]) - surplus < _GAP_MIN:
         return runs
     text = run.text[: gap.start()] + run.text[gap.start() + surplus :]
-    return (*runs[:place], _again(run, text), *runs[place + 1 :])
+    return (*runs[:place], replace(run, text=text), *runs[place + 1 :])
 
 
 def _wrapped(runs: tuple[Run, ...], columns: int) -> Iterator[list[Run]]:
@@ -448,25 +434,17 @@ def _wrapped(runs: tuple[Run, ...], columns: int) -> Iterator[list[Run]]:
         while at < len(text):
             fits = int((left + 1e-6) / width)
             if not fits and line:
-                if not "".join((text[at:], "x"))[0].strip() and _blank_to_end(text, at):
+                if not text[at:].strip():
                     break
                 yield line
                 line, left = [], float(columns)
                 continue
             piece = text[at : at + max(fits, 1)]
-            line.append(_again(run, piece))
+            line.append(replace(run, text=piece))
             left -= len(piece) * width
             at += len(piece)
     if line:
         yield line
-
-
-def _blank_to_end(text: str, at: int) -> bool:
-    return not text[at:].strip()
-
-
-def _again(run: Run, text: str) -> Run:
-    return Run(text, run.bold, run.underline, run.inverse, run.small, run.wide, run.high)
 
 
 def _placed(rows: list[list[Cell]]) -> Iterator[tuple[int, int, Cell]]:

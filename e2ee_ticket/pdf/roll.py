@@ -5,9 +5,12 @@ reworded: it is typeset as it came.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Align = Literal["left", "center", "right"]
+
+COLUMN_DOTS: Final = 12
+"""How many dots a normal character is wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A black and white raster, as wide as its dots; a row of text has 12 dots a column.
+    """A black and white raster, as wide as its dots; a column of text has `COLUMN_DOTS`.
 
     `data` has a bit a dot, most significant first, set for black, in rows of whole bytes; `wide`
     and `high` say how often each dot is repeated.

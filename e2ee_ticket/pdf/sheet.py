@@ -22,6 +22,7 @@ PAGE_MAX_HEIGHT: Final = 5000.0  # readers allow 5080 mm
 MARGIN: Final = 6.0
 TOP, BOTTOM = 8.0, 9.0
 INK, QUIET, RULE, PAPER = 0, 90, 170, 255
+POINT: Final = 25.4 / 72
 
 TEXT: Final = "Roboto Condensed"
 MONO: Final = "Iosevka"
@@ -29,7 +30,6 @@ MONO: Final = "Iosevka"
 _FONTS: Final = Path(__file__).parent / "fonts"
 _FILES: Final = {TEXT: "RobotoCondensed", MONO: "Iosevka"}
 _FACES: Final = {"": "Regular", "B": "Bold"}
-_POINT: Final = 25.4 / 72
 _HARD: Final = "\u00a0\u202f"
 _LINE_LIMIT: Final = 300  # more characters than any line holds
 
@@ -45,6 +45,11 @@ class Band:
     draw: Callable[[float], None]
     tag: str | None = None
     alt: str | None = None
+
+
+def blank(height: float) -> Band:
+    """Leave so much empty."""
+    return Band(height, lambda _: None)
 
 
 class Sheet(FPDF):
@@ -146,26 +151,17 @@ class Sheet(FPDF):
         *,
         style: str = "",
         ink: int = INK,
-        family: str = TEXT,
     ) -> None:
         """Set a text with its right at x."""
-        left = x - self.measure(text, size, style, family)
-        self.put(left, y, text, size, style=style, ink=ink, family=family)
+        left = x - self.measure(text, size, style)
+        self.put(left, y, text, size, style=style, ink=ink)
 
     def put_centred(
-        self,
-        y: float,
-        text: str,
-        size: float,
-        *,
-        style: str = "",
-        ink: int = INK,
-        family: str = TEXT,
-        x: float = PAGE_WIDTH / 2,
+        self, y: float, text: str, size: float, *, style: str = "", ink: int = INK
     ) -> None:
-        """Set a text with its middle at x, which is the page's unless told."""
-        left = x - self.measure(text, size, style, family) / 2
-        self.put(left, y, text, size, style=style, ink=ink, family=family)
+        """Set a text in the middle of the page."""
+        left = PAGE_WIDTH / 2 - self.measure(text, size, style) / 2
+        self.put(left, y, text, size, style=style, ink=ink)
 
     def rule(self, y: float, *, width: float = 0.2, ink: int = RULE) -> None:
         """Draw a line from margin to margin."""
@@ -176,7 +172,7 @@ class Sheet(FPDF):
     def fill(self, boxes: Iterable[tuple[float, float, float, float]], *, ink: int = INK) -> None:
         """Fill boxes (x, y, width, height) as one path, so that no seam shows between them."""
         self.set_fill_color(ink)
-        k = 1 / _POINT
+        k = 1 / POINT
         path = " ".join(
             f"{x * k:.3f} {(self.h - y - height) * k:.3f} {width * k:.3f} {height * k:.3f} re"
             for x, y, width, height in boxes

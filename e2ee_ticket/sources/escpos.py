@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from e2ee_ticket.errors import ConfigError, ReceiptError
-from e2ee_ticket.pdf.roll import Align, Code, Item, Picture, Roll, Row, Run, Space
+from e2ee_ticket.pdf.roll import COLUMN_DOTS, Align, Code, Item, Picture, Roll, Row, Run, Space
 from e2ee_ticket.sources import escpos_commands as commands
 from e2ee_ticket.sources.escpos_commands import JOB_MAX_SIZE, read_word
 
@@ -27,7 +27,6 @@ DOT_LIMIT: Final = 8_000_000
 DOTS_WIDE: Final = 1024
 """Wider than any receipt printer's paper; what is beyond is cut off, as it would be there."""
 
-_COLUMN_DOTS: Final = 12
 _SMALL_DOTS: Final = 9
 _LINE_DOTS: Final = 30
 _SEAM_DOTS: Final = 8  # so much between two strips is the driver's carelessness, not a gap
@@ -101,7 +100,7 @@ class _Style:
     @property
     def dots(self) -> int:
         """How many dots a character is wide."""
-        return (_SMALL_DOTS if self.small else _COLUMN_DOTS) * self.wide
+        return (_SMALL_DOTS if self.small else COLUMN_DOTS) * self.wide
 
     def run(self, text: str) -> Run:
         """Set a text in this style."""
@@ -208,12 +207,12 @@ class _Paper:
         width = self.style.dots
         here = self._column_dots // width
         stop = next((stop for stop in self.stops if stop > here), None)
-        if stop is not None and stop * width < self._columns * _COLUMN_DOTS:
+        if stop is not None and stop * width < self._columns * COLUMN_DOTS:
             self._put(" " * (stop - here))
 
     def move_to(self, dots: int) -> None:
         """Go on so many dots from the left; never back."""
-        limit = min(dots, self._columns * _COLUMN_DOTS)
+        limit = min(dots, self._columns * COLUMN_DOTS)
         missing = (limit - self._column_dots) / self.style.dots
         if missing >= 0.5:
             self._put(" " * round(missing))

@@ -49,6 +49,7 @@ PAGES_MAX = 100
 OBJECTS_MAX = 1_000_000
 CHAIN_MAX = 100
 NAMES_MAX = 20
+METADATA_PACKED_MAX_SIZE = 64 * 1024
 METADATA_MAX_SIZE = 1024 * 1024
 
 SCRIPT = "/JavaScript"
@@ -119,11 +120,8 @@ def picture(receipt: bytes, max_size: int, max_width: int) -> bytes:
     Raises:
         Failure: encrypted, not readable, or nothing legible fits.
     """
-    import pypdfium2
-    from pypdfium2 import raw
-
-    try:
-        page = pypdfium2.PdfDocument(receipt)[0]
+    with _drawable(receipt) as document:
+        page = document[0]
         width, height = page.get_size()
         wide = min(
             float(max_width),
@@ -136,10 +134,24 @@ def picture(receipt: bytes, max_size: int, max_width: int) -> bytes:
                 return drawn
             # The size of a picture of text grows a little faster than its width.
             wide *= min(WIDTH_STEP, (max_size / len(drawn)) ** 0.75)
+    raise Failure(UNFIT)
+
+
+@contextlib.contextmanager
+def _drawable(receipt: bytes) -> Iterator[Any]:
+    """Open a receipt to draw it.
+
+    Raises:
+        Failure: encrypted, or not readable.
+    """
+    import pypdfium2
+    from pypdfium2 import raw
+
+    try:
+        yield pypdfium2.PdfDocument(receipt)
     except pypdfium2.PdfiumError as error:
         code = ENCRYPTED if error.err_code == raw.FPDF_ERR_PASSWORD else UNREADABLE
         raise Failure(code) from error
-    raise Failure(UNFIT)
 
 
 def _png(image: Any) -> bytes:
@@ -185,11 +197,7 @@ def raster(receipt: bytes, dots: int, width: int, max_rows: int) -> bytes:
     Raises:
         Failure: encrypted, not readable, or longer than `max_rows`.
     """
-    import pypdfium2
-    from pypdfium2 import raw
-
-    try:
-        document = pypdfium2.PdfDocument(receipt)
+    with _drawable(receipt) as document:
         if len(document) > PAGES_MAX:
             raise Failure(TOO_LONG)
         found = [_find_ink(page) for page in document]
@@ -208,9 +216,6 @@ def raster(receipt: bytes, dots: int, width: int, max_rows: int) -> bytes:
             for page, ink in zip(document, found, strict=True)
             if ink is not None
         ]
-    except pypdfium2.PdfiumError as error:
-        code = ENCRYPTED if error.err_code == raw.FPDF_ERR_PASSWORD else UNREADABLE
-        raise Failure(code) from error
     return bytes(gap * dots // 8).join(page for page in drawn if page)
 
 
@@ -431,9 +436,9 @@ class _Seen:
         self.scripts += "/XFA" in members
         # What acts by itself need not be a script: an address is enough to tell who reads when.
         self.other_actions += "/AA" in members or _opens_an_address(members)
-        if _action(members) == "/URI":
+        if action == "/URI":
             self._note_address(_text(members.get("/URI")))
-        if "/ByteRange" in members and "/Contents" in members:
+        if _is_signature(members):
             self.signed = True
         if "/EF" in members:
             self.files.add(_text(members.get("/UF", members.get("/F")))[:100])
@@ -457,6 +462,10 @@ class _Seen:
 def _action(members: dict[str, Any]) -> str:
     """Return the kind of an action; the parts of a document's structure are none."""
     return "" if _text(members.get("/Type")) == "/StructElem" else _text(members.get("/S"))
+
+
+def _is_signature(members: dict[str, Any]) -> bool:
+    return "/ByteRange" in members and "/Contents" in members
 
 
 def _opens_an_address(members: dict[str, Any]) -> bool:
@@ -574,7 +583,7 @@ def cleaned(receipt: bytes) -> bytes:
         if pdf.is_encrypted:
             raise Failure(ENCRYPTED)
         things = list(_everything(pdf))
-        if any("/ByteRange" in members and "/Contents" in members for _, members in things):
+        if any(_is_signature(members) for _, members in things):
             raise Failure(SIGNED)
         for annotation in list(_hidden_links(pdf)):
             _empty(annotation, "/A", "/PA")
@@ -665,7 +674,9 @@ def _pdfa(pdf: Any) -> str | None:
     import pikepdf
 
     metadata = pdf.Root.get("/Metadata")
-    if not isinstance(metadata, pikepdf.Stream) or int(metadata.get("/Length", 0)) > 65536:
+    if not isinstance(metadata, pikepdf.Stream):
+        return None
+    if int(metadata.get("/Length", 0)) > METADATA_PACKED_MAX_SIZE:
         return None
     text = metadata.read_bytes()[:METADATA_MAX_SIZE]
     part = re.search(rb"pdfaid:part\s*(?:=\s*[\"']|>)\s*([1-4])", text)

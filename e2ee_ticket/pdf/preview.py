@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Final
 
 from e2ee_ticket.pdf import sandbox
+from e2ee_ticket.pdf.check import PREVIEW_ROOM_SIZE
 
-MAX_SIZE: Final = 48 * 1024
+MAX_SIZE: Final = PREVIEW_ROOM_SIZE
 MAX_WIDTH: Final = 900
-
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 
 

@@ -79,7 +79,7 @@ def decode(
         if (perform := _PERFORM.get(name)) is not None:
             whole = length is not None and at + length <= len(data)
             # A picture cut short is shown as far as it came; other commands are whole or nothing.
-            if whole or name in _PICTURES:
+            if whole or name in commands.PICTURES:
                 perform(paper, data[at + 2 : end])
         at = end
     return Roll(paper.finish(), columns=columns, lang=lang, title=title)
@@ -521,4 +521,3 @@ _PERFORM: Final[Mapping[bytes, _Perform]] = {
     b"\x1dk": _print_barcode,
     b"\x1dv": _print_raster,
 }
-_PICTURES: Final = frozenset((b"\x1b*", b"\x1dv"))

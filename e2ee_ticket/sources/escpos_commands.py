@@ -52,6 +52,9 @@ def length_of(data: Bytes, at: int) -> int | None:
 
 
 _ZEROS: Final = re.compile(rb"\0+")
+PICTURES: Final = frozenset((b"\x1b*", b"\x1dv"))
+"""The commands that print a picture row by row, so that a part of one is of use."""
+
 _LEADS: Final = frozenset((DLE, ESC, FS, GS))
 
 _FIXED: Final[Mapping[bytes, int]] = {

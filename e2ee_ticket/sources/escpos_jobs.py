@@ -66,7 +66,7 @@ class Splitter:
 
     @property
     def _half_a_picture(self) -> bool:
-        return bytes(self._buffer[:2]) in _PICTURES
+        return bytes(self._buffer[:2]) in commands.PICTURES
 
     def feed(self, data: bytes) -> Iterator[Job | Answer | Kick]:
         """Take what came, and tell what it means.
@@ -150,7 +150,6 @@ class Splitter:
 
 _CUTS: Final = frozenset((b"\x1dV", b"\x1bi", b"\x1bm"))
 _SHOW: Final = frozenset((b"\x1b*", b"\x1dv", b"\x1dk", b"\x1d(", b"\x1d8", b"\x1cp", b"\x1d/"))
-_PICTURES: Final = frozenset((b"\x1b*", b"\x1dv"))
 _SETTINGS: Final = frozenset((b"\x1bt", b"\x1bR"))
 
 

@@ -372,10 +372,7 @@ class IppPrinter:
         return Status.OK, {}, tuple(groups)
 
     async def _get_printer_attributes(self, request: _Request) -> "_Answer":
-        document_format = request.text("document-format", Tag.MIME)
-        if document_format is not None and document_format.lower() not in FORMATS:
-            refused = {"document-format": request.attributes["document-format"]}
-            raise _Refusal(Status.FORMAT_NOT_SUPPORTED, "only PDF", refused)
+        _check_format(request)
         description = {**DESCRIPTION, **self._current(request)}
         attributes = _choose(
             request.wanted,
@@ -464,6 +461,10 @@ def _check_document(request: _Request) -> None:
     if compression not in (None, "none"):
         refused = {"compression": request.attributes["compression"]}
         raise _Refusal(Status.COMPRESSION_NOT_SUPPORTED, "send it uncompressed", refused)
+    _check_format(request)
+
+
+def _check_format(request: _Request) -> None:
     document_format = request.text("document-format", Tag.MIME)
     if document_format is not None and document_format.lower() not in FORMATS:
         refused = {"document-format": request.attributes["document-format"]}

@@ -101,7 +101,7 @@ class Checkup:
             self._well("the key sees TakePOS's sales (right 262)")
         self._judge_tills(recent)
         rights = await _rights(self._client)
-        if rights is not None and rights.get("admin") in (1, "1", True):
+        if rights is not None and _is_administrator(rights):
             self._well(
                 "the key is an administrator's",
                 "make a user of its own for the till, with the rights 11 and 262 only",
@@ -208,8 +208,12 @@ async def _rights(client: Client) -> Mapping[str, Any] | None:
     return user if usable else None
 
 
+def _is_administrator(user: Mapping[str, Any]) -> bool:
+    return user.get("admin") in (1, "1", True)
+
+
 def _has(user: Mapping[str, Any], *path: str) -> bool:
-    if user.get("admin") in (1, "1", True):
+    if _is_administrator(user):
         return True
     found: Any = user["rights"]
     for name in path:

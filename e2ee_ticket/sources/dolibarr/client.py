@@ -219,21 +219,22 @@ def _refusal(status: int, headers: Mapping[str, str]) -> DolibarrError:
 
 def _foreign(status: int, body: bytes, headers: Mapping[str, str]) -> DolibarrError:
     """Say what an answer means that is not JSON."""
-    page = b"<html" in body[:_SHORT_SIZE].lower() or b"<!doctype" in body[:_SHORT_SIZE].lower()
-    if b"not allowed from the IP" in body[:_SHORT_SIZE]:
+    start = body[:_SHORT_SIZE]
+    page = b"<html" in start.lower() or b"<!doctype" in start.lower()
+    if b"not allowed from the IP" in start:
         return DolibarrError(
             "Dolibarr's API refuses this computer's address",
             "add it under Home, Setup, Modules, API REST, in the list of allowed IP addresses"
             " (API_RESTRICT_ON_IP)",
         )
-    if b"API_ENDPOINT_RULES" in body[:_SHORT_SIZE]:
+    if b"API_ENDPOINT_RULES" in start:
         return DolibarrError(
             "a rule in Dolibarr forbids this part of its API",
             "allow invoices, documents, status and setup in API_ENDPOINT_RULES"
             " (Home, Setup, Other Setup)",
             status=403,
         )
-    if any(mark in body[:_SHORT_SIZE] for mark in _PHP_MARKS):
+    if any(mark in start for mark in _PHP_MARKS):
         return DolibarrError(
             "Dolibarr's server writes PHP warnings into its answers",
             "set display_errors = Off in its php.ini, and look for the warning in its log",

@@ -18,4 +18,4 @@ async def read_company(url: str, key: str) -> Shop | None:
         answer = await client.get("setup/company")
     except SourceError:
         return None
-    return company_of(answer.value) if isinstance(answer.value, dict) else None
+    return company_of(answer.value)

@@ -80,10 +80,9 @@ def invoice_time(invoice: Members, payments: object) -> datetime:
     return datetime.fromtimestamp(begun, UTC).astimezone()
 
 
-def company_of(members: Members) -> Shop | None:
-    """Read Dolibarr's own company; None where it has no name."""
-    name = read_text(members, "name")
-    if name is None:
+def company_of(members: object) -> Shop | None:
+    """Read Dolibarr's own company; None where it is none, or has no name."""
+    if not isinstance(members, dict) or (name := read_text(members, "name")) is None:
         return None
     raw = members.get("address")
     streets = [plain(line) for line in raw.splitlines()[:6]] if isinstance(raw, str) else []

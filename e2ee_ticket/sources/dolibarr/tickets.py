@@ -131,8 +131,7 @@ class Tickets:
         if self._company is None:
             found = None
             try:
-                answer = await self._client.get("setup/company")
-                found = company_of(answer.value) if isinstance(answer.value, dict) else None
+                found = company_of((await self._client.get("setup/company")).value)
             except DolibarrError as error:
                 if error.status is None:
                     raise

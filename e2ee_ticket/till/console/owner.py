@@ -7,7 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from e2ee_ticket.errors import TicketError
-from e2ee_ticket.till import checks, settings_file
+from e2ee_ticket.till import checks, paper, settings_file
 from e2ee_ticket.till.config import LAN_LISTEN
 from e2ee_ticket.till.console.cashier import draw
 from e2ee_ticket.till.console.markup import Html
@@ -27,7 +27,6 @@ from e2ee_ticket.till.console.services import (
 routes = web.RouteTableDef()
 
 _TICKET_SECONDS: Final = (1, 120)
-_PRINTER_PORT: Final = 9100
 _PAGES: Final[Mapping[str, Callable[[Visit], Html]]] = {
     "/troubles": pages.troubles_page,
     "/displays": pages.displays_page,
@@ -131,7 +130,7 @@ async def change_till(request: web.Request) -> web.Response:
         raise web.HTTPNotFound
     printer = await text_of(request, "printer", 100) or None
     if printer is not None and ":" not in printer:
-        printer = f"{printer}:{_PRINTER_PORT}"
+        printer = f"{printer}:{paper.PORT}"
     changed = replace(till, display=display, printer=printer)
     if changed == till:
         raise done(request, "/displays", "save")

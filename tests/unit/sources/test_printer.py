@@ -28,6 +28,7 @@ class Quick(Printer):
     """Does not wait before it tries again."""
 
     retry_seconds = (0, 0, 0)
+    stop_seconds = 30  # a busy machine draws slowly
 
 
 class Patient(Printer):

@@ -92,6 +92,12 @@ class Visitor(Person):
         till = types.SimpleNamespace(environment=dict(os.environ), folder=folder)
         super().__init__(till, DEMO, "--headless", "--keep", self.kept)
 
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.terminate()  # it ends what it has started
+            self.process.wait(30)
+        super().__exit__()
+
 
 @pytest.fixture(autouse=True)
 def chromium_is_here():

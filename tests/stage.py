@@ -102,6 +102,7 @@ class Relay:
         self.port = free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
         self.database = self.folder / "relay.sqlite"
+        self.store = ["--db", self.database]
         self.log = self.folder / "relay.log"
         self.arguments = [*arguments, *(["--pages"] if pages else [])]
         self.process = None
@@ -109,7 +110,7 @@ class Relay:
     def start(self):
         log = self.log.open("ab")
         self.process = subprocess.Popen(
-            [BIN / "relay-server", "--listen", f"127.0.0.1:{self.port}", "--db", self.database,
+            [BIN / "relay-server", "--listen", f"127.0.0.1:{self.port}", *self.store,
              *self.arguments],
             stdout=log, stderr=log, stdin=subprocess.DEVNULL,
         )  # fmt: skip
@@ -194,7 +195,7 @@ class Relay:
 
     def permit(self, name="Till 1"):
         done = subprocess.run(
-            [BIN / "relay-server", "permit", "add", name, "--db", self.database],
+            [BIN / "relay-server", "permit", "add", name, *self.store],
             check=True, capture_output=True, text=True,
         )  # fmt: skip
         return done.stdout.strip()

@@ -2,6 +2,7 @@
 
 import subprocess
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -36,6 +37,7 @@ class WholeSale:
     pairing: Pairing
     saved: tuple[bytes, str]
     operator: str
+    beside: dict[str, subprocess.Popen]
     memory: dict[str, bytes] = field(default_factory=dict)
 
     @property
@@ -72,9 +74,14 @@ class WholeSale:
         return places
 
     def take_memory(self, moment):
-        """Add what the relay has in memory now."""
-        areas = traces.memory_of(self.relay.process.pid)
-        self.memory |= {f"memory {span}, {moment}": data for span, data in areas.items()}
+        """Add what the relay has in memory now, and those beside it."""
+        for name, process in self.processes().items():
+            areas = traces.memory_of(process.pid)
+            self.memory |= {f"{name} {span}, {moment}": data for span, data in areas.items()}
+
+    def processes(self):
+        """Return whose memory is searched."""
+        return {"memory": self.relay.process} | self.beside
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +90,13 @@ def whole_sale(chromium, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sale")
     operator = f"127.0.0.1:{stage.free_port()}"
     relay = stage.Relay(folder / "relay", "--access-log", "--debug", "--metrics", operator)
+    with play(chromium, folder, relay, operator) as sale:
+        yield sale
+
+
+@contextmanager
+def play(chromium, folder, relay, operator, beside=()):
+    """Play a whole sale at a relay that is not started yet."""
     permit = relay.permit()
     relay.start()
     phone, tablet = screens.Phone(chromium), screens.Tablet(chromium)
@@ -113,6 +127,7 @@ def whole_sale(chromium, tmp_path_factory):
             pairing=Displays(till.folder).find("Counter"),
             saved=(b"", ""),
             operator=f"http://{operator}",
+            beside=dict(beside),
         )
         assert PairingLink.parse(paired).secret == made.pairing.secret
         made.take_memory("while the display shows the code")

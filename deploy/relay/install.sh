@@ -33,6 +33,10 @@ printf '#!/bin/sh\nRELAY_DB=${RELAY_DB:-/var/lib/relay-server/relay.sqlite} exec
     /opt/relay-server/bin/relay-server > /usr/local/bin/relay-server
 chmod 0755 /usr/local/bin/relay-server
 systemctl daemon-reload
-systemctl enable -q --now relay-server.socket relay-server.service
-systemctl reload-or-restart relay-server.service
+systemctl enable -q relay-server.socket relay-server.service
+if systemctl -q is-active relay-server.service; then
+    systemctl reload relay-server.service
+else
+    systemctl start relay-server.socket relay-server.service
+fi
 echo "install: the relay runs on 127.0.0.1:8080; now put a proxy in front (deploy/README.md)"

@@ -18,6 +18,7 @@ LINES = ("Café de spécialité 6,90 €", "Pain complet 3,20 €", "Total 10,10
 NO_STORAGE = "Object.defineProperty(window, 'localStorage', {get: function () { throw 1; }});"
 
 SCREENS = [(320, 568), (412, 915), (568, 320), (800, 1280), (1024, 600), (3840, 2160)]
+PAINTED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 # Every text that is to be seen, as its place; a little less, for letters have air around them.
 PLACES = """
 () => {
@@ -250,6 +251,7 @@ def test_no_text_covers_another_or_leaves_the_screen(screen, relay, lang):
             for width, height in SCREENS:
                 tablet.page.set_viewport_size({"width": width, "height": height})
                 tablet.page.wait_for_function("width => innerWidth === width", arg=width)
+                tablet.page.evaluate(PAINTED)
                 if found := covered(tablet, width, height):
                     troubles[state, width, height] = found
 

@@ -397,7 +397,6 @@ class Desk:
         record.warn(None)
         record.ticket = record.paper = None
         record.kept = False
-        log.info("till %s: sale %d revoked", record.till, record.number)
         self._engine.changed()
 
     async def _revoke_once(self, record: Record, entries: Sequence[Entry]) -> bool:
@@ -408,7 +407,7 @@ class Desk:
                 )
                 for delivery in record.deliveries:
                     if delivery.id == entry.id:
-                        delivery.state = state
+                        delivery.end(state)
         except (RelayError, OutboxError) as error:
             record.warn(f"not taken back yet: {error}", "it is tried again by itself")
             log.warning("till %s: sale %d: %s", record.till, record.number, error)

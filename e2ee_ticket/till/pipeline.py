@@ -1,8 +1,9 @@
 """The engine: one receipt from the till to the customer's phone.
 
-receipt → display → (preview) → seal → outbox → relay → opened → thanks. The link depends on the
-secret alone, so the code is shown before anything else; nothing that the customer waits for waits
-for the upload. `send` runs one `Delivery`, the agent many; neither has a way of its own.
+receipt → seal → outbox → display → (preview) → relay → opened → thanks. The link depends on the
+secret alone, so that the code may be shown before anything else, as `send` does; nothing that the
+customer waits for waits for the upload. `send` runs one `Delivery`, the agent many; neither has a
+way of its own.
 
 A receipt accepted here is in the outbox until the relay has it, and what happens to it is told to
 the observer: it ends opened, received, revoked, expired or failed, never in silence.
@@ -303,6 +304,11 @@ class Delivery:
         with self._keeping():
             if not self.kept or self._till.outbox is None or self._till.outbox.withdraw(self.id):
                 self._become("revoked", 0)
+
+    def end(self, state: str) -> None:
+        """Take note of an end that came another way: it was taken back."""
+        if self.state != state:
+            self._become(state, 0)
 
     def move_to(self, screen: Screen | None) -> None:
         """Show it on another screen from now on: a display that was paired anew."""

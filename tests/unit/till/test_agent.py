@@ -1202,7 +1202,19 @@ async def test_what_was_revoked_while_it_was_sealed_never_leaves(tmp_path):
 
     assert shop.sale(number).state == "revoked"
     assert shop.relay.tickets == {}
+    assert shop.agent._records[number].delivery._envelope is None
     await shop.stop()
+
+
+async def test_what_was_saved_before_it_could_be_taken_back_is_told_as_saved(shop):
+    number = await shop.sell()
+    await shop.relay.expire(shop.agent._records[number].delivery.id, "received")
+    await shop.agent.revoke(number)
+    await settle()
+
+    sale = shop.sale(number)
+    assert (sale.state, sale.warning) == ("received", None)
+    assert shop.outbox.accepted()[0].outcome == "received"
 
 
 # What other programs write while it runs

@@ -26,6 +26,9 @@ from e2ee_ticket.till.file_watch import FileWatch
 
 log = logging.getLogger(__name__)
 
+WARM_UP_AFTER_SECONDS: Final = 0.2
+"""By then everything listens; beside that, reading many modules would only delay it."""
+
 # What systemd's journal calls the levels of a line.
 _JOURNAL: Final = {
     logging.DEBUG: 7,
@@ -42,7 +45,6 @@ def run(parsed: argparse.Namespace) -> int:
     written = FileWatch(config_path(os.environ))  # before it is read: nothing is missed
     config = load()
     config.page_origin  # noqa: B018 - a ConfigError now rather than later
-    _warm_up()
     with lock.lock(config.state_dir):
         if sys.platform == "win32":
             return _run_on_windows(config, written)
@@ -112,6 +114,8 @@ async def _serve_console(agent: Agent) -> None:
 
 async def _tell_ready(_agent: Agent) -> None:
     _notify("READY=1")
+    await asyncio.sleep(WARM_UP_AFTER_SECONDS)
+    await asyncio.to_thread(_warm_up)
     await asyncio.Event().wait()
 
 

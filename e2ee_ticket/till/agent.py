@@ -1,7 +1,7 @@
 """The till's background process: every source, every till, every display, and the console.
 
-    source ──▶ intake ──▶ outbox (durable) ──▶ desk ──▶ display, at once
-                                                └─────▶ (look inside) ▶ seal ▶ relay
+    source ──▶ intake ──▶ outbox (durable) ──▶ desk ──▶ seal ▶ display, at once
+                                                          └──▶ (look inside) ▶ relay
 
 A source's receipt is in the outbox before the source is told so. What becomes of it is the desk's
 (desk.py); what the cashier sees and does is a `Floor` (floor.py), which this is one of.

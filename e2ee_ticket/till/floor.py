@@ -26,7 +26,7 @@ STATES: Final = (
     "paper",  # handed over on paper
     "reported",  # the cashier was told that it was not delivered, and let it go
 )
-"""The states of a sale. Those from `received` on are its end; `opened` becomes it in time."""
+"""The states of a sale. Those from `opened` on are its end, but what was opened may be saved."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,12 +265,6 @@ class Outbox:
             ).fetchall()
         return [row["receipt_number"] for row in rows]
 
-    def let_go(self, number: int) -> None:
-        """Overwrite a receipt: it was handed over, or the cashier does not want it kept."""
-        with self._transaction() as execute:
-            _let_go(execute, number)
-        self._checkpoint()
-
     # Tickets
 
     def keep(self, number: int, secret: Secret, envelope: bytes, keep_seconds: int | None) -> None:

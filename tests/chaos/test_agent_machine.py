@@ -37,8 +37,8 @@ DISPLAYED, BARE = "Counter", "Garden"
 PATIENCE_SECONDS = 30.0
 """After which nothing that is not uploaded may be without a word on the console."""
 WRITES = frozenset(
-    {"accept", "settle", "keep_cursor", "let_go", "keep", "tried", "note", "want_revoked"}
-    | {"claim", "release", "sweep"}
+    {"accept", "settle", "keep_cursor", "keep", "replace", "tried", "note", "want_revoked"}
+    | {"withdraw", "claim", "release", "sweep"}
 )
 
 picks = st.integers(0, 1_000)

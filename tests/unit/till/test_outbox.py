@@ -102,7 +102,7 @@ def test_a_receipt_that_is_done_with_is_overwritten(outbox, path, state):
 def test_a_receipt_that_the_cashier_lets_go_is_overwritten_and_its_upload_goes_on(outbox, path):
     secret = keep(outbox)
 
-    outbox.let_go(entry_of(outbox, secret).receipt_number)
+    outbox.settle(entry_of(outbox, secret).receipt_number, "reported")
 
     assert CANARY not in on_disk(path)
     assert outbox.envelope(secret.id) == seal(TICKET, secret)
@@ -485,7 +485,7 @@ def test_the_facts_of_a_receipt_are_known_until_it_is_let_go(outbox):
     (accepted,) = outbox.accepted()
 
     assert (accepted.till, accepted.source, accepted.ticket.total) == ("Till 1", "folder", "5 €")
-    outbox.let_go(number)
+    outbox.settle(number, "paper")
     assert outbox.accepted()[0].ticket is None
 
 

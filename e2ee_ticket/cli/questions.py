@@ -193,7 +193,7 @@ class Questions:
         """Let one of some options be chosen by its number; their words are `NAME.OPTION_option`."""
         key = key or name
         given = self._answers.get(key)
-        if given in options:
+        if str(given) in options:
             return str(given)
         if given is not None:
             raise ConfigError(f"{key} must be one of {', '.join(options)}")

@@ -27,7 +27,15 @@ from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till import audit, lan_pages, settings_file
 from e2ee_ticket.till.checks import check_printer
 from e2ee_ticket.till.clock import SystemClock
-from e2ee_ticket.till.config import LAN_LISTEN, PREFIX, Config, LanConfig, config_path, load
+from e2ee_ticket.till.config import (
+    LAN_LISTEN,
+    PREFIX,
+    Config,
+    LanConfig,
+    TillConfig,
+    config_path,
+    load,
+)
 from e2ee_ticket.till.displays import Displays, Pairing, pair
 from e2ee_ticket.till.lan import LanDisplay
 from e2ee_ticket.till.lock import is_locked
@@ -37,6 +45,8 @@ TILLS_MAX: Final = 20
 HELLO_SECONDS: Final = 300.0
 PHONE_SECONDS: Final = 120.0
 PRINTER_PORT: Final = 9100
+PAPER_DOTS: Final = {"80": 576, "58": 384}
+"""How many dots receipt printers have in a row, by the width of their paper in millimetres."""
 _GROUP_SIZE: Final = 5
 _GROUPS_A_ROW: Final = 6
 
@@ -262,10 +272,25 @@ class Setup:
                 key=f"paper_printer_{number}",
                 till=till.name,
             )
+            changes: dict[str, object | None] = {"printer": printer}
             if printer is not None:
                 asking.well("paper_printer.ok")
-            settings_file.edit_table(self.path, "till", till.name, {"printer": printer})
+                changes["printer_dots"] = self._ask_dots(till, number)
+            settings_file.edit_table(self.path, "till", till.name, changes)
         self.reload()
+
+    def _ask_dots(self, till: TillConfig, number: int) -> int:
+        """Ask how wide the printer's paper is; dots that somebody has counted stay."""
+        widths = {dots: width for width, dots in PAPER_DOTS.items()}
+        if till.printer_dots not in widths:
+            return till.printer_dots
+        width = self.asking.choose(
+            "paper_width",
+            tuple(PAPER_DOTS),
+            default=widths[till.printer_dots],
+            key=f"paper_width_{number}",
+        )
+        return PAPER_DOTS[width]
 
     def _try_printer(self, text: str) -> str | None:
         if text == NONE:

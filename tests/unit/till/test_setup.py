@@ -4,6 +4,7 @@
 import contextlib
 import json
 import re
+import socket
 import stat
 import string
 import threading
@@ -339,6 +340,25 @@ def test_answers_can_come_from_a_file(till, relay):
     assert written(till)["source"] == [{"kind": "ipp", "name": "e-ticket", "till": "B"}]
     assert [table["name"] for table in written(till)["till"]] == ["A", "B"]
     assert "ipp://127.0.0.1:8631/" in done.stdout
+
+
+def test_a_receipt_printer_is_asked_for_the_width_of_its_paper(till, relay):
+    with socket.create_server(("127.0.0.1", 0)) as printer:
+        address = f"127.0.0.1:{printer.getsockname()[1]}"
+        common = {"relay": relay.origin, "permit": relay.leave, "shop": "Shop", "tills": ["A", "B"]}
+        done = answered(
+            till, **common, paper_printer_1=address, paper_width_1=58, paper_printer_2=address
+        )
+        assert done.returncode == 0, done.stderr
+        first, second = written(till)["till"]
+        assert (first["printer"], first["printer_dots"]) == (address, 384)
+        assert (second["printer"], second["printer_dots"]) == (address, 576)
+
+        text = till.file.read_text(encoding="utf-8")
+        till.file.write_text(text.replace("= 576", "= 512"), encoding="utf-8")
+        assert till.run("setup", "--yes").returncode == 0
+
+    assert [table["printer_dots"] for table in written(till)["till"]] == [384, 512]
 
 
 def test_the_environment_answers_too(till, relay):

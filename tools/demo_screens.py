@@ -16,6 +16,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import PIL.Image
+import zxingcpp
 from demo_parts import Till, WindowError, result
 
 from e2ee_ticket import Link, ProtocolError
@@ -161,9 +163,6 @@ class Chromium:
 
     def code(self) -> str | None:
         """Read the QR code from the display's pixels, as a phone's camera would."""
-        import PIL.Image  # noqa: PLC0415 - Chromium starts meanwhile
-        import zxingcpp  # noqa: PLC0415
-
         if self.state() != "ticket":
             self._code = None
         elif self._code is None or time.monotonic() - self._looked_at > _LOOK_SECONDS:

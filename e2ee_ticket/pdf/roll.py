@@ -1,7 +1,7 @@
-"""What a receipt printer would have printed, as data, and as an 80 mm PDF as long as it is.
+"""What a receipt printer would have printed, as data; draw_roll.py typesets it.
 
 A `Roll` comes from a printer's bytes or from a till's HTML. Nothing of it is counted, added up or
-reworded: it is typeset as it came.
+reworded.
 """
 
 from dataclasses import dataclass

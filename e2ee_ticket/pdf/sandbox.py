@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Final
 
 from e2ee_ticket.errors import TicketError
+from e2ee_ticket.pdf import child  # for its exit codes; nothing of it is called here
 
 TIMEOUT_SECONDS: Final = 5.0
 CHILD: Final = Path(__file__).with_name("child.py")
 
-_ENCRYPTED: Final = 3  # the exit codes of child.py
 _REASONS: Final = {
-    _ENCRYPTED: "it is encrypted",
-    4: "it cannot be read",
-    5: "no legible picture of it is small enough",
-    6: "it takes too much memory or time",
-    7: "it is signed",
-    8: "it is longer than a receipt can be on paper",
+    child.ENCRYPTED: "it is encrypted",
+    child.UNREADABLE: "it cannot be read",
+    child.UNFIT: "no legible picture of it is small enough",
+    child.EXHAUSTED: "it takes too much memory or time",
+    child.SIGNED: "it is signed",
+    child.TOO_LONG: "it is longer than a receipt can be on paper",
 }
 # What an interpreter and its libraries need to start, and nothing of the shop's.
 _ENVIRONMENT: Final = ("LD_LIBRARY_PATH", "PATH", "SYSTEMROOT", "TEMP", "TMP", "HOME")
@@ -87,7 +87,7 @@ async def _converse(process: asyncio.subprocess.Process, receipt: bytes, max_siz
         if len(result) > max_size:
             raise ChildError("its result is too large")
     code = await process.wait()
-    if code == _ENCRYPTED:
+    if code == child.ENCRYPTED:
         raise EncryptedError(_REASONS[code])
     if code != 0:
         raise ChildError(_REASONS.get(code, "it broke what reads it"))

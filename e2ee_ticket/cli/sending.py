@@ -9,7 +9,8 @@ from e2ee_ticket.cli import session, voice
 from e2ee_ticket.cli.face import Face
 from e2ee_ticket.client import RelayClient
 from e2ee_ticket.errors import OutboxError, RelayError, TicketError
-from e2ee_ticket.pdf.inspect import examine, is_truncated
+from e2ee_ticket.pdf.check import is_truncated
+from e2ee_ticket.pdf.inspect import examine
 from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.ticket import Ticket

@@ -9,9 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from e2ee_ticket.pdf import sandbox
-from e2ee_ticket.pdf.check import check_receipt, is_truncated
-
-__all__ = ["Findings", "check_receipt", "examine", "inspect", "is_truncated"]
+from e2ee_ticket.pdf.check import is_truncated
 
 RESULT_MAX_SIZE: Final = 64 * 1024
 _FACTURX = frozenset({"factur-x.xml", "zugferd-invoice.xml", "xrechnung.xml", "order-x.xml"})

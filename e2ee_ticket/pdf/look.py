@@ -4,13 +4,8 @@ import json
 from collections.abc import Callable
 
 from e2ee_ticket.pdf import sandbox
-from e2ee_ticket.pdf.inspect import (
-    RESULT_MAX_SIZE,
-    Findings,
-    examine,
-    is_truncated,
-    take_findings,
-)
+from e2ee_ticket.pdf.check import is_truncated
+from e2ee_ticket.pdf.inspect import RESULT_MAX_SIZE, Findings, examine, take_findings
 from e2ee_ticket.pdf.preview import MAX_SIZE, MAX_WIDTH, PNG
 
 

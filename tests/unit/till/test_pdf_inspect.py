@@ -7,12 +7,8 @@ import pikepdf
 import pytest
 
 from e2ee_ticket.pdf import child, sandbox
-from e2ee_ticket.pdf.inspect import (
-    Findings,
-    check_receipt,
-    examine,
-    inspect,
-)
+from e2ee_ticket.pdf.check import check_receipt
+from e2ee_ticket.pdf.inspect import Findings, examine, inspect
 
 DATA = Path(__file__).parents[2] / "data"
 INVOICE = (DATA / "dolibarr_takepos_invoice.pdf").read_bytes()

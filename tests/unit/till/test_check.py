@@ -254,6 +254,14 @@ async def test_a_printer_that_is_off_may_be_on_later(printer):
     assert "switched on" in finding.hint
 
 
+@pytest.mark.parametrize("address", ["", "till printer:9100", "192.168.1.50:0", "[fe80::1"])
+async def test_what_is_no_printers_address_is_said_as_printing_says_it(address):
+    finding = await checks.check_printer(address)
+
+    assert (finding.ok, finding.later) == (False, False)
+    assert "a host or host:port" in finding.text
+
+
 def test_what_waits_in_the_outbox_is_counted(relay, tmp_path):
     with Outbox(tmp_path / FILE_NAME, SystemClock().now) as outbox:
         outbox.accept(Ticket(receipt=b"%PDF-1.7\n%%EOF\n"), "A")

@@ -104,7 +104,7 @@ class Chromium:
         self.seen, self._kept = seen, kept
         locale = LOCALES[lang]
         # Narrower than 500 no window can be; what stands still in it is as wide as it.
-        phone = {"width": 500, "height": 720} if seen else {"width": 390, "height": 844}
+        phone = {"width": 500, "height": 640} if seen else {"width": 390, "height": 844}
         self._pages = {
             "display": self._page(browser, {"width": 1024, "height": 768}, locale=locale),
             "phone": self._page(

@@ -3,15 +3,15 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from e2ee_ticket.cli import voice
 from e2ee_ticket.errors import ConfigError, RelayError
 from e2ee_ticket.protocol.channel import PairingLink
-from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.till.clock import SystemClock
 from e2ee_ticket.till.config import Config, load
-from e2ee_ticket.till.displays import TEST_LINES, Displays, Pairing, pair, unpair
+from e2ee_ticket.till.displays import Displays, Pairing, idle_of, pair, sample_of, unpair
 from e2ee_ticket.till.lock import is_locked
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def test(parsed: argparse.Namespace) -> int:
             session.relay_client(config) as relay,
             _screen(config, relay, pairing) as screen,
         ):
-            screen.show(Content.live(TEST_LINES, name=config.shop, lang=config.lang))
+            screen.show(sample_of(config))
             shown = await screen.until(lambda: screen.shown, parsed.timeout)
             if shown:
                 voice.result(f"{voice.printable(pairing.name)} shows the test")
@@ -142,15 +142,22 @@ def _screen(config: Config, relay: "RelayClient", pairing: Pairing) -> "Screen":
             voice.say(f"{pairing.name}: {notice.value}")
             voice.hint(hint(notice))
 
-    idle = Content.idle(name=config.shop, lang=config.lang, notice=config.notice)
     return Screen(
         relay,
         pairing,
-        idle,
+        idle_of(config),
         SystemClock(),
         display_count=config.display_count,
         report=report,
     )
+
+
+def rows_of_digits(link: PairingLink) -> Iterator[str]:
+    """Write a pairing's digits as somebody can type them: in groups, a few a row."""
+    digits = link.digits()
+    groups = [digits[i : i + _GROUP_SIZE] for i in range(0, len(digits), _GROUP_SIZE)]
+    for i in range(0, len(groups), _GROUPS_A_ROW):
+        yield "  ".join(groups[i : i + _GROUPS_A_ROW])
 
 
 def _show_pairing(link: PairingLink, *, alone: bool) -> None:
@@ -168,9 +175,7 @@ def _show_pairing(link: PairingLink, *, alone: bool) -> None:
     voice.result("Scan this code with the tablet's camera.")
     voice.result(f"Or open {link.page}/d on the tablet and type these digits:")
     voice.result("")
-    digits = link.digits()
-    groups = [digits[i : i + _GROUP_SIZE] for i in range(0, len(digits), _GROUP_SIZE)]
-    for i in range(0, len(groups), _GROUPS_A_ROW):
-        voice.result("    " + "  ".join(groups[i : i + _GROUPS_A_ROW]))
+    for row in rows_of_digits(link):
+        voice.result(f"    {row}")
     voice.result("")
     voice.result("Whoever has the code or the digits can read along: do not keep a photo of them.")

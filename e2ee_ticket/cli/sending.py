@@ -11,12 +11,11 @@ from e2ee_ticket.client import RelayClient
 from e2ee_ticket.errors import OutboxError, RelayError, TicketError
 from e2ee_ticket.pdf.check import is_truncated
 from e2ee_ticket.pdf.inspect import examine
-from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till.clock import SystemClock
 from e2ee_ticket.till.config import TTL_MAX_SECONDS, Config
-from e2ee_ticket.till.displays import Pairing
+from e2ee_ticket.till.displays import Pairing, idle_of
 from e2ee_ticket.till.outbox import OVER, Entry, Outbox
 from e2ee_ticket.till.pipeline import Delivery, Till, flush
 from e2ee_ticket.till.screen import Screen
@@ -65,11 +64,10 @@ async def screen_of(
     if pairing is None:
         yield None
         return
-    idle = Content.idle(name=config.shop, lang=config.lang, notice=config.notice)
     async with Screen(
         relay,
         pairing,
-        idle,
+        idle_of(config),
         SystemClock(),
         display_count=config.display_count,
         report=face.notice,

@@ -16,12 +16,12 @@ from typing import Any, Final, TypeVar
 from e2ee_ticket import qr
 from e2ee_ticket.cli import config as config_command
 from e2ee_ticket.cli import service, setup_sources, voice
+from e2ee_ticket.cli.display import rows_of_digits
 from e2ee_ticket.cli.questions import NONE, Questions, choose_language
 from e2ee_ticket.cli.terminal import Keyboard, Terminal
 from e2ee_ticket.client import RelayClient, RelayInfo
 from e2ee_ticket.errors import ConfigError, RelayError, TicketError
 from e2ee_ticket.protocol.channel import PairingLink
-from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.protocol.link import is_origin
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till import audit, lan_pages, settings_file
@@ -36,7 +36,7 @@ from e2ee_ticket.till.config import (
     config_path,
     load,
 )
-from e2ee_ticket.till.displays import Displays, Pairing, pair
+from e2ee_ticket.till.displays import Displays, Pairing, idle_of, pair
 from e2ee_ticket.till.lan import LanDisplay
 from e2ee_ticket.till.lock import is_locked
 from e2ee_ticket.till.screen import Screen
@@ -47,8 +47,6 @@ PHONE_SECONDS: Final = 120.0
 PRINTER_PORT: Final = 9100
 PAPER_DOTS: Final = {"80": 576, "58": 384}
 """How many dots receipt printers have in a row, by the width of their paper in millimetres."""
-_GROUP_SIZE: Final = 5
-_GROUPS_A_ROW: Final = 6
 
 _T = TypeVar("_T")
 
@@ -332,10 +330,8 @@ class Setup:
         asking.say("display.scan")
         asking.say("display.type", address=f"{link.page}/d")
         asking.tell()
-        digits = link.digits()
-        groups = [digits[i : i + _GROUP_SIZE] for i in range(0, len(digits), _GROUP_SIZE)]
-        for i in range(0, len(groups), _GROUPS_A_ROW):
-            asking.tell("    " + "  ".join(groups[i : i + _GROUPS_A_ROW]))
+        for row in rows_of_digits(link):
+            asking.tell(f"    {row}")
         asking.tell()
         asking.say("display.care")
         if is_locked(config.state_dir):
@@ -521,10 +517,9 @@ async def _await_on(lan: LanDisplay, config: Config, pairing: Pairing) -> bool:
 
 
 async def _await_display(config: Config, pairing: Pairing) -> bool:
-    idle = Content.idle(name=config.shop, lang=config.lang, notice=config.notice)
     async with (
         RelayClient(config.relay_origin, permit=config.permit) as relay,
-        Screen(relay, pairing, idle, SystemClock()) as screen,
+        Screen(relay, pairing, idle_of(config), SystemClock()) as screen,
     ):
         await screen.until(lambda: screen.shown, HELLO_SECONDS)
         return screen.shown

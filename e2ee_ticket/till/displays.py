@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Final
 
 from e2ee_ticket.errors import AbsentError, ConfigError, UnpairedError
 from e2ee_ticket.protocol.channel import PairingSecret, WriteToken, registration
-from e2ee_ticket.till.config import make_private_dir, reason
+from e2ee_ticket.protocol.content import Content
+from e2ee_ticket.till.config import Config, make_private_dir, reason
 
 if TYPE_CHECKING:
     from e2ee_ticket.client import RelayClient
 
 FILE_NAME = "displays.json"
 NAME_LIMIT = 60
-TEST_LINES: Final = ("Test", "Café 6,90", "Total 6,90")
-"""What a display shows when it is tested."""
+_TEST_LINES: Final = ("Test", "Café 6,90", "Total 6,90")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,16 @@ class Displays:
         text = json.dumps({"version": 1, "displays": entries}, ensure_ascii=False, indent=1)
         make_private_dir(self.path.parent)
         write_private(self.path, text.encode("utf-8") + b"\n")
+
+
+def idle_of(config: Config) -> Content:
+    """Return what a display of this shop shows while there is nothing to show."""
+    return Content.idle(name=config.shop, lang=config.lang, notice=config.notice)
+
+
+def sample_of(config: Config) -> Content:
+    """Return what a display of this shop shows when it is tested."""
+    return Content.live(_TEST_LINES, name=config.shop, lang=config.lang)
 
 
 async def pair(relay: "RelayClient", displays: Displays, name: str) -> Pairing:

@@ -7,10 +7,9 @@ from typing import Final
 
 from e2ee_ticket.client import RelayClient
 from e2ee_ticket.errors import ConfigError, RelayError, TicketError
-from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.config import Config, TillConfig
-from e2ee_ticket.till.displays import TEST_LINES, Displays, Pairing, pair, unpair
+from e2ee_ticket.till.displays import Displays, Pairing, idle_of, pair, sample_of, unpair
 from e2ee_ticket.till.floor import DisplayState
 from e2ee_ticket.till.post import Post
 from e2ee_ticket.till.screen import Screen
@@ -136,7 +135,7 @@ class Posts:
         assert screen is not None  # noqa: S101 - it was started
         if screen.present.kind in ("ticket", "live"):
             raise TicketError("a sale is on this display; test it when it is idle")
-        test = Content.live(TEST_LINES, name=self._config().shop, lang=self._config().lang)
+        test = sample_of(self._config())
         screen.show(test)
         shown = await screen.until(lambda: screen.shown, TEST_CONFIRM_SECONDS)
 
@@ -166,7 +165,7 @@ class Posts:
         post = Post(
             self._relay,
             pairing,
-            Content.idle(name=config.shop, lang=config.lang, notice=config.notice),
+            idle_of(config),
             self._clock,
             display_count=max([*counts, config.display_count]),
             doubt=self._doubt,

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of every reader; hours, so `make soak` only."""
+"""Coverage-guided fuzzing of every reader, the relay's included; hours, so `make soak` only."""
 
 import importlib.util
 import os
@@ -9,19 +9,25 @@ from pathlib import Path
 import pytest
 import stage
 
-FUZZ = Path(__file__).with_name("fuzz.py")
+FOLDER = Path(__file__).parent
 SECONDS = os.environ.get("FUZZ_SECONDS", "600")
-TARGETS = ["envelope", "plaintext", "header", "json", "link", "hello", "sealed", "content"]
+TARGETS = {
+    "fuzz.py": ["envelope", "plaintext", "header", "json", "link", "hello", "sealed", "content"],
+    "fuzz_relay.py": ["request", "path", "headers", "upload", "state", "channel"],
+}
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("target", TARGETS)
-def test_no_bytes_break_a_reader(target):
+@pytest.mark.parametrize(
+    ("program", "target"),
+    [(program, target) for program, targets in TARGETS.items() for target in targets],
+)
+def test_no_bytes_break_a_reader(program, target):
     if importlib.util.find_spec("atheris") is None:
         stage.missing("atheris", "pip install atheris")
 
     done = subprocess.run(
-        [sys.executable, FUZZ, target, f"-max_total_time={SECONDS}", "-max_len=4200"],
+        [sys.executable, FOLDER / program, target, f"-max_total_time={SECONDS}", "-max_len=4200"],
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,279 @@
+"""Coverage-guided fuzzing of everything that a relay reads of a request: `make soak`.
+
+    python tests/soak/fuzz_relay.py TARGET [libFuzzer options, such as -max_total_time=600]
+
+The bytes go in where those of a connection do, without a socket. Whatever they are, the relay
+answers as its specification says, never with 500, and logs no fault; all else is a finding.
+"""
+
+import asyncio
+import json
+import logging
+import re
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import atheris
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+with atheris.instrument_imports(include=["relay_server"]):
+    from relay_server.app import _Server, create_app, store_limits
+    from relay_server.config import Config
+    from relay_server.headers import COMMON, PROBLEMS
+
+from memory_store import MemoryStore
+from relay_fakes import Clock
+
+SIZE = 16 * 1024
+CONFIG = Config(open=True)
+NAME = "0" * 32
+TOKEN, READ, WRITE = b"t" * 32, b"r" * 32, b"w" * 32
+REGISTRATION = b"dsp/v1\r\n" + sha256(READ).digest() + sha256(WRITE).digest()
+HELLO = b"h" * 80
+HID = sha256(HELLO).hexdigest()[:32]
+ENVELOPE = b"tkt/v1\r\n" + sha256(TOKEN).digest() + bytes(SIZE - 40)
+TURNS = 16
+"""Of the event loop: none of these requests needs as many, unless it waits for more."""
+
+faults = []
+
+
+class Faults(logging.Handler):
+    """What the relay logs when it has made a mistake."""
+
+    def emit(self, record):
+        if record.levelno >= logging.ERROR:
+            faults.append(record.getMessage())
+
+
+class Line(asyncio.Transport):
+    """A connection whose other end we are."""
+
+    def __init__(self, protocol):
+        super().__init__({"peername": ("192.0.2.1", 4711)})
+        self.protocol = protocol
+        self.written = b""
+        self.closed = False
+
+    def write(self, data):
+        self.written += data
+
+    def close(self):
+        if not self.closed:
+            self.closed = True
+            asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
+
+    abort = close
+
+    def is_closing(self):
+        return self.closed
+
+    def get_write_buffer_size(self):
+        return 0
+
+    def pause_reading(self):
+        pass
+
+    resume_reading = pause_reading
+
+
+class Caller:
+    """Somebody who speaks to a relay that has nothing stored yet."""
+
+    def __init__(self):
+        clock = Clock()
+        store = MemoryStore(clock=clock, limits=store_limits(CONFIG))
+        app = create_app(CONFIG, store, clock)
+        self.server = _Server(app, app.answer, app.connections)
+
+    async def say(self, *pieces):
+        """Send bytes on a connection of their own; return the answers."""
+        protocol = self.server()
+        line = Line(protocol)
+        protocol.connection_made(line)
+        for piece in pieces:
+            if not line.closed:
+                protocol.data_received(piece)
+            await turn()
+        line.close()
+        await turn()
+        return answers(line.written)
+
+    async def ask(self, method, path, body=None, **headers):
+        lines = [f"{method} {path} HTTP/1.1", "Host: relay"]
+        lines += [f"{name.replace('_', '-')}: {text}" for name, text in headers.items()]
+        lines += [] if body is None else [f"Content-Length: {len(body)}"]
+        found = await self.say("\r\n".join([*lines, "", ""]).encode() + (body or b""))
+        assert len(found) <= 1, found
+        return found[0] if found else (None, b"")
+
+
+async def turn():
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+def answers(data):
+    """Cut bytes into answers, each of which looks as every answer must (R1, R2)."""
+    found = []
+    while data:
+        head, end, data = data.partition(b"\r\n\r\n")
+        status = int(re.fullmatch(rb"HTTP/1\.1 (\d{3}) [A-Za-z ]+", head.split(b"\r\n")[0])[1])
+        assert end
+        if status == 100:
+            continue
+        assert status < 500 or status == 503, head
+        for line in COMMON.split(b"\r\n")[:-1]:
+            assert head.split(b"\r\n").count(line) == 1, head
+        length = re.search(rb"\r\nContent-Length: (\d+)", head)
+        body = b""
+        # An answer to HEAD has a length and no body.
+        if length and not data.startswith(b"HTTP/1.1 "):
+            body, data = data[: int(length[1])], data[int(length[1]) :]
+        if status >= 400 and body:
+            told = json.loads(body)
+            kind = told["type"].removeprefix("urn:e2ee-ticket:")
+            assert (told["status"], PROBLEMS[kind][0]) == (status, status)
+        found.append((status, body))
+    return found
+
+
+# Targets
+
+
+async def fuzz_request(caller, data):
+    """Anything at all, in one piece or cut somewhere."""
+    cut = data[0] if data else 0
+    await caller.say(data[1:])
+    await caller.say(data[1 : 1 + cut], data[1 + cut :])
+
+
+async def fuzz_path(caller, data):
+    text = re.sub(rb"[\s\x00-\x20\x7f-\xff]", b"", data).decode("ascii")
+    for method in ("GET", "PUT", "POST", "DELETE", "OPTIONS"):
+        body = None if method in {"GET", "OPTIONS"} else b"x"
+        await caller.ask(method, "/v1/" + text, body)
+
+
+async def fuzz_headers(caller, data):
+    """The texts of the headers that are read: as bytes, for nobody has to send ASCII."""
+    text = re.sub(rb"[\r\n\x00]", b"", data)
+    for method, path, name in (
+        ("PUT", f"/v1/t/{NAME}", b"Ticket-TTL"),
+        ("PUT", f"/v1/t/{NAME}", b"Content-Length"),
+        ("GET", f"/v1/t/{NAME}/state?wait=1", b"Authorization"),
+        ("GET", f"/v1/c/{NAME}/hello", b"If-None-Match"),
+        ("POST", f"/v1/c/{NAME}/hello", b"Transfer-Encoding"),
+        ("GET", "/", b"Accept-Language"),
+    ):
+        head = f"{method} {path} HTTP/1.1\r\nHost: relay\r\n".encode()
+        await caller.say(head + name + b": " + text + b"\r\n\r\n")
+
+
+async def fuzz_upload(caller, data):
+    for body in (data, data.ljust(SIZE, b"\0")[:SIZE], (ENVELOPE[:8] + data).ljust(SIZE)[:SIZE]):
+        status, _ = await caller.ask("PUT", f"/v1/t/{NAME}", body)
+        magic = len(body) == SIZE and body.startswith(ENVELOPE[:8])
+        assert status == (201 if magic else 400), status
+        if magic:
+            assert await caller.ask("GET", f"/v1/t/{NAME}") == (200, body)
+            return
+
+
+async def fuzz_state(caller, data):
+    await caller.ask("PUT", f"/v1/t/{NAME}", ENVELOPE)
+    for body in (data, TOKEN + data, data.ljust(32)[:32] + b"revoked"):
+        status, _ = await caller.ask("POST", f"/v1/t/{NAME}/state", body)
+        assert status in {204, 400, 403, 410, 413}, status
+        if status in {204, 410}:
+            assert body.startswith(TOKEN)
+    query = re.sub(rb"[\s\x00-\x20\x7f-\xff]", b"", data).decode("ascii")
+    await caller.ask("GET", f"/v1/t/{NAME}/state?{query}", Authorization=f"Bearer {TOKEN.hex()}")
+
+
+async def fuzz_channel(caller, data):
+    """A registration, a hello and an answer of any bytes."""
+    for body in (data, (REGISTRATION[:8] + data).ljust(72)[:72]):
+        status, _ = await caller.ask("PUT", f"/v1/c/{NAME}", body)
+        whole = len(body) == 72 and body.startswith(REGISTRATION[:8])
+        assert status == (201 if whole else 413 if len(body) > 72 else 400), status
+        if whole:
+            break
+    caller = Caller()
+    await caller.ask("PUT", f"/v1/c/{NAME}", REGISTRATION)
+    for body in (data, READ + data, data.ljust(32)[:32] + HELLO):
+        status, _ = await caller.ask("POST", f"/v1/c/{NAME}/hello", body)
+        # None: it waits.
+        assert status in {None, 400, 403, 413}, status
+        assert status is not None or body.startswith(READ)
+    path, till = f"/v1/c/{NAME}/hello/{HID}", f"Bearer {WRITE.hex()}"
+    status, _ = await caller.ask("PUT", path, data, Authorization=till)
+    assert status == (404 if len(data) == 512 else 413 if len(data) > 512 else 400), status
+    status, _ = await caller.ask("PUT", path, data.ljust(512)[:512], Authorization=till)
+    assert status == 404
+
+
+TARGETS = {
+    name.removeprefix("fuzz_"): function
+    for name, function in list(globals().items())
+    if name.startswith("fuzz_")
+}
+
+
+def seeds(target, folder):
+    """Start from requests as tills, displays and phones send them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    till = f"Authorization: Bearer {WRITE.hex()}\r\n"
+    requests = [
+        f"GET /v1/t/{NAME} HTTP/1.1\r\nHost: r\r\n\r\n",
+        f"PUT /v1/t/{NAME} HTTP/1.1\r\nTicket-TTL: 600\r\nContent-Length: 16384\r\n\r\ntkt/v1\r\n",
+        f"POST /v1/t/{NAME}/state HTTP/1.1\r\nContent-Length: 38\r\n\r\n{'t' * 32}opened",
+        f"GET /v1/t/{NAME}/state?since=stored&wait=25 HTTP/1.1\r\n{till}\r\n",
+        f"PUT /v1/c/{NAME} HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 72\r\n\r\ndsp/v1",
+        (
+            f"POST /v1/c/{NAME}/hello HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+            "2\r\nab\r\n0\r\n\r\n"
+        ),
+        f'GET /v1/c/{NAME}/hello HTTP/1.1\r\nIf-None-Match: "a", W/"b"\r\n{till}\r\n',
+        f"DELETE /v1/c/{NAME} HTTP/1.1\r\n{till}\r\nOPTIONS /v1/info HTTP/1.1\r\n\r\n",
+        "GET /v1/info HTTP/1.0\r\n\r\n",
+    ]
+    known = {
+        "request": [b"\x10" + request.encode() for request in requests],
+        "path": [f"{kind}/{NAME}{rest}".encode() for kind in "tc" for rest in ("", "/state?wait=1",
+                 f"/hello/{HID}")],
+        "headers": [b"600", b"Bearer " + b"a" * 64, b'W/"a", "b"', b"de-CH,de;q=0.9", b"chunked"],
+        "state": [b"opened", b"received", b"revoked", b"since=stored&wait=25"],
+        "upload": [ENVELOPE[:64]],
+        "channel": [REGISTRATION, REGISTRATION[8:], HELLO],
+    }  # fmt: skip
+    for number, data in enumerate(known[target]):
+        (folder / f"seed{number}").write_bytes(data)
+
+
+def main():
+    target = sys.argv.pop(1) if len(sys.argv) > 1 else ""
+    if target not in TARGETS:
+        sys.exit("usage: fuzz_relay.py " + "|".join(TARGETS) + " [libFuzzer options]")
+    corpus = Path(__file__).resolve().parents[2] / "build" / "fuzz" / f"relay-{target}"
+    seeds(target, corpus)
+    logging.getLogger("relay_server").addHandler(Faults())
+    logging.getLogger("relay_server").propagate = False
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda _, context: faults.append(repr(context)))
+
+    async def talk(data):
+        await TARGETS[target](Caller(), data)
+
+    def one(data):
+        loop.run_until_complete(talk(data))
+        assert faults == []
+
+    atheris.Setup([*sys.argv, str(corpus)], one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

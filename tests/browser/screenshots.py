@@ -2,7 +2,8 @@
 
 .venv/bin/python tests/browser/screenshots.py [FOLDER]
 
-Small, they are side by side in docs/phone-states.png and docs/display-states.png.
+Small, they are side by side in docs/phone-states.png and docs/display-states.png; the README shows
+two of them.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402 - idem
 from screens import Phone, Tablet  # noqa: E402 - idem
 
 from e2ee_ticket import Link, Secret, Ticket  # noqa: E402 - idem
+from e2ee_ticket.pdf.draw import draw_receipt, sample_receipt  # noqa: E402 - idem
 from e2ee_ticket.pdf.preview import preview  # noqa: E402 - idem
 from e2ee_ticket.protocol.content import Content  # noqa: E402 - idem
 
@@ -29,8 +31,8 @@ GET = "GET /v1/t/"
 HELLO = "POST /v1/c/"
 PORTAL = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nhello"
 NO_STORAGE = "Object.defineProperty(window, 'localStorage', {get: function () { throw 1; }});"
-LINES = ("Café de spécialité 6,90 €", "Pain complet 3,20 €", "Comté 18 mois 44,54 €",
-         "Total 54,64 €")  # fmt: skip
+LINES = ("Quiche lorraine, part chaude 3,80 €", "Savon de Marseille, 300 g 4,20 €",
+         "Total 41,37 €")  # fmt: skip
 OFFLINE = "Object.defineProperty(navigator, 'onLine', {get: () => false})"
 SIZES = {
     "1024x600": {"viewport": {"width": 1024, "height": 600}},
@@ -39,6 +41,10 @@ SIZES = {
     "3840x2160": {"viewport": {"width": 3840, "height": 2160}},
 }
 LARGE = {"is_mobile": False, "device_scale_factor": 1}
+SHOWN = {
+    "phone-ready": ("ticket-ready-fr", (390, 844)),
+    "display-ticket": ("display-ticket-1024x600", (1024, 600)),
+}
 SHEETS = {
     # The pictures of a sheet, the size of each, and how many stand in a row.
     "phone-states": (
@@ -111,6 +117,8 @@ def draw_tickets(studio, ticket):
     link = studio.keep(ticket)
     near = f"{cable.origin}/#{link.digits()}"
     studio.phone(relay.origin + "/", "about", "about")
+    studio.phone(link.reveal(), "noscript", "noscript", java_script_enabled=False)
+    studio.phone(link.reveal(), "old", "old", script="delete window.Blob")
     studio.phone(link.reveal()[:-1], "damaged", "damaged")
     studio.phone(link.reveal(), "ready", "ready")
     studio.phone(link.reveal(), "ready", "ready-dark", color_scheme="dark")
@@ -157,17 +165,17 @@ def save(phone):
 
 def run_out(phone):
     phone.wait("waiting")
-    while phone.state == "waiting":
+    while phone.state != "absent":
         phone.page.clock.run_for(1000)
 
 
 def draw_displays(studio):
     """Draw the display's page."""
     for size, options in SIZES.items():
-        idle = Content.idle(name="Épicerie du Test", lang="fr", notice="FR")
+        idle = Content.idle(name="Au Petit Marché", lang="fr", notice="FR")
         with stage.Counter(studio.relay.origin, permit=studio.leave, idle=idle) as counter:
             draw_display(studio, counter, size, options)
-    idle = Content.idle(name="Épicerie du Test")
+    idle = Content.idle(name="Au Petit Marché")
     with stage.Counter(studio.relay.origin, permit=studio.leave, idle=idle) as counter:
         draw_unhappy_displays(studio, counter)
 
@@ -186,10 +194,10 @@ def draw_display(studio, counter, size, options):
         Content.ticket(
             Secret.generate(),
             90,
-            number="TC7-2607-0042",
-            time="14:05",
-            total="54,64 €",
-            name="Épicerie du Test",
+            number="2026-004217",
+            time="17:42",
+            total="41,37 €",
+            name="Au Petit Marché",
             lang="fr",
         )
     )
@@ -209,6 +217,7 @@ def draw_unhappy_displays(studio, counter):
     tablet.page.goto(studio.relay.origin + "/d")
     tablet.page.locator("#groups input").first.press_sequentially("7000065535")
     studio.shoot(tablet, "display-pairing-wrong-group")
+    tablet.page.reload()
     tablet.page.locator("#groups input").first.focus()
     tablet.page.keyboard.insert_text("0" * 85)
     tablet.page.wait_for_selector("#pairingError:not(:empty)")
@@ -218,13 +227,13 @@ def draw_unhappy_displays(studio, counter):
     tablet = Tablet(studio.browser)
     tablet.context.add_init_script(NO_STORAGE)
     tablet.pair(counter.link(studio.relay.origin))
-    tablet.page.wait_for_selector("#idleName:has-text('Épicerie du Test')")
+    tablet.page.wait_for_selector("#idleName:has-text('Au Petit Marché')")
     studio.shoot(tablet, "display-idle-unkept")
     tablet.close()
 
     tablet = Tablet(studio.browser)
     tablet.pair(counter.link(studio.cable.origin))
-    tablet.page.wait_for_selector("#idleName:has-text('Épicerie du Test')")
+    tablet.page.wait_for_selector("#idleName:has-text('Au Petit Marché')")
     studio.cable.answer(HELLO, b"", times=10**6)
     studio.cable.cut()
     tablet.wait("offline")
@@ -235,14 +244,14 @@ def draw_unhappy_displays(studio, counter):
 def main():
     """Draw everything."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build/screenshots"
-    receipt = stage.INVOICE.read_bytes()
+    receipt = draw_receipt(sample_receipt())
     ticket = Ticket(
         receipt,
-        name="TC7-2607-0042.pdf",
-        title="Épicerie du Test",
-        total="54,64 €",
-        number="TC7-2607-0042",
-        issued="2026-07-30T14:05:00+02:00",
+        name="2026-004217.pdf",
+        title="Au Petit Marché",
+        total="41,37 €",
+        number="2026-004217",
+        issued="2026-11-21T17:42:00+01:00",
         lang="fr",
         preview=asyncio.run(preview(receipt)),
     )
@@ -250,14 +259,16 @@ def main():
         studio = Studio(stack, folder)
         draw_tickets(studio, ticket)
         draw_displays(studio)
+    for name, (picture, size) in SHOWN.items():
+        shown = lay_out([folder / f"{picture}.png"], size, 1, gap=0)
+        shown.save(ROOT / f"docs/{name}.png", optimize=True)
     for name, (pictures, size, row) in SHEETS.items():
         files = [folder / f"{picture}.png" for picture in pictures]
         lay_out(files, size, row).save(ROOT / f"docs/{name}.png", optimize=True)
 
 
-def lay_out(files, size, row):
+def lay_out(files, size, row, gap=12):
     """Put pictures side by side, each within a size, on the grey of a table."""
-    gap = 12
     rows = []
     for first in range(0, len(files), row):
         pictures = [PIL.Image.open(file).convert("RGB") for file in files[first : first + row]]

@@ -71,7 +71,7 @@ CSP = (
     "connect-src 'self' https:; img-src blob: data:; base-uri 'none'; form-action 'none'"
 )
 BUDGET = 14 * 1024
-"""The ticket page, compressed with Brotli, in bytes: what arrives in the first round trip."""
+"""The ticket page, compressed with Brotli, in bytes: about what a server may send at once."""
 BROTLI = """
 const zlib = require('zlib');
 process.stdout.write(zlib.brotliCompressSync(require('fs').readFileSync(0), {params: {

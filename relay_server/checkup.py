@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from relay_server.app import store_limits
 from relay_server.commands import common_flags
 from relay_server.config import Config
 from relay_server.errors import StartError
@@ -21,6 +20,7 @@ from relay_server.pages import PATHS, packaged
 from relay_server.settings import PACKAGED, find_database
 from relay_server.store.sqlite import is_running
 from relay_server.store.upkeep import count, find_fault
+from relay_server.stores import store_limits
 from relay_server.voice import MisuseError, Parser, show, show_amount
 
 OK, WARN, FAIL = "ok  ", "warn", "FAIL"

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from relay_server import permits
-from relay_server.app import open_any_store
 from relay_server.clock import SystemClock
 from relay_server.config import DAY, MIB, Config
 from relay_server.errors import StartError
 from relay_server.settings import DEFAULT_DB, find_database, find_store
 from relay_server.store import Permit, State, Store
 from relay_server.store.upkeep import back_up, count
+from relay_server.stores import open_any_store
 from relay_server.voice import (
     MisuseError,
     Parser,

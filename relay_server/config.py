@@ -8,6 +8,8 @@ DAY = 24 * HOUR
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
+BACKLOG = 4096
+"""Connections that wait to be taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import stage
 
-from relay_server.app import store_limits
 from relay_server.store.redis import url as redis_url
+from relay_server.stores import store_limits
 
 MASTERS = 3
 SLOTS = 16_384

@@ -6,8 +6,8 @@ import relay_fakes
 import relays
 from memory_store import MemoryStore
 
-from relay_server.app import open_store, store_limits
 from relay_server.config import Config
+from relay_server.stores import open_store, store_limits
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import relay_fakes
 import relays
 from relays import KIB, TICKET_ID, TOKEN, bearer, make_envelope
 
-from relay_server.app import open_store
 from relay_server.config import DAY, HOUR, MIB, Config
+from relay_server.stores import open_store
 
 SIZES = [n * KIB for n in (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)]
 SIZES += [MIB, 3 * MIB // 2, 2 * MIB, 3 * MIB, 4 * MIB]

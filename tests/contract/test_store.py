@@ -7,7 +7,6 @@ import hashlib
 import pytest
 from memory_store import MemoryStore
 
-from relay_server.app import open_store, store_limits
 from relay_server.config import DAY
 from relay_server.errors import (
     ChannelGoneError,
@@ -16,6 +15,7 @@ from relay_server.errors import (
     SupersededError,
 )
 from relay_server.store import Answered, Kept, Permit, State
+from relay_server.stores import open_store, store_limits
 
 ID = bytes(range(16))
 CID = bytes(range(16, 32))

@@ -18,9 +18,9 @@ from hypothesis.stateful import (
 )
 from memory_store import MemoryStore
 
-from relay_server.app import open_store, store_limits
 from relay_server.config import DAY, Config
 from relay_server.store import State
+from relay_server.stores import open_store, store_limits
 
 NOW = 1_800_000_000
 CONFIG = Config(cache_max_bytes=40_000)

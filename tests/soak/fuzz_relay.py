@@ -19,9 +19,10 @@ import atheris
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 with atheris.instrument_imports(include=["relay_server"]):
-    from relay_server.app import _Server, create_app, store_limits
+    from relay_server.app import _Server, create_app
     from relay_server.config import Config
     from relay_server.headers import COMMON, PROBLEMS
+    from relay_server.stores import store_limits
 
 from memory_store import MemoryStore
 from relay_fakes import Clock

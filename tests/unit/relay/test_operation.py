@@ -19,10 +19,10 @@ import relays
 import stage
 from relays import RelayProgram, bearer, make_envelope, run_command
 
-from relay_server.app import open_store
 from relay_server.config import Config
 from relay_server.errors import StartError
 from relay_server.store.sqlite import SCHEMA_VERSION
+from relay_server.stores import open_store
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 ID = "a" * 32

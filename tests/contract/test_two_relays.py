@@ -294,6 +294,19 @@ async def test_a_repeated_state_is_not_confirmed_before_the_first_is_durable(red
     assert [(answer.status, answer.json["reason"]) for answer in after] == [(410, "revoked")] * 2
 
 
+def test_who_limits_a_permit_on_a_redis_is_told_that_each_relay_counts_for_itself(redis_single):
+    redis_single.flush()
+    url = redis_single.url
+    limited = relays.run_command("permit", "add", "a", "--store", url, "--uploads-per-hour", "5")
+    plain = relays.run_command("permit", "add", "b", "--store", url)
+    listed = relays.run_command("permit", "list", "--store", url)
+
+    assert "each relay on this Redis counts its limits for itself" in limited.stderr
+    assert plain.stderr == ""
+    assert [len(done.stdout.strip()) for done in (limited, plain)] == [43, 43]
+    assert "5 uploads/h  a" in listed.stdout
+
+
 async def test_a_redis_that_would_throw_tickets_away_is_refused(redis_single):
     redis_single.flush()
     redis_single.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")

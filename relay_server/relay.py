@@ -127,7 +127,10 @@ class Relay:
         if state is None:
             raise BadRequestError
         now = self._now()
-        expiry = (await self._find(ticket_id, token, now)).expiry
+        record = await self._find(ticket_id, token, now)
+        if record.gone:
+            raise GoneError(record.word)
+        expiry = record.expiry
         if state is State.OPENED:  # R66
             expiry = now + self._config.opened_seconds
         elif state is State.RECEIVED:  # R67

@@ -109,7 +109,7 @@ class Market:
 
     async def watch(self, path):
         """Wait as the till does for what becomes of a ticket."""
-        status, _ = await self.ask("GET", f"{path}/state?after=fresh&wait=5", None, bearer(TOKEN))
+        status, _ = await self.ask("GET", f"{path}/state?since=stored&wait=5", None, bearer(TOKEN))
         assert status == 200
 
     async def wait_as_display(self, number):

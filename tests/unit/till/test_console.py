@@ -290,7 +290,7 @@ async def test_what_cannot_be_done_is_said(visitor, floor):
 async def test_asks_before_it_takes_a_receipt_back(visitor, floor):
     page = await visitor.page("/sale/1/revoke?back=/sale/1")
 
-    assert "Reprendre ce reçu" in page
+    assert "Reprendre ce ticket" in page
     assert floor.done == []
 
 
@@ -600,7 +600,7 @@ async def test_a_fault_shows_a_page_and_logs_a_place_only(visitor, floor, caplog
     answer = await visitor.get("/")
 
     assert answer.status == 500
-    assert "Les reçus ne sont pas perdus" in await answer.text()
+    assert "Les tickets ne sont pas perdus" in await answer.text()
     assert "ZeroDivisionError" in caplog.text
     assert "secret" not in caplog.text
 
@@ -653,7 +653,7 @@ def test_the_most_specific_translation_is_taken():
         ("1 older file in the folder is not sent", "1 fichier plus ancien"),
         ("what was sent cannot be moved aside (denied); it is not sent again", "mis de côté"),
         ("this computer's clock is 7 min ahead of the relay's", "a 7 min d’avance"),
-        ("the ticket page is not the released one", "page des reçus : ce n’est pas"),
+        ("the ticket page is not the released one", "page des tickets : ce n’est pas"),
         (
             "the receipt is refused, for it is encrypted and it holds scripts: print it",
             "car il est chiffré et il contient des scripts",

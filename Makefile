@@ -19,7 +19,7 @@ demo:
 
 test:
 	@tools/setup test
-	$(PYTEST) -n 2 --dist loadfile -m "not soak"
+	$(PYTEST) -n 3 --dist loadfile -m "not soak"
 
 check:
 	@tools/setup check

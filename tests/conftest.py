@@ -19,7 +19,7 @@ def playwright():
 @pytest.fixture(scope="module")
 def chromium(playwright):
     browser = playwright.chromium.launch(
-        executable_path=stage.find_chromium(), args=stage.CHROMIUM_ARGUMENTS
+        executable_path=stage.find_headless_chromium(), args=stage.CHROMIUM_ARGUMENTS
     )
     yield browser
     browser.close()

@@ -58,7 +58,12 @@ def find_chromium():
     return missing("Chromium", "apt-get install -y --no-install-recommends chromium")
 
 
-_PORTS = itertools.cycle(range(20_000, 30_000))
+def find_headless_chromium():
+    """Find the same engine without windows where there is one: pages open in half the time."""
+    return shutil.which("chromium-headless-shell") or find_chromium()
+
+
+_PORTS = itertools.cycle(range(3_000))
 
 
 def free_port():
@@ -70,7 +75,7 @@ def free_port():
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     for port in _PORTS:
         with socket.socket() as listener, contextlib.suppress(OSError):
-            listener.bind(("127.0.0.1", port % 5_000 + 20_000 + 5_000 * (worker % 2)))
+            listener.bind(("127.0.0.1", 20_000 + 3_000 * (worker % 4) + port))
             return listener.getsockname()[1]
     raise AssertionError("no free port")
 

@@ -536,7 +536,9 @@ def test_the_search_finds_what_is_known_to_be_there(day):
     assert key.find(day.dolibarr.sent)
     assert f"{day.process.pid} environ" in traces.find_in(day.processes, seen)
     assert b"sale 5" in day.said["agent.log"]
-    assert traces.find_in(places(day), day.sales["opened"].id).keys() == {"relay: relay.sqlite-wal"}
+    found = traces.find_in(places(day), day.sales["opened"].id).keys()
+    assert found
+    assert found <= {"relay: relay.sqlite", "relay: relay.sqlite-wal"}
     assert day.answers["GET / of console"][0] in (302, 303)
     assert b"form" in day.answers["GET /enter of console"][1]
 

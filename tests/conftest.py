@@ -25,6 +25,16 @@ def chromium(playwright):
     browser.close()
 
 
+@pytest.fixture
+def whole_chromium(playwright):
+    """One with everything that a window has, for the few tests that are about it."""
+    browser = playwright.chromium.launch(
+        executable_path=stage.find_chromium(), args=stage.CHROMIUM_ARGUMENTS
+    )
+    yield browser
+    browser.close()
+
+
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory):
     """A closed relay that serves the pages too; `relay.leave` is a permit."""

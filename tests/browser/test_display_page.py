@@ -1,6 +1,7 @@
 """The display's page, each of its states reached by what would cause it (spec/channel.md)."""
 
 import itertools
+from contextlib import closing
 
 import pytest
 import stage
@@ -232,12 +233,14 @@ def test_who_needs_longer_taps(tablet, relay, counter, how):
     assert tablet.qr()
 
 
-def test_a_tap_on_idle_fills_the_screen(tablet, relay, counter):
-    tablet.pair(counter.link(relay.origin)).wait("idle")
+def test_a_tap_on_idle_fills_the_screen(whole_chromium, relay, counter):
+    with closing(Tablet(whole_chromium)) as tablet:
+        tablet.pair(counter.link(relay.origin)).wait("idle")
 
-    tablet.page.touchscreen.tap(300, 300)
+        tablet.page.touchscreen.tap(300, 300)
 
-    tablet.page.wait_for_function("document.fullscreenElement !== null")
+        tablet.page.wait_for_function("document.fullscreenElement !== null")
+        assert tablet.complaints == []
 
 
 def test_live_shows_the_sale_so_far(tablet, relay, counter):

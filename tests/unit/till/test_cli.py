@@ -185,6 +185,7 @@ def test_the_code_is_drawn_into_files_for_their_owner_alone(till):
 def test_waiting_ends_when_the_customer_has_saved_it(till):
     sale = stage.Sale(till, "--link", "--wait", "receipt.pdf")
     link = stage.wait_for(lambda: read_line(sale), "the link")
+    sale.wait_for_state("stored")
     till.run("open", stdin=link)
 
     code, _ = sale.end()

@@ -49,7 +49,8 @@ FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 UNLIMITED = """
 import functools, relay_server.cli as cli, relay_server.settings as settings
 settings.Config = functools.partial(settings.Config, address_uploads_burst=10**9,
-    address_bytes_burst=10**15, address_registrations_burst=10**9, address_waiting_max=10**9)
+    address_bytes_burst=10**15, address_registrations_burst=10**9, address_waiting_max=10**9,
+    channel_hellos_burst=10**9)
 raise SystemExit(cli.main())
 """
 GOALS = {

@@ -28,7 +28,7 @@ class WholeSale:
 
     relay: stage.Relay
     till: stage.Till
-    permit: str
+    permit: str = field(repr=False)
     wires: dict[str, Wire]
     phone: screens.Phone
     tablet: screens.Tablet

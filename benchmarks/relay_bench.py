@@ -46,13 +46,6 @@ TOKEN = b"t" * 32
 READ, WRITE = b"r" * 32, b"w" * 32
 HOST = "127.0.0.1"
 FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-UNLIMITED = """
-import functools, relay_server.cli as cli, relay_server.settings as settings
-settings.Config = functools.partial(settings.Config, address_uploads_burst=10**9,
-    address_bytes_burst=10**15, address_registrations_burst=10**9, address_waiting_max=10**9,
-    channel_hellos_burst=10**9)
-raise SystemExit(cli.main())
-"""
 GOALS = {
     "download / nginx static, rate": (">=", 0.50),
     "durable upload / raw sync, rate": (">=", 1.5),
@@ -150,7 +143,7 @@ def relay(directory):
     arguments = ["--listen", f"{HOST}:0", "--db", f"{directory}/relay.sqlite", "--open"]
     with bench.on_core(0):
         process = subprocess.Popen(
-            [sys.executable, "-c", UNLIMITED, *arguments], stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", bench.UNLIMITED, *arguments], stderr=subprocess.PIPE, text=True
         )
     try:
         said = ""

@@ -1,5 +1,7 @@
 """What tests of several folders share: a browser, a relay, a till, a phone."""
 
+from contextlib import contextmanager
+
 import pytest
 import redis_servers
 import screens
@@ -16,23 +18,26 @@ def playwright():
         yield running
 
 
+@contextmanager
+def launch(playwright, path):
+    browser = playwright.chromium.launch(executable_path=path, args=stage.CHROMIUM_ARGUMENTS)
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
 @pytest.fixture(scope="module")
 def chromium(playwright):
-    browser = playwright.chromium.launch(
-        executable_path=stage.find_headless_chromium(), args=stage.CHROMIUM_ARGUMENTS
-    )
-    yield browser
-    browser.close()
+    with launch(playwright, stage.find_headless_chromium()) as browser:
+        yield browser
 
 
 @pytest.fixture
 def whole_chromium(playwright):
     """One with everything that a window has, for the few tests that are about it."""
-    browser = playwright.chromium.launch(
-        executable_path=stage.find_chromium(), args=stage.CHROMIUM_ARGUMENTS
-    )
-    yield browser
-    browser.close()
+    with launch(playwright, stage.find_chromium()) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -39,12 +39,12 @@ from e2ee_ticket.till.config import (
 from e2ee_ticket.till.displays import Displays, Pairing, idle_of, pair
 from e2ee_ticket.till.lan import LanDisplay
 from e2ee_ticket.till.lock import is_locked
+from e2ee_ticket.till.paper import with_port
 from e2ee_ticket.till.screen import Screen
 
 TILLS_MAX: Final = 20
 HELLO_SECONDS: Final = 300.0
 PHONE_SECONDS: Final = 120.0
-PRINTER_PORT: Final = 9100
 PAPER_DOTS: Final = {"80": 576, "58": 384}
 """How many dots receipt printers have in a row, by the width of their paper in millimetres."""
 
@@ -293,7 +293,7 @@ class Setup:
     def _try_printer(self, text: str) -> str | None:
         if text == NONE:
             return None
-        address = text if ":" in text else f"{text}:{PRINTER_PORT}"
+        address = with_port(text)
         finding = self.wait(check_printer(address))
         if not finding.ok:
             raise ConfigError(finding.text)

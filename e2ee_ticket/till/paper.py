@@ -36,6 +36,11 @@ def parse_address(address: str) -> tuple[str, int]:
     return match["six"] or match["host"], port
 
 
+def with_port(address: str) -> str:
+    """Complete what somebody typed: a printer's port is 9100 unless told."""
+    return address if ":" in address else f"{address}:{PORT}"
+
+
 def drawer_pulse() -> bytes:
     """Return what makes a receipt printer open the cash drawer that is plugged into it."""
     return b"\x1bp\x00\x19\xfa"

@@ -129,8 +129,8 @@ async def change_till(request: web.Request) -> web.Response:
     if till is None or (display is not None and display not in {*known, till.display}):
         raise web.HTTPNotFound
     printer = await text_of(request, "printer", 100) or None
-    if printer is not None and ":" not in printer:
-        printer = f"{printer}:{paper.PORT}"
+    if printer is not None:
+        printer = paper.with_port(printer)
     changed = replace(till, display=display, printer=printer)
     if changed == till:
         raise done(request, "/displays", "save")

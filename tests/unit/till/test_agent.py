@@ -117,6 +117,10 @@ class Shop:
         self.looker = see_nothing
         self._task = None
 
+    async def look_slowly(self, _record, _receipt):
+        """Look into a receipt for a second, during which nothing is uploaded."""
+        await self.clock.sleep(1)
+
     def intake(self, name="hand"):
         return next(intake for intake in self.agent._intakes if intake.name == name)
 
@@ -1190,11 +1194,8 @@ async def test_a_clock_that_was_set_does_not_make_the_agent_ask_every_second(sho
 
 
 async def test_what_was_revoked_while_it_was_sealed_never_leaves(tmp_path):
-    async def look_slowly(_record, _receipt):
-        await shop.clock.sleep(1)
-
     shop = Shop(tmp_path)
-    shop.looker = look_slowly
+    shop.looker = shop.look_slowly
     await shop.start()
     number = await shop.sell()
     await shop.agent.revoke(number)
@@ -1493,11 +1494,8 @@ async def test_an_envelope_that_the_relay_has_is_not_in_memory_too(shop):
 
 
 async def test_a_sale_that_ended_on_paper_before_its_upload_never_leaves(tmp_path):
-    async def look_slowly(_record, _receipt):
-        await shop.clock.sleep(1)
-
     shop = Shop(tmp_path)
-    shop.looker = look_slowly
+    shop.looker = shop.look_slowly
     await shop.start()
     number = await shop.sell()
     assert shop.outbox.envelope(shop.outbox.entries()[0].id) is not None
@@ -1554,11 +1552,8 @@ async def test_what_a_full_disk_did_not_keep_is_taken_back_all_the_same(shop):
 
 
 async def test_what_a_full_disk_did_not_keep_is_taken_back_before_it_leaves(tmp_path):
-    async def look_slowly(_record, _receipt):
-        await shop.clock.sleep(1)
-
     shop = Shop(tmp_path)
-    shop.looker = look_slowly
+    shop.looker = shop.look_slowly
     await shop.start()
     keep, shop.outbox.keep = shop.outbox.keep, full_disk
     number = await shop.sell()

@@ -153,6 +153,9 @@ class FakeFloor:
         self.put(replace(self.sale(number), state="paper", here=False, warning=None))
         return self.receipt
 
+    async def paper_all(self, numbers):
+        self._do("paper_all", *numbers)
+
     async def dismiss(self, number):
         self._do("dismiss", number)
         self.put(replace(self.sale(number), state="reported", warning=None))

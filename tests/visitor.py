@@ -28,7 +28,7 @@ class Visitor:
 
     def send(self, path, fields, **headers):
         return self.client.post(
-            URL(path, encoded=True), data=fields, allow_redirects=False,
+            URL(path, encoded=True), data=_pairs(fields), allow_redirects=False,
             headers={"Host": f"127.0.0.1:{self.port}", "Origin": self.origin} | headers,
         )  # fmt: skip
 
@@ -53,6 +53,15 @@ class Visitor:
                 1
             ]
         return answer
+
+
+def _pairs(fields):
+    """A form's fields; one that is there several times has a list."""
+    return [
+        (name, each)
+        for name, value in fields.items()
+        for each in (value if isinstance(value, list) else [value])
+    ]
 
 
 @contextlib.asynccontextmanager

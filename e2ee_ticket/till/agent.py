@@ -500,6 +500,12 @@ class Agent:
         record = self._record(number)
         return await self._desk(record).paper(record)
 
+    async def paper_all(self, numbers: Sequence[int]) -> None:
+        """Print sales on their tills' printers, one after the other."""
+        records = [self._records[number] for number in numbers if number in self._records]
+        for desk in self._desks.values():
+            desk.print_all([record for record in records if self._desk(record) is desk])
+
     async def dismiss(self, number: int) -> None:
         """Let it go."""
         if self._undelivered.pop(number, None) is not None:

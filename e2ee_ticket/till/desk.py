@@ -71,6 +71,7 @@ class Desk:
         self._tasks: set[asyncio.Task[None]] = set()
         self._forgetting: dict[int, asyncio.Task[None]] = {}
         self._printing: set[int] = set()
+        self._pile = asyncio.Lock()
         self._recent: list[Record] = []
         self._put_on_at = 0.0
         self._live: tuple[str, ...] | None = None
@@ -442,6 +443,30 @@ class Desk:
         if unfit is not None:
             record.warn(str(unfit), "print it on another printer, from this computer")
         return None if printed else ticket.receipt
+
+    def print_all(self, records: Sequence[Record]) -> None:
+        """Hand sales that wait for the cashier over on paper, one after the other."""
+        if records and self.config.printer is not None:
+            self._spawn(self._print_all(records))
+
+    async def _print_all(self, records: Sequence[Record]) -> None:
+        """Print until the printer stops, and say so then; each only once, however often asked."""
+        async with self._pile:
+            failure: SourceError | None = None
+            for record in records:
+                if "dismiss" not in self.actions(record):
+                    continue  # it has ended meanwhile
+                try:
+                    if failure is None:
+                        await self.paper(record)
+                except SourceError as error:
+                    failure = error
+                    log.warning("till %s: %s", record.till, error)
+                except TicketError as error:  # it is being printed, or its time was over
+                    log.info("till %s: sale %d: %s", record.till, record.number, error)
+                if failure is not None:
+                    record.warn(f"not printed: {failure}", failure.hint)
+            self._engine.changed()
 
     async def _print(self, record: Record, data: bytes | None, ticket: Ticket) -> bool:
         """Print the till's own bytes, or else the receipt's picture; False without a printer.

@@ -162,6 +162,13 @@ class Floor(Protocol):
         """Hand it over on paper: None when the till's printer prints, else the PDF to print."""
         ...
 
+    async def paper_all(self, numbers: Sequence[int]) -> None:
+        """Print sales on their tills' printers, one after the other; it goes on by itself.
+
+        Where a printer stops, the rest go on waiting, and say why.
+        """
+        ...
+
     async def dismiss(self, number: int) -> None:
         """Let it go: the cashier knows that it was not delivered."""
         ...

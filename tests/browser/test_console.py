@@ -50,6 +50,16 @@ SALES = {
 }  # fmt: skip
 PAGES = ("/sale/12", "/sale/12/revoke", "/troubles", "/displays", "/displays/unpair?name=Comptoir",
          "/displays/lan", "/sources", "/shop", "/relay", "/nowhere")  # fmt: skip
+PILE = ("/", "/pile/paper", "/pile/dismiss")
+
+
+def heap_up(floor):
+    """Let a lot of sales wait for the cashier, behind the newest."""
+    printing = TillConfig("Caisse 1", display="Comptoir", printer="10.0.0.9:9100")
+    floor.config = replace(floor.config, tills=(printing,))
+    for number in range(13, 62):
+        floor.put(make_sale(number, **HELD))
+    floor.put(make_sale(62))
 
 
 def trouble_everywhere(floor):
@@ -328,6 +338,38 @@ def test_a_warning_is_told_aloud_and_offers_paper_first(console, visit):
     assert buttons == ["Papier", "Montrer le code QR"]
 
 
+def test_many_that_wait_are_let_go_with_two_presses_that_say_how_many(console, visit, floor):
+    console.do(heap_up)
+    page = visit("/")
+    assert page.locator("#pile h2").inner_text() == "49 tickets vous attendent"
+    page.get_by_text("Décider un par un").click()
+    assert page.locator("#row-13").is_visible()
+
+    page.get_by_text("Classer les 49…").click()
+    assert page.locator("h1").inner_text().replace("\xa0", " ") == "Classer 49 tickets ?"
+    assert floor.done == []
+    page.get_by_text("Laisser").click()
+    tab_to(page, "pile-dismiss")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Classer les 49").press("Enter")
+    page.wait_for_selector(".told")
+
+    assert page.locator("#pile").count() == 0
+    assert page.locator("#sale-62").is_visible()
+    assert [done[:2] for done in floor.done] == [("dismiss", number) for number in range(13, 62)]
+
+
+def test_the_card_of_many_counts_down_while_the_printer_prints(console, visit):
+    console.do(heap_up)
+    page = visit("/")
+    page.get_by_text("Décider un par un").click()
+
+    console.do(lambda floor: floor.put(make_sale(13, "paper")))
+    page.wait_for_selector("#pile h2:has-text('48 tickets')")
+
+    assert page.locator("#row-14").is_visible()  # what was opened stays open
+
+
 def test_paper_opens_the_print_dialog_where_there_is_no_printer(console, visit, floor):
     floor.receipt = stage.INVOICE.read_bytes()
     page = visit("/")
@@ -439,6 +481,11 @@ def test_nothing_is_in_anybodys_way(console, visit, scheme):
     found["pairing"] = violations(page, rules)
     page.goto(console.origin + "/enter")
     found["enter"] = violations(page, rules)
+    console.do(heap_up)
+    for path in PILE:
+        page.goto(console.origin + path)
+        open_all(page)
+        found[path] = violations(page, rules)
     tills = tuple(TillConfig(name) for name in ("Caisse 1", LONG[:60]))
     console.do(lambda floor: setattr(floor, "config", make_config(tills=tills)))
     page.goto(console.origin + "/")
@@ -473,8 +520,18 @@ def test_the_narrowest_screen_and_large_letters_need_no_sideways_scrolling(
     page.click("form.settings button")
     enlarge(page, text)
     wide += ["pairing"] if is_too_wide(page) else []
+    console.do(heap_up)
+    for path in PILE:
+        page.goto(console.origin + path)
+        open_all(page)
+        enlarge(page, text)
+        wide += [path] if is_too_wide(page) else []
 
     assert wide == []
+
+
+def open_all(page):
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
 
 
 def enlarge(page, times):
@@ -482,11 +539,15 @@ def enlarge(page, times):
         page.evaluate(f"document.documentElement.style.fontSize = '{times * 100}%'")
 
 
-@pytest.mark.parametrize("path", ["/", "/sale/12", "/shop", "/relay", "/displays", "/sources"])
+@pytest.mark.parametrize(
+    "path", ["/", "/sale/12", "/shop", "/relay", "/displays", "/sources", "/pile/dismiss"]
+)
 @pytest.mark.parametrize("size", [(390, 844), (1280, 800)])
 def test_a_finger_meets_everything(console, visit, path, size):
+    console.do(heap_up)
     console.do(lambda floor: floor.put(make_sale(12, **HELD)))
     page = visit(path, viewport={"width": size[0], "height": size[1]})
+    open_all(page)
 
     small = page.evaluate(
         """[...document.querySelectorAll('a, button, select, summary, label, input')]

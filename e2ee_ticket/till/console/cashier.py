@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from aiohttp import web
@@ -12,9 +12,11 @@ from e2ee_ticket import qr
 from e2ee_ticket.errors import TicketError
 from e2ee_ticket.protocol.channel import PairingLink
 from e2ee_ticket.protocol.link import Link
+from e2ee_ticket.till.config import TillConfig
 from e2ee_ticket.till.console import guard
 from e2ee_ticket.till.console.markup import Html, raw
 from e2ee_ticket.till.console.pages import cashier as pages
+from e2ee_ticket.till.console.pages import pile as pile_pages
 from e2ee_ticket.till.console.services import (
     SERVICES,
     answer,
@@ -31,6 +33,8 @@ routes = web.RouteTableDef()
 
 CHANGE_SECONDS: Final = 25.0
 _WAITING_MAX: Final = 64
+_SALES_MAX: Final = 500
+"""All that the agent remembers: none that waits for the cashier is left out."""
 _ENDED: Final = frozenset({"opened", "received", "expired", "revoked", "failed", "paper"})
 
 
@@ -50,13 +54,18 @@ async def till(request: web.Request) -> web.Response:
     return await _till(request, name, pages.till_path(name))
 
 
-async def _till(request: web.Request, name: str | None, where: str) -> web.Response:
-    floor = request.app[SERVICES].floor
+def _chosen(floor: Floor, name: str | None) -> TillConfig | None:
     chosen = next((till for till in floor.tills if till.name == name), None)
     if name is not None and chosen is None:
         raise web.HTTPNotFound
+    return chosen
+
+
+async def _till(request: web.Request, name: str | None, where: str) -> web.Response:
+    floor = request.app[SERVICES].floor
+    chosen = _chosen(floor, name)
     now = await visit(request)
-    sales = floor.sales(name)
+    sales = floor.sales(name, _SALES_MAX)
     # The newest alone: what an earlier customer bought is not shown to the next one.
     codes = await _codes(floor, sales[:1])
     sources = [
@@ -151,6 +160,64 @@ async def paper(request: web.Request) -> web.Response:
     if receipt is None:
         raise done(request, where, "paper")
     raise web.HTTPSeeOther(f"/paper/{services.keep_paper(receipt)}?back={where}")
+
+
+@routes.get("/pile/{what:paper|dismiss}")
+async def ask_pile(request: web.Request) -> web.Response:
+    """Ask whether all sales that wait are really to be printed, or let go."""
+    floor = request.app[SERVICES].floor
+    name, what = request.query.get("till") or None, request.match_info["what"]
+    chosen = _chosen(floor, name)
+    where = pages.till_path(name) if name else "/"
+    pile = pile_pages.pile_of(floor.sales(name, _SALES_MAX))
+    now = await visit(request)
+    if not pile or (what == "paper" and not pile_pages.can_print(now, chosen)):
+        raise web.HTTPSeeOther(where)
+    return answer(pile_pages.pile_page(now, what, pile, till=chosen, back=where))
+
+
+@routes.post("/pile/paper")
+async def print_pile(request: web.Request) -> web.Response:
+    """Have them printed, one after the other."""
+    return await _do_pile(request, request.app[SERVICES].floor.paper_all, "paper")
+
+
+@routes.post("/pile/dismiss")
+async def dismiss_pile(request: web.Request) -> web.Response:
+    """Let them go."""
+    floor = request.app[SERVICES].floor
+
+    async def dismiss_all(numbers: Sequence[int]) -> None:
+        for number in numbers:
+            await floor.dismiss(number)
+
+    return await _do_pile(request, dismiss_all, "dismiss")
+
+
+async def _do_pile(
+    request: web.Request, act: Callable[[Sequence[int]], Awaitable[None]], what: str
+) -> web.Response:
+    """Do it with those that were asked about and still wait: a customer may have come back."""
+    services = request.app[SERVICES]
+    name = await text_of(request, "till")
+    where = pages.till_path(name) if name else "/"
+    asked = {str(number) for number in (await request.post()).getall("sale", [])}
+    pile = [
+        sale for sale in services.floor.sales(name or None, _SALES_MAX) if pile_pages.waits(sale)
+    ]
+    numbers = sorted(sale.number for sale in pile if str(sale.number) in asked)
+    if not numbers:
+        raise web.HTTPSeeOther(where)
+    try:
+        await act(numbers)
+    except TicketError as error:
+        services.tell(session(request), str(error), ok=False)
+        raise web.HTTPSeeOther(where) from None
+    say = words(request)
+    if len(numbers) == 1:
+        raise done(request, where, what)
+    services.tell(session(request), say(f"pile.{what}.done", n=len(numbers)))
+    raise web.HTTPSeeOther(where)
 
 
 @routes.get("/paper/{name:[A-Za-z0-9_-]{22}}")

@@ -94,7 +94,7 @@ def test_every_word_is_used_and_every_used_word_is_there():
 
     plain_keys = {key for key in re.findall(r'"([a-z][a-zA-Z0-9.-]*)"', code) if key in known}
     families = ("state.", "do.", "done.", "page.", "mode.", "present.", "kind.", "how-to.",
-                "country.", "keep.", "place.", "remote.", "origin.", "absent.",
+                "country.", "keep.", "pile.", "place.", "remote.", "origin.", "absent.",
                 "fault.")  # fmt: skip
     tabs = {key for key in known if key.endswith(".tab")}
 
@@ -239,6 +239,118 @@ async def test_a_warning_of_an_earlier_sale_stands_beside_the_newest(visitor, fl
 
     assert page.index("sale-2") < page.index("The moon is down.") < page.index('class="earlier"')
     assert '<span lang="en">The moon is down.</span>' in page
+
+
+# Many that wait
+
+
+OVERTAKEN = "the next sale came before this one's code could be shown"
+WAITING = {"state": "held", "on_screen": False, "warning": OVERTAKEN,
+           "actions": frozenset({"show", "here", "paper", "dismiss"})}  # fmt: skip
+
+
+def heap_up(floor, count, **changes):
+    """Sell so many that wait for the cashier, and one that does not."""
+    floor.all_sales = [make_sale(number, **WAITING | changes) for number in range(1, count + 1)]
+    floor.put(make_sale(count + 1))
+
+
+def give_a_printer(floor):
+    floor.config = make_config(tills=(TillConfig("Caisse 1", printer="10.0.0.9:9100"),))
+
+
+async def test_a_few_sales_that_wait_have_a_card_each(visitor, floor):
+    heap_up(floor, 3)
+
+    page = await visitor.page("/")
+
+    assert page.count("<article") == 4
+    assert "/pile/" not in page
+
+
+async def test_more_than_a_few_share_one_card_that_says_how_many(visitor, floor):
+    heap_up(floor, 80)
+    floor.put(make_sale(82, "failed", warning="the moon is down", actions=frozenset({"paper"})))
+    floor.put(make_sale(83))
+
+    page = await visitor.page("/")
+
+    assert "80 tickets vous attendent" in page
+    assert page.count("La vente suivante est venue avant") == 1
+    assert page.count("<article") == 3  # the newest, all of them, the one that cannot be let go
+    assert all(f'href="/sale/{number}"' in page for number in range(1, 81))
+
+
+async def test_all_that_wait_are_let_go_after_one_question_and_no_other(visitor, floor):
+    heap_up(floor, 5)
+    page = await visitor.page("/pile/dismiss")
+    assert "Classer 5 tickets" in page
+    assert floor.done == []
+    asked = re.findall(r'name="sale" value="([0-9]+)"', page)
+    floor.put(make_sale(2, "opened"))  # a customer has come back
+    floor.put(make_sale(6, **WAITING))  # and this one was not asked about
+    floor.put(make_sale(7))
+
+    page = await visitor.press("/pile/dismiss", sale=asked)
+
+    assert floor.done == [("dismiss", 1), ("dismiss", 3), ("dismiss", 4), ("dismiss", 5)]
+    assert "4 tickets classés" in page
+
+
+async def test_the_printer_prints_all_that_wait_in_the_order_of_the_sales(visitor, floor):
+    give_a_printer(floor)
+    heap_up(floor, 5)
+    assert 'href="/pile/paper"' in await visitor.page("/")
+    page = await visitor.page("/pile/paper")
+    assert "Imprimer 5 tickets" in page
+
+    page = await visitor.press(
+        "/pile/paper", sale=re.findall(r'name="sale" value="([0-9]+)"', page)
+    )
+
+    assert floor.done == [("paper_all", 1, 2, 3, 4, 5)]
+    assert "L’imprimante imprime 5 tickets" in page
+
+
+async def test_without_a_printer_not_all_are_printed_at_once(visitor, floor):
+    heap_up(floor, 5)
+
+    assert "/pile/paper" not in await visitor.page("/")
+    assert (await visitor.get("/pile/paper")).status == 303
+
+
+async def test_each_till_has_its_own_that_wait(visitor, floor):
+    floor.config = make_config(tills=(TillConfig("Caisse 1"), TillConfig("Au fond")))
+    heap_up(floor, 4)
+    for number in (11, 12, 13, 14, 15, 16):
+        floor.put(make_sale(number, till="Au fond", **WAITING))
+
+    page = await visitor.page("/pile/dismiss?till=Au%20fond")
+    assert "Classer 5 tickets" in page
+    await visitor.press("/pile/dismiss", till="Au fond", sale=["1", "11", "12", "no", "99"])
+
+    assert floor.done == [("dismiss", 11), ("dismiss", 12)]
+    assert (await visitor.get("/pile/dismiss?till=Nulle%20part")).status == 404
+
+
+async def test_what_nobody_waits_for_is_not_asked(visitor, floor):
+    assert (await visitor.get("/pile/dismiss")).status == 303
+
+    await visitor.press("/pile/dismiss", sale=["1"])
+
+    assert floor.done == []
+
+
+async def test_why_they_could_not_be_let_go_is_said(visitor, floor):
+    heap_up(floor, 5)
+    floor.refuse(OutboxError("this computer's disk is full"))
+
+    page = await visitor.press("/pile/dismiss", sale=["1", "2"])
+
+    assert 'class="told bad"' in page
+
+
+# The rest of it
 
 
 async def test_says_that_all_is_well_or_what_is_wrong(visitor, floor):

@@ -139,8 +139,10 @@ class Shop:
         await asyncio.gather(self._task, return_exceptions=True)
         self.outbox.close()
 
-    async def sell(self, receipt=RECEIPT, *, till=0, data=None):
-        arrival = Arrival(ticket=Ticket(receipt=receipt, total="5 €"), ours=True, paper=data)
+    async def sell(self, receipt=RECEIPT, *, till=0, data=None, late=False):
+        arrival = Arrival(
+            ticket=Ticket(receipt=receipt, total="5 €"), ours=True, paper=data, late=late
+        )
         assert await self.agent._intakes[till].accept(arrival)
         await settle()
         return self.agent.sales()[0].number
@@ -239,6 +241,77 @@ async def test_a_printers_dots_stay_in_the_configuration_when_a_display_is_paire
         await shop.agent.pair("Counter")
 
     assert "printer_dots = 512" in (tmp_path / "config.toml").read_text("utf-8")
+
+
+# Many that wait for the cashier
+
+
+def jobs(count):
+    return [b"\x1b@%d" % number for number in range(count)]
+
+
+async def wait_for(shop, told):
+    """Wait until the console would show it."""
+    async with asyncio.timeout(20):
+        count = 0
+        while not told():
+            count = await shop.agent.changed(count, 20)
+
+
+async def test_all_that_wait_are_printed_once_in_their_order(shop, printer):
+    numbers = [await shop.sell(data=each, late=True) for each in jobs(5)]
+
+    await shop.agent.paper_all([*numbers, 99])
+    await shop.agent.paper_all(numbers)  # pressed twice
+    await wait_for(shop, lambda: all(sale.state == "paper" for sale in shop.agent.sales()))
+    await shop.agent.paper_all(numbers)
+    last = await shop.sell(data=BYTES)
+    await shop.agent.paper(last)
+
+    assert await printer.printed(6) == [*jobs(5), BYTES]
+
+
+async def test_what_a_customer_has_meanwhile_is_not_printed(shop, printer):
+    first, second, third = [await shop.sell(data=each, late=True) for each in jobs(3)]
+    await shop.agent.dismiss(second)
+
+    await shop.agent.paper_all([first, second, third])
+
+    assert await printer.printed(2) == [jobs(3)[0], jobs(3)[2]]
+
+
+async def test_when_the_printer_stops_the_rest_wait_and_say_why(tmp_path):
+    off = TillConfig("Till 1", printer=f"127.0.0.1:{stage.free_port()}")
+    async with Shop(tmp_path, off) as shop:
+        numbers = [await shop.sell(data=each, late=True) for each in jobs(3)]
+
+        await shop.agent.paper_all(numbers)
+        await wait_for(shop, lambda: "not printed" in shop.agent.sale(numbers[-1]).warning)
+
+        for number in numbers:
+            assert "cannot be reached" in shop.agent.sale(number).warning
+            assert shop.agent.sale(number).state == "held"
+            assert "dismiss" in shop.agent.sale(number).actions
+
+
+async def test_what_the_printer_cannot_print_does_not_keep_the_rest_from_paper(shop, printer):
+    unfit = await shop.sell(UNREADABLE, late=True)
+    number = await shop.sell(data=BYTES, late=True)
+
+    await shop.agent.paper_all([unfit, number])
+
+    assert await printer.printed() == [BYTES]
+    assert "cannot print this receipt" in shop.agent.sale(unfit).warning
+
+
+async def test_without_a_printer_nothing_is_printed_at_once(tmp_path):
+    async with Shop(tmp_path, TillConfig("Till 1")) as shop:
+        number = await shop.sell(late=True)
+
+        await shop.agent.paper_all([number])
+        await settle()
+
+        assert shop.agent.sale(number).state == "held"
 
 
 # Trouble

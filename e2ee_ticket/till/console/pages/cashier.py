@@ -19,8 +19,10 @@ from e2ee_ticket.till.console.pages.layout import (
     sentence,
     when,
 )
+from e2ee_ticket.till.console.pages.pile import FEW, pile_card, pile_of
 from e2ee_ticket.till.floor import Sale
 
+EARLIER_MAX: Final = 49
 _TONES: Final[Mapping[str, str]] = {
     "held": "bad",
     "sending": "busy",
@@ -91,8 +93,11 @@ def till_page(
     """Show what goes on at a till."""
     say = visit.say
     newest = sales[0] if sales else None
-    waiting = [sale for sale in sales[1:] if sale.warning]
-    earlier = [sale for sale in sales[1:] if not sale.warning]
+    pile = pile_of(sales)
+    pile = pile if len(pile) > FEW else []
+    rows = (_row(visit, sale, waits=True) for sale in pile)
+    waiting = [sale for sale in sales[1:] if sale.warning and sale not in pile]
+    earlier = [sale for sale in sales[1:] if not sale.warning][:EARLIER_MAX]
     return page(
         visit,
         "till",
@@ -109,8 +114,9 @@ def till_page(
             ),
             tag(
                 "section",
+                pile_card(visit, pile, rows, till) if pile else None,
                 tag("h2", say("earlier")),
-                tag("ol", (_row(visit, sale) for sale in earlier)) if earlier
+                tag("ol", (_row(visit, sale) for sale in earlier), class_="rows") if earlier
                 else tag("p", say("earlier.none"), class_="quiet"),
                 class_="earlier",
             ),
@@ -332,7 +338,8 @@ def _remarks(visit: Visit, sale: Sale) -> Html | None:
     return tag("div", tag("h2", visit.say("remarks")), tag("ul", lines), class_="remarks")
 
 
-def _row(visit: Visit, sale: Sale) -> Html:
+def _row(visit: Visit, sale: Sale, *, waits: bool = False) -> Html:
+    """Write a sale in a line; of those that wait together all have one state."""
     return tag(
         "li",
         tag(
@@ -340,7 +347,7 @@ def _row(visit: Visit, sale: Sale) -> Html:
             tag("span", when(visit, sale.at), class_="at"),
             tag("span", foreign(sale.receipt, 40) if sale.receipt else None, class_="number"),
             tag("span", _total(visit, sale), class_="sum"),
-            _state(visit, sale),
+            None if waits else _state(visit, sale),
             icon("next"),
             href=f"/sale/{sale.number}",
             id=f"row-{sale.number}",

@@ -103,6 +103,38 @@ def test_every_word_is_used_and_every_used_word_is_there():
     assert [key for key in sorted(unused) if not key.startswith(families)] == []
 
 
+# A second word for what has one: pairing and its end, the customers' display, the relay. German
+# says verbunden of a display that is there now; a gekoppeltes may be switched off.
+SECOND_WORDS = {
+    "fr": r"appair|appari|jumel|[dl]’afficheur",
+    "de": r"\b[Vv]erbinden\b|\b[Tt]rennen\b|wurde getrennt|\b[Aa]nzeigen?\b|Anzeigeseite"
+    r"|[DdEe](?:ie|er|ine) Kundenanzeige|\bRelais\b",
+    "it": r"associ|accopp|disabbin",
+    "en": r"coupl|unlink|monitor",
+    "es": r"empar[ej]|asoci|acopl",
+}
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_console_setup_and_pages_have_one_word_for_one_thing(lang):
+    files = (
+        f"e2ee_ticket/till/console/words/{lang}.json",
+        f"e2ee_ticket/cli/words/{lang}.json",
+        f"display_web/src/words/{lang}.json",
+    )
+    words = [json.loads((ROOT / file).read_bytes()) for file in files]
+    words.append(json.loads((ROOT / "e2ee_ticket/till/lan_words.json").read_bytes())[lang])
+
+    assert [text for text in texts_in(words) if re.search(SECOND_WORDS[lang], text)] == []
+
+
+def texts_in(words):
+    if isinstance(words, str):
+        return [words]
+    inside = words.values() if isinstance(words, dict) else words
+    return [text for each in inside for text in texts_in(each)]
+
+
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_shows_the_notices_that_the_display_shows(lang):
     display = json.loads((ROOT / f"display_web/src/words/{lang}.json").read_bytes())

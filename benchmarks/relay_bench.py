@@ -252,7 +252,10 @@ class Crowd:
         lines = []
         for first in range(0, tills, CONNECT_AT_ONCE):  # the relay's queue has a length
             some = range(first, min(tills, first + CONNECT_AT_ONCE))
-            lines += await asyncio.gather(*(connect(self._port) for _ in some))
+            new = await asyncio.gather(*(connect(self._port) for _ in some))
+            # The system takes connections for the relay; an answer is the relay's own.
+            await asyncio.gather(*(line.ask(head("GET", "/v1/info")) for line in new))
+            lines += new
         gc.collect()
         gc.disable()
         start = time.perf_counter() + 0.1

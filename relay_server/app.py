@@ -6,26 +6,24 @@ between a request and its handler.
 """
 
 import asyncio
-import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from aiohttp import web
 
 from relay_server.channels import Channels
-from relay_server.clock import Clock, Timer
+from relay_server.clock import Clock
 from relay_server.config import BACKLOG, HOUR, MINUTE, Config
+from relay_server.connections import Connection, Connections, Server
+from relay_server.crowd import Crowd, overloaded
 from relay_server.errors import (
-    BadRequestError,
-    InternalError,
     MethodError,
     OverloadedError,
     RefusalError,
     UnknownPathError,
 )
-from relay_server.handlers import Match, Reply, Services, allow, find_handler, find_route
+from relay_server.handlers import TICKET, Match, Reply, Services, allow, find_handler, find_route
 from relay_server.headers import (
     BYTES,
     COMMON,
@@ -51,8 +49,6 @@ from relay_server.welcome import About, Welcome
 UNKNOWN_TEMPLATE = "*"
 HEALTH = "/healthz"
 ABOUT = "/about"
-
-logger = logging.getLogger("relay_server")
 
 # R9
 _PREFLIGHT = (
@@ -83,12 +79,13 @@ class App:
         self._welcome = None if about is None else Welcome(about, config)
         self.metrics = Metrics()
         self.health = Health(store, clock)
-        self.connections = _Connections(config, clock, self.metrics)
+        self.crowd = Crowd(config.uploads_max)
         self._store = store
         self._pages = pages
         self._access_log = access_log
         self._clock = clock
         self._dates = Dates(clock)
+        self.connections = Connections(config, clock, self.metrics, self._dates)
         self.sweeper = Sweeper(store=store, clock=clock, sweep_seconds=config.sweep_seconds)
         self._busy = 0
         self._idle = asyncio.Event()
@@ -107,7 +104,7 @@ class App:
 
         A listener that is given is used instead, and left open.
         """
-        server = _Server(self, self.answer, self.connections)
+        server = Server(self, self.answer, self.connections)
         runner = web.ServerRunner(server, shutdown_timeout=self.config.stop_seconds / 2)
         await runner.setup()
         try:
@@ -131,7 +128,7 @@ class App:
     @asynccontextmanager
     async def serve_operator(self, host: str, port: int) -> AsyncIterator[tuple[str, int]]:
         """Serve metrics and health to the relay's operator until the block ends."""
-        runner = web.ServerRunner(_Server(self, self._answer_operator, None))
+        runner = web.ServerRunner(Server(self, self._answer_operator, None))
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()
@@ -162,18 +159,16 @@ class App:
             self._busy -= 1
             if not self._busy:
                 self._idle.set()
-        elapsed = self._clock.monotonic() - start
-        # R4: the template, never the path.
-        self.metrics.count(
+        self._note(
             request.method,
             template,
             reply_head.status,
-            seconds=elapsed,
+            seconds=self._clock.monotonic() - start,
             sent=len(body),
             received=request.content.total_bytes,
         )
-        if self._access_log:
-            log_request(request.method, template, reply_head.status, len(body), elapsed)
+        if isinstance(request.protocol, Connection):
+            request.protocol.answered(request)
         # Whoever waits for "100 Continue" may send the body or not: nobody can tell what is next.
         close = "Expect" in request.headers and not request.content.is_eof()
         return self.plain_answer(reply_head, body, close=close)
@@ -185,8 +180,28 @@ class App:
             body,
             dates=self._dates,
             answer_seconds=self.config.answer_seconds,
-            close=close or self.services.draining or self.services.stopping,
+            close=close or self._is_ending,
         )
+
+    def refuse_upload(self, size: int, *, close: bool) -> tuple[bytes, bool]:
+        """Return the answer to an upload of so many bytes, and whether it is the last one (R14)."""
+        is_last = close or self._is_ending
+        answer = refusal_bytes(overloaded(), self._dates, close=is_last)
+        sent = len(answer.partition(b"\r\n\r\n")[2])
+        self._note("PUT", TICKET.template, 503, seconds=0, sent=sent, received=size)
+        return answer, is_last
+
+    @property
+    def _is_ending(self) -> bool:
+        return self.services.draining or self.services.stopping
+
+    def _note(
+        self, method: str, template: str, status: int, *, seconds: float, sent: int, received: int
+    ) -> None:
+        """Count an answer, and log it: by its template, never by its path (R4)."""
+        self.metrics.count(method, template, status, seconds=seconds, sent=sent, received=received)
+        if self._access_log:
+            log_request(method, template, status, sent, seconds)
 
     async def _reply(self, request: web.BaseRequest, match: Match) -> tuple[Head, bytes]:
         if request.method == "OPTIONS":  # R9
@@ -271,139 +286,6 @@ class App:
                 limit.reschedule(now)
 
 
-class _Protocol(web.RequestHandler):
-    """One connection; what goes wrong on it looks like any refusal (R1, R2, R4)."""
-
-    __slots__ = ("_app", "_open")
-
-    def __init__(
-        self,
-        app: App,
-        connections: "_Connections | None",
-        server: web.Server,
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        super().__init__(
-            server,
-            loop=loop,
-            keepalive_timeout=app.config.idle_seconds,
-            lingering_time=app.config.linger_seconds,
-            access_log=None,  # type: ignore[arg-type]  # aiohttp's way to have none
-            auto_decompress=False,
-        )
-        self._app = app
-        self._open = connections
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take a connection, unless there are too many."""
-        super().connection_made(transport)
-        if self._open is not None:
-            self._open.add(self)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Let it go."""
-        if self._open is not None:
-            self._open.discard(self)
-        super().connection_lost(exc)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - the signature is aiohttp's
-    ) -> web.StreamResponse:
-        """Answer what is no request, or what made the relay stumble."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer has already begun")
-        if status < 500:
-            return self._app.plain_answer(*problem(BadRequestError()), close=True)
-        log_fault(exc)
-        return self._app.plain_answer(*problem(InternalError()), close=True)
-
-    def log_exception(self, *_: object, **kw: object) -> None:
-        """Say that something failed, but not to whom: aiohttp would name the address."""
-        exception = kw.get("exc_info")
-        if isinstance(exception, BaseException) and not isinstance(
-            exception, web.RequestPayloadError
-        ):
-            log_fault(exception)
-
-    def log_debug(self, *_: object, **__: object) -> None:
-        """Say nothing."""
-
-
-class _Server(web.Server):
-    """aiohttp's low-level server with our own connections."""
-
-    def __init__(
-        self,
-        app: App,
-        answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-        connections: "_Connections | None",
-    ) -> None:
-        # R92: a handler is cancelled when its caller is gone.
-        super().__init__(answer, handler_cancellation=True)
-        self._app = app
-        self._open = connections
-
-    def __call__(self) -> web.RequestHandler:
-        """Return what handles a new connection."""
-        loop = asyncio.get_running_loop()
-        return _Protocol(self._app, self._open, self, loop)
-
-
-class _Connections:
-    """All connections, and those among them that have not brought a whole request yet."""
-
-    def __init__(self, config: Config, clock: Clock, metrics: Metrics) -> None:
-        self._config = config
-        self._clock = clock
-        self._metrics = metrics
-        self._all: set[object] = set()
-        self._fresh: dict[object, float] = {}
-        self._timer: Timer | None = None
-
-    def __len__(self) -> int:
-        return len(self._all)
-
-    def add(self, protocol: _Protocol) -> None:
-        """Count a connection; above the limit it is told so, and closed."""
-        transport = protocol.transport
-        if len(self._all) >= self._config.connections_max and transport is not None:
-            self._metrics.connections_refused += 1
-            transport.write(refusal_bytes(OverloadedError()))
-            transport.close()
-            return
-        self._metrics.connections += 1
-        self._all.add(protocol)
-        self._fresh[protocol] = self._clock.monotonic() + self._config.head_seconds
-        if self._timer is None:
-            self._timer = self._clock.call_later(self._config.head_seconds, self._close_late)
-
-    def begin(self, protocol: object) -> None:
-        """Note that a connection has brought a request; from now on it is aiohttp that counts."""
-        self._fresh.pop(protocol, None)
-
-    def discard(self, protocol: _Protocol) -> None:
-        """Count a connection no more."""
-        self._all.discard(protocol)
-        self._fresh.pop(protocol, None)
-
-    def _close_late(self) -> None:
-        self._timer = None
-        now = self._clock.monotonic()
-        # In the order in which they came, so the first that is in time ends the search.
-        while self._fresh:
-            protocol, until = next(iter(self._fresh.items()))
-            if until > now:
-                self._timer = self._clock.call_later(until - now, self._close_late)
-                return
-            del self._fresh[protocol]
-            if isinstance(protocol, _Protocol) and protocol.transport is not None:
-                protocol.transport.abort()
-
-
 def create_app(
     config: Config,
     store: Store,
@@ -416,18 +298,6 @@ def create_app(
 ) -> App:
     """Put a relay together; the store stays its owner's to close."""
     return App(config, store, clock, pages=pages, access_log=access_log, about=about, trust=trust)
-
-
-def log_fault(error: BaseException | None) -> None:
-    """Log where the relay failed, but not with what: a message may hold what no log may (R4)."""
-    place = "?"
-    traceback = None if error is None else error.__traceback__
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        place = f"{Path(code.co_filename).name}:{traceback.tb_lineno} {code.co_name}"
-        traceback = traceback.tb_next
-    debug = logger.isEnabledFor(logging.DEBUG)
-    logger.error("%s in %s", type(error).__name__, place, exc_info=error if debug else None)
 
 
 def _services(config: Config, store: Store, clock: Clock, trust: Trust) -> Services:

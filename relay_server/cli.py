@@ -22,7 +22,7 @@ from relay_server.checkup import check
 from relay_server.clock import SystemClock
 from relay_server.config import BACKLOG, DAY, HOUR, MIB, Config
 from relay_server.errors import StartError
-from relay_server.logs import start_logging
+from relay_server.logs import log_fault, start_logging
 from relay_server.pages import Pages
 from relay_server.settings import Settings, parse_settings
 from relay_server.stores import open_any_store
@@ -84,7 +84,7 @@ def _serve(arguments: Sequence[str]) -> int:
 async def _run(settings: Settings, pages: Pages | None, listener: socket.socket) -> bool:
     """Serve until a signal comes; tell whether to start again."""
     # The commands beside a relay start in a third of the time without HTTP.
-    from relay_server.app import create_app, log_fault  # noqa: PLC0415
+    from relay_server.app import create_app  # noqa: PLC0415
 
     config = settings.config()
     config = replace(config, connections_max=min(config.connections_max, _files_allowed()))

@@ -44,8 +44,8 @@ class Config:
     queue_max_bytes: int = 256 * MIB
     """Envelopes that wait for the disk."""
     uploads_max: int = 256
-    """Uploads that wait for the disk at the same time; more are refused at once (R14), so that
-    those which were taken keep their latency."""
+    """Uploads that have arrived and wait for the disk at the same time; more are refused at once
+    (R14), so that those which were taken keep their latency: some 60 ms of a fast core's work."""
     tickets_max: int = 100_000_000
     channels_max: int = 5_000_000
     """Rows, tombstones included."""

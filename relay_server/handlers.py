@@ -6,7 +6,6 @@ Nothing here knows how an answer looks on the wire; `headers.py` and `app.py` do
 import asyncio
 import json
 import re
-import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from aiohttp import web
 from relay_server.channels import OFFER_SIZE, REGISTRATION_SIZE, SEALED_SIZE, Channels
 from relay_server.clock import Clock
 from relay_server.config import Config
+from relay_server.crowd import overloaded
 from relay_server.errors import (
     AuthorizationError,
     BadRequestError,
@@ -43,7 +43,6 @@ _TOKEN = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _WAIT = re.compile(r"0|[1-9][0-9]?")
 _ID_SIZE = 32
 _MAX_FIELDS = 16
-_UPLOAD_RETRY_SECONDS = 8
 
 
 class Reply(NamedTuple):
@@ -110,8 +109,8 @@ async def put_ticket(
     if services.addresses is not None:
         services.addresses.check_upload(_address(services, request), size)
     if not services.uploading.left:
-        # R14: before its body is waited for, and not all of them to come back in one moment.
-        raise OverloadedError(1 + secrets.randbelow(_UPLOAD_RETRY_SECONDS))
+        # R14: before its body is waited for.
+        raise overloaded()
     with services.reading.take(size):
         envelope = await _read(services, request, size)
         with services.uploading.take(1):

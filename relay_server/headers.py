@@ -172,11 +172,12 @@ def problem(refusal: RefusalError) -> tuple[Head, bytes]:
     return head, _BODIES[refusal.code]
 
 
-def refusal_bytes(refusal: RefusalError) -> bytes:
-    """Return a whole answer, for a caller of whom nothing was read."""
+def refusal_bytes(refusal: RefusalError, dates: Dates, *, close: bool) -> bytes:
+    """Return a whole answer, for a caller whom aiohttp does not know."""
     head, body = problem(refusal)
-    length = b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
-    return _STATUS_LINES[head.status] + head.headers + length + body
+    length = b"Content-Length: %d\r\n" % len(body)
+    end = b"Connection: close\r\n\r\n" if close else b"\r\n"
+    return b"".join((_STATUS_LINES[head.status], head.headers, dates.line(), length, end, body))
 
 
 def _problem_body(code: str, **members: str) -> bytes:

@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 import time
+from pathlib import Path
 
 from relay_server.metrics import METHODS
 
@@ -16,6 +17,7 @@ ROUND_SIZE = 1024
 FORMS = ("text", "json")
 
 logger = logging.getLogger("relay_server.access")
+faults = logging.getLogger("relay_server")
 
 
 def log_request(method: str, template: str, status: int, size: int, seconds: float) -> None:
@@ -29,6 +31,18 @@ def log_request(method: str, template: str, status: int, size: int, seconds: flo
         extra={"fields": {"method": shown, "route": template, "status": status,
                           "kib": kib, "ms": milliseconds}},
     )  # fmt: skip
+
+
+def log_fault(error: BaseException | None) -> None:
+    """Log where the relay failed, but not with what: a message may hold what no log may (R4)."""
+    place = "?"
+    traceback = None if error is None else error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        place = f"{Path(code.co_filename).name}:{traceback.tb_lineno} {code.co_name}"
+        traceback = traceback.tb_next
+    debug = faults.isEnabledFor(logging.DEBUG)
+    faults.error("%s in %s", type(error).__name__, place, exc_info=error if debug else None)
 
 
 class JsonFormatter(logging.Formatter):

@@ -1,4 +1,4 @@
-"""Stand-ins for the relay: a clock that stands still, a store that stalls."""
+"""Stand-ins for the relay: a clock that stands still, a store that stalls, a bare connection."""
 
 import asyncio
 import heapq
@@ -81,6 +81,39 @@ class StallingStore:
             return await real(*args, **kwargs)
 
         return stall
+
+
+class Line(asyncio.Transport):
+    """A connection whose other end we are."""
+
+    def __init__(self, protocol):
+        super().__init__({"peername": ("192.0.2.1", 4711)})
+        self.protocol = protocol
+        self.written = b""
+        self.closed = False
+        self.unread = 0
+        """Bytes that the other end has not read."""
+
+    def write(self, data):
+        self.written += data
+
+    def close(self):
+        if not self.closed:
+            self.closed = True
+            asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
+
+    abort = close
+
+    def is_closing(self):
+        return self.closed
+
+    def get_write_buffer_size(self):
+        return self.unread
+
+    def pause_reading(self):
+        pass
+
+    resume_reading = pause_reading
 
 
 async def until(condition):

@@ -19,13 +19,14 @@ import atheris
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 with atheris.instrument_imports(include=["relay_server"]):
-    from relay_server.app import _Server, create_app
+    from relay_server.app import create_app
     from relay_server.config import Config
+    from relay_server.connections import Server
     from relay_server.headers import COMMON, PROBLEMS
     from relay_server.stores import store_limits
 
 from memory_store import MemoryStore
-from relay_fakes import Clock
+from relay_fakes import Clock, Line
 
 SIZE = 16 * 1024
 CONFIG = Config(open=True)
@@ -49,37 +50,6 @@ class Faults(logging.Handler):
             faults.append(record.getMessage())
 
 
-class Line(asyncio.Transport):
-    """A connection whose other end we are."""
-
-    def __init__(self, protocol):
-        super().__init__({"peername": ("192.0.2.1", 4711)})
-        self.protocol = protocol
-        self.written = b""
-        self.closed = False
-
-    def write(self, data):
-        self.written += data
-
-    def close(self):
-        if not self.closed:
-            self.closed = True
-            asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
-
-    abort = close
-
-    def is_closing(self):
-        return self.closed
-
-    def get_write_buffer_size(self):
-        return 0
-
-    def pause_reading(self):
-        pass
-
-    resume_reading = pause_reading
-
-
 class Caller:
     """Somebody who speaks to a relay that has nothing stored yet."""
 
@@ -87,7 +57,7 @@ class Caller:
         clock = Clock()
         store = MemoryStore(clock=clock, limits=store_limits(CONFIG))
         app = create_app(CONFIG, store, clock)
-        self.server = _Server(app, app.answer, app.connections)
+        self.server = Server(app, app.answer, app.connections)
 
     async def say(self, *pieces):
         """Send bytes on a connection of their own; return the answers."""

@@ -1,0 +1,260 @@
+"""A relay with more uploads than it can store: refused at the door, and the connection kept."""
+
+import asyncio
+import dataclasses
+import json
+import re
+from contextlib import asynccontextmanager
+
+import pytest
+import relay_fakes
+import relays
+from relays import KIB, bearer, make_envelope
+
+from relay_server.connections import Server
+
+ROOM = 2
+
+
+class Busy:
+    """A relay whose room for uploads is taken until it is let go."""
+
+    def __init__(self, relay, store, uploads):
+        self.app = relay.app
+        self.call = relay.call
+        self.uploads = uploads
+        self._store = store
+        self._server = Server(relay.app, relay.app.answer, relay.app.connections)
+
+    async def end(self):
+        """Let the disk go on; return what those who were taken are told."""
+        self._store.go.set()
+        return [answer.status for answer in await asyncio.gather(*self.uploads)]
+
+    def connect(self):
+        """Return the end of a new connection that a caller has."""
+        line = relay_fakes.Line(self._server())
+        line.protocol.connection_made(line)
+        return line
+
+    def counted(self):
+        """Return how many refusals the operator sees, and how many bytes were read for them."""
+        text = self.app.metrics.render(
+            gauges=self._store.gauges(), busy=0, open_connections=0, sweeps=0
+        ).decode()
+        label = r'\{method="PUT",route="/v1/t/\{id\}"'
+        count = re.search(r"requests_total" + label + r',status="503"\} (\d+)', text)
+        return int(count[1]) if count else 0
+
+
+@asynccontextmanager
+async def fill(sqlite_store, clock, config, **more):
+    config = dataclasses.replace(config, uploads_max=ROOM, **more)
+    store = relay_fakes.StallingStore(sqlite_store, "keep")
+    async with relays.serve(config, store, clock) as relay:
+        uploads = [
+            asyncio.ensure_future(relay.call.put(ticket_id=f"{n:032x}")) for n in range(ROOM)
+        ]
+        for _ in uploads:
+            await store.stalled.acquire()
+        busy = Busy(relay, store, uploads)
+        try:
+            yield busy
+        finally:
+            store.go.set()
+            await asyncio.gather(*uploads, return_exceptions=True)
+
+
+@pytest.fixture
+async def busy(sqlite_store, clock, config):
+    async with fill(sqlite_store, clock, config) as busy:
+        yield busy
+
+
+def upload(busy, *lines, number=7, size=16 * KIB):
+    head = [f"PUT /v1/t/{number:032x} HTTP/1.1", "Host: r", *lines]
+    head += [f"Authorization: Bearer {busy.call.permit}", f"Content-Length: {size}"]
+    return "\r\n".join([*head, "", ""]).encode() + make_envelope(size=size)
+
+
+def read(line):
+    """Take one answer from what a relay has written: status, headers, body."""
+    head, _, rest = line.written.partition(b"\r\n\r\n")
+    headers = dict(re.findall(r"([\w-]+): (.*)", head.decode().replace("\r", "")))
+    size = int(headers.get("Content-Length", 0))
+    line.written = rest[size:]
+    return int(head[9:12]), headers, rest[:size]
+
+
+@pytest.mark.rule("R1", "R2", "R14")
+async def test_an_upload_too_many_is_refused_like_any_other_and_its_connection_goes_on(busy):
+    line = busy.connect()
+    line.protocol.data_received(upload(busy))
+    status, headers, body = read(line)  # at once: not a turn of the loop has passed
+    line.protocol.data_received(b"GET /v1/info HTTP/1.1\r\nHost: r\r\n\r\n")
+    await relay_fakes.until(lambda: line.written)
+    info = read(line)
+    line.protocol.data_received(upload(busy))
+    again = read(line)
+    kept = await busy.end()
+    line.protocol.data_received(upload(busy))
+    await relay_fakes.until(lambda: line.written)
+    taken = read(line)
+    line.close()
+
+    assert (status, json.loads(body)["type"]) == (503, "urn:e2ee-ticket:overloaded")
+    assert json.loads(body)["status"] == 503
+    assert 1 <= int(headers["Retry-After"]) <= 8
+    assert headers["Content-Type"] == "application/problem+json"
+    assert headers["Cache-Control"] == "no-store, no-transform"
+    assert "Date" in headers
+    assert "Connection" not in headers
+    assert [info[0], again[0], taken[0]] == [200, 503, 201]
+    assert kept == [201] * ROOM
+    assert busy.counted() == 2
+
+
+@pytest.mark.rule("R14")
+@pytest.mark.parametrize("cut", [300, 5000, 16 * KIB + 100])
+async def test_a_refused_body_is_read_to_its_end(busy, cut):
+    data = upload(busy)
+    line = busy.connect()
+    line.protocol.data_received(data[:cut])
+    early = line.written
+    line.protocol.data_received(data[cut:-1])
+    line.protocol.data_received(data[-1:])
+    status, _, _ = read(line)
+    await busy.end()
+    line.protocol.data_received(upload(busy))
+    await relay_fakes.until(lambda: line.written)
+
+    assert (early, status) == (b"", 503)
+    assert read(line)[0] == 201
+
+
+@pytest.mark.rule("R14")
+@pytest.mark.parametrize(
+    "cut_or_line",
+    [1, 20, 150, "Connection: keep-alive", "Expect: 100-continue", "Content-Length: 16384"],
+)
+async def test_a_request_whose_end_could_be_doubted_is_left_to_the_parser(busy, cut_or_line):
+    cut, lines = (cut_or_line, ()) if isinstance(cut_or_line, int) else (100_000, (cut_or_line,))
+    data = upload(busy, *lines)
+    line = busy.connect()
+    line.protocol.data_received(data[:cut])
+    if data[cut:]:
+        line.protocol.data_received(data[cut:])
+    at_once = line.written
+    await relay_fakes.until(lambda: line.written)
+    status = read(line)[0]
+    line.close()
+
+    assert at_once == b""
+    assert status == (400 if "Content-Length: 16384" in lines else 503)
+
+
+@pytest.mark.rule("R14")
+async def test_who_does_not_wait_for_an_answer_is_sent_away(busy):
+    line = busy.connect()
+    line.protocol.data_received(upload(busy) * 3)
+    status, headers, _ = read(line)
+
+    assert (status, headers["Connection"], line.written, line.closed) == (503, "close", b"", True)
+
+
+@pytest.mark.rule("R14")
+async def test_who_does_not_read_its_answers_is_cut_off(busy):
+    line = busy.connect()
+    line.protocol.data_received(upload(busy))
+    before = line.closed
+    line.unread = 17 * KIB
+    line.protocol.data_received(upload(busy))
+
+    assert (before, line.closed) == (False, True)
+
+
+@pytest.mark.rule("R14")
+async def test_an_upload_that_no_ticket_is_as_large_as_is_told_so_even_now(busy):
+    line = busy.connect()
+    line.protocol.data_received(upload(busy, size=4200 * KIB)[: 64 * KIB])
+    await relay_fakes.until(lambda: line.written)
+
+    assert read(line)[0] == 413
+    line.close()
+
+
+@pytest.mark.rule("R14")
+async def test_an_answer_does_not_overtake_the_one_before(busy):
+    line = busy.connect()
+    path = f"/v1/t/{'9' * 32}/state?since=stored&wait=25"
+    line.protocol.data_received(
+        f"GET {path} HTTP/1.1\r\nHost: r\r\nAuthorization: Bearer {'0' * 64}\r\n\r\n".encode()
+    )
+    line.protocol.data_received(upload(busy))
+    await relay_fakes.until(lambda: line.written.count(b"HTTP/1.1") == 2)
+
+    assert [read(line)[0], read(line)[0]] == [404, 503]
+    line.close()
+
+
+@pytest.mark.rule("R8", "R14")
+async def test_a_relay_that_ends_ends_the_connection_too(busy):
+    busy.app.services.draining = True
+    line = busy.connect()
+    line.protocol.data_received(upload(busy))
+    status, headers, _ = read(line)
+    busy.app.services.draining = False
+
+    assert (status, headers["Connection"], line.closed) == (503, "close", True)
+
+
+@pytest.mark.rule("R14", "R15")
+async def test_whoever_goes_away_makes_room(sqlite_store, clock, config):
+    async with fill(sqlite_store, clock, config) as busy:
+        lines = [busy.connect() for _ in range(3)]
+        await busy.end()
+        for number, line in enumerate(lines):
+            line.protocol.data_received(upload(busy, number=number))
+        full = len(busy.app.crowd)
+        for line in lines:
+            line.close()
+        await relay_fakes.until(lambda: not len(busy.app.crowd))
+        answer = await busy.call.put()
+
+    assert full == ROOM
+    assert answer.status == 201
+
+
+@pytest.mark.rule("R15")
+async def test_a_refused_body_that_never_comes_is_not_waited_for(busy, clock):
+    line = busy.connect()
+    line.protocol.data_received(upload(busy)[:1000])
+    clock.advance(19)
+    before = line.closed
+    clock.advance(2)
+
+    assert (before, line.closed) == (False, True)
+
+
+@pytest.mark.rule("R14")
+async def test_on_real_sockets_ten_times_too_many_are_refused_and_served_later(busy):
+    async def come(number):
+        tries = 0
+        while True:
+            answer = await busy.call(
+                "PUT", f"/v1/t/{100 + number:032x}", make_envelope(), bearer(busy.call.permit)
+            )
+            if answer.status == 201:
+                return tries
+            assert (answer.status, answer.code) == (503, "overloaded")
+            tries += 1
+            await asyncio.sleep(0)
+
+    coming = [asyncio.ensure_future(come(number)) for number in range(10 * ROOM)]
+    await relay_fakes.until(lambda: busy.counted() >= 10 * ROOM)
+    kept = await busy.end()
+    tries = await asyncio.gather(*coming)
+
+    assert kept == [201] * ROOM
+    assert min(tries) >= 1
+    assert not len(busy.app.crowd)

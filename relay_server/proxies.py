@@ -26,8 +26,10 @@ class Trust(NamedTuple):
 
     def caller(self, peer: str, headers: CIMultiDictProxy[str]) -> str:
         """Return the address that a request comes from."""
+        if not self.networks:
+            return peer
         address = _parse(peer)
-        if not self.networks or address is None or not self._trusts(address):
+        if address is None or not self._trusts(address):
             return peer
         found = _listed(self.header, headers.getall(self.header, ()))
         for text in reversed(found[-MAX_HOPS:]):

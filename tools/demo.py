@@ -7,7 +7,7 @@ the PDF, which is compared with what the till sealed. Then all of it stays up un
 
 With a screen the display, the phone and the cashier's page are windows; without one Chromium runs
 unseen, and pictures of them are kept in build/demo, beside what the phone saved. Everything else
-lives in a temporary folder, gone at the end.
+lives in a temporary folder, gone at the end. Ended by kill -9, it leaves no process either.
 """
 
 import signal
@@ -35,6 +35,7 @@ from demo_parts import (
     ROOT,
     DemoError,
     Ending,
+    Keeper,
     Ports,
     Relay,
     Till,
@@ -99,7 +100,7 @@ def parse() -> argparse.Namespace:
         "--lang",
         default=language if language in LOCALES else "en",
         choices=sorted(LOCALES),
-        help="the language of display and phone",
+        help="the language of display, phone and cashier's page; the receipt stays French",
     )
     return parser.parse_args()
 
@@ -117,6 +118,8 @@ class Demo:
         rescue(self._drop)
         self._drop.mkdir()
         self.folder = Path(tempfile.mkdtemp(prefix="e2ee-ticket-demo-"))
+        self._keeper = Keeper(self.folder)
+        stack.callback(self._keeper.dismiss)
         stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self._known: str | None = None
         """The code that was told of last."""
@@ -138,6 +141,8 @@ class Demo:
         link = self._ending.wait_for(screens.code, "the code on the display")
         fields = json.loads(str(till.look(link, "fields")))
         step(2, f"TakePOS printed a receipt of {fields['total']}. The display shows this code:")
+        if self._arguments.lang != "fr":
+            say("    The receipt is French in any language: a shop's till in France printed it.")
         say()
         draw(link)
         say()
@@ -167,10 +172,10 @@ class Demo:
         ports, arguments = Ports(), self._arguments
         origin, relay = arguments.relay, None
         if origin is None:
-            relay = Relay(self._stack, self.folder, ports)
+            relay = Relay(self._stack, self.folder, ports, self._keeper)
             origin = relay.origin
         own = () if arguments.relay is None else OWN_RELAY
-        till = Till(self.folder, self._drop, origin, arguments.lang, ports, own=own)
+        till = Till(self.folder, self._drop, origin, arguments.lang, ports, self._keeper, own=own)
         self._stack.callback(till.end)
         browser = Browser(self._stack)
         if relay is not None:

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
+import demo_keeper
 import psutil  # type: ignore[import-untyped]
 
 from e2ee_ticket import Link
@@ -120,9 +121,38 @@ class Ports:
         raise DemoError(f"no port from {_PORTS[0]} to {_PORTS[-1]} is free; end what uses them")
 
 
+class Keeper:
+    """Ends what was started, and removes the demo's folder, even where the demo is killed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start it, in a session of its own: what ends the demo's group does not end it."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", demo_keeper.__file__, folder],
+            stdin=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+
+    def watch(self, process: "subprocess.Popen[Any]") -> None:
+        """Have a process that leads a group ended with this one."""
+        self._tell(str(process.pid))
+
+    def dismiss(self) -> None:
+        """Let it go: everything has ended."""
+        self._tell(demo_keeper.LAST_WORD)
+        self._process.communicate()
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None  # noqa: S101 - it is a pipe
+        with contextlib.suppress(BrokenPipeError):  # somebody has ended it
+            self._process.stdin.write(f"{line}\n")
+            self._process.stdin.flush()
+
+
 @contextmanager
 def running(
-    command: list[str | Path], log: Path, environment: Mapping[str, str] | None = None
+    command: list[str | Path],
+    log: Path,
+    keeper: Keeper,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a process and end it cleanly, with all that it started; Ctrl-C reaches us, not it."""
     with log.open("wb") as file:
@@ -130,6 +160,7 @@ def running(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
             start_new_session=True,
         )  # fmt: skip
+    keeper.watch(process)
     try:
         yield process
     finally:
@@ -160,14 +191,14 @@ def answers(process: subprocess.Popen[bytes], url: str, log: Path) -> bool:
 class Relay:
     """A relay on its embedded store, with its pages."""
 
-    def __init__(self, stack: ExitStack, folder: Path, ports: Ports) -> None:
+    def __init__(self, stack: ExitStack, folder: Path, ports: Ports, keeper: Keeper) -> None:
         """Start it; it serves once `ready` is true."""
         port = ports.take()
         self.origin = f"http://127.0.0.1:{port}"
         self._log = folder / "relay.log"
         command: list[str | Path] = [BIN / "relay-server", "--listen", f"127.0.0.1:{port}"]
         command += ["--db", folder / "relay.sqlite", "--open", "--pages"]
-        self._process = stack.enter_context(running(command, self._log))
+        self._process = stack.enter_context(running(command, self._log, keeper))
 
     def ready(self) -> bool:
         """Tell whether it serves."""
@@ -184,10 +215,12 @@ class Till:
         relay: str,
         lang: str,
         ports: Ports,
+        keeper: Keeper,
         *,
         own: Sequence[str] = (),
     ) -> None:
         """Write its configuration; `own` names the user's settings that count here, too."""
+        self._keeper = keeper
         self.folder = folder / "till"
         self.folder.mkdir(mode=0o700)
         self._takepos, self._console = ports.take(), ports.take()
@@ -245,6 +278,7 @@ listen = "127.0.0.1:{self._console}"
             env=self.environment, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
+        self._keeper.watch(begun)
         self._begun.append(begun)
         return begun
 
@@ -258,7 +292,7 @@ listen = "127.0.0.1:{self._console}"
     def start(self, stack: ExitStack) -> None:
         """Start the agent."""
         self._process = stack.enter_context(
-            running([BIN / "e2ee-ticket", "agent"], self._log, self.environment)
+            running([BIN / "e2ee-ticket", "agent"], self._log, self._keeper, self.environment)
         )
 
     def ready(self) -> bool:

@@ -185,6 +185,23 @@ def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path, part):
     assert not demo.drop.exists()
 
 
+@pytest.mark.parametrize("path", [None, "nowhere"], ids=["chromium", "terminal"])
+def test_killed_it_leaves_no_process_and_no_folder(tmp_path, path):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    environment = {"TMPDIR": str(folder)} | ({"PATH": path} if path else {})
+    with Demo(tmp_path, **environment) as demo:
+        demo.wait_for("/enter#")
+        below = demo.below
+        assert list(folder.glob("e2ee-ticket-demo-*"))
+
+        demo.process.kill()
+        left = psutil.wait_procs(below, 20)[1]
+
+    assert left == []
+    stage.wait_for(lambda: not list(folder.glob("e2ee-ticket-demo-*")), "the folder's end", 20)
+
+
 def test_ctrl_c_before_anything_runs_is_the_end_without_a_word(tmp_path):
     with Demo(tmp_path) as demo:
         stage.wait_for(lambda: is_deaf_to_ctrl_c(demo.process.pid) or demo.below, "its first line")
@@ -216,12 +233,13 @@ def test_a_pdf_that_is_copied_in_comes_on_the_display_and_enter_is_the_phone(tmp
 
 
 def test_without_chromium_the_terminal_is_the_display(tmp_path):
-    with Demo(tmp_path, PATH=str(tmp_path)) as demo:
+    with Demo(tmp_path, "--lang", "de", PATH=str(tmp_path)) as demo:
         demo.wait_for("/enter#")
         left = demo.end()
 
     assert demo.process.returncode == 0, demo.told
     assert "There is no Chromium here" in demo.told
+    assert "The receipt is French in any language" in demo.told
     assert "the very bytes that the till sent" in demo.told
     assert (demo.kept / "TC1-2611-0009.pdf").exists()
     assert left == []

@@ -11,15 +11,13 @@
 """
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 from e2ee_ticket.errors import ReceiptError
 from e2ee_ticket.pdf import sandbox
 from e2ee_ticket.pdf.check import RECEIPT_MAX_SIZE, check_receipt
 from e2ee_ticket.pdf.inspect import Findings, examine
-
-Policy = Literal["as-is", "clean", "refuse"]
-POLICIES: Final[tuple[Policy, ...]] = ("as-is", "clean", "refuse")
+from e2ee_ticket.pdf.policies import POLICIES, Policy
 
 _NOT_SENT: Final = "hand out paper, or set this source's policy to as-is"
 

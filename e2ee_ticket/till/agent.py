@@ -313,7 +313,7 @@ class Agent:
         ticket = arrival.ticket
         remarks: tuple[str, ...] = ()
         if not arrival.ours and intake.config.policy != "as-is":
-            judged = await apply_policy(ticket.receipt, intake.config.policy)  # type: ignore[arg-type]
+            judged = await apply_policy(ticket.receipt, intake.config.policy)
             ticket, remarks = replace(ticket, receipt=judged.receipt), judged.remarks
         ticket = replace(
             ticket,

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from e2ee_ticket.errors import ConfigError
+from e2ee_ticket.pdf.policies import POLICIES, Policy
 from e2ee_ticket.protocol import link
 
 APPLICATION: Final = "e2ee-ticket"
@@ -34,8 +35,6 @@ _TICKET_SECONDS_MAX: Final = 120
 _DISPLAY_COUNT_MAX: Final = 4
 _SHOP_LIMIT: Final = 60
 
-POLICIES: Final = ("as-is", "clean", "refuse")
-"""What becomes of a PDF that holds more than a page: pdf/policy.py."""
 CONSOLE_LISTEN: Final = "127.0.0.1:8422"
 LAN_LISTEN: Final = "0.0.0.0:8423"
 
@@ -68,7 +67,7 @@ class SourceConfig:
     kind: str
     name: str
     till: str
-    policy: str = "as-is"
+    policy: Policy = "as-is"
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 

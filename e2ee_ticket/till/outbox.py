@@ -20,7 +20,7 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -40,11 +40,19 @@ _BUSY_SECONDS: Final = 10.0
 
 OVER: Final = frozenset({"received", "revoked", "expired", "failed"})
 """States that nothing follows."""
+_FINAL: Final = OVER - {"failed"}
+"""Those that no other replaces: what has failed may turn out to be at the relay."""
 LET_GO: Final = frozenset({"opened", "received", "revoked", "expired"})
 """States in which the receipt is no longer needed."""
 
 ENDED: Final = frozenset({"received", "revoked", "expired", "failed", "paper", "reported"})
 """Outcomes that no other replaces; `opened` may still become `received`."""
+
+
+def _listed(states: Collection[str]) -> str:
+    """Write states of ours as SQL lists them."""
+    return "(" + ", ".join(f"'{state}'" for state in sorted(states)) + ")"
+
 
 # MIGRATIONS[n] turns version n + 1 into version n + 2.
 MIGRATIONS: Final[tuple[str, ...]] = (
@@ -337,8 +345,8 @@ class Outbox:
         """Write down a ticket's state, and let go of what is no longer needed."""
         with self._transaction() as execute:
             execute(
-                "UPDATE tickets SET state = ?, tried = 1 WHERE id = ? AND state NOT IN"
-                " ('received', 'revoked', 'expired')",
+                "UPDATE tickets SET state = ?, tried = 1"  # noqa: S608 - ours
+                f" WHERE id = ? AND state NOT IN {_listed(_FINAL)}",
                 (state, ticket_id),
             )
             if state in LET_GO:
@@ -504,7 +512,7 @@ _ON_ITS_WAY: Final = (
     " AND state <> 'failed')"
 )
 
-_IS_OVER: Final = "(state IN ('received', 'revoked', 'expired', 'failed'))"
+_IS_OVER: Final = f"(state IN {_listed(OVER)})"
 
 _OVER_ITS_TIME: Final = f"sealed_at < ? AND (sealed_at < ? OR NOT revoke OR {_IS_OVER})"
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from e2ee_ticket.errors import ConfigError
+from e2ee_ticket.pdf.policies import POLICIES
 from e2ee_ticket.protocol.channel import PairingSecret, WriteToken
 from e2ee_ticket.till.config import (
     Config,
@@ -132,6 +133,13 @@ hosts = ["till.local"]
 [lan]
 host = "192.168.1.10"
 """
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_policy_can_be_a_sources(environment, policy):
+    write(environment, f'[[source]]\nkind = "folder"\npath = "/srv"\npolicy = "{policy}"\n')
+
+    assert load(environment).sources[0].policy == policy
 
 
 def test_the_agents_sections_are_read(environment):

@@ -12,7 +12,7 @@ from e2ee_ticket.protocol.envelope import seal
 from e2ee_ticket.protocol.secret import Secret
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till import outbox as module
-from e2ee_ticket.till.outbox import CLAIM_SECONDS, Outbox
+from e2ee_ticket.till.outbox import CLAIM_SECONDS, OVER, Outbox
 
 CANARY = b"canary-in-a-receipt"
 TICKET = Ticket(receipt=b"%PDF-" + CANARY, title="Canary Shop", total="54,64 €", number="TC1")
@@ -210,6 +210,19 @@ def test_no_upload_begins_of_what_is_over(outbox):
     assert outbox.tried(secret.id) == "revoked"
     assert not entry_of(outbox, secret).tried
     assert outbox.tried("0" * 32) is None
+
+
+@pytest.mark.parametrize(
+    "state", ["sealed", "stored", "opened", "received", "revoked", "expired", "failed"]
+)
+def test_what_is_over_is_over_in_sql_too(outbox, path, state):
+    secret = keep(outbox)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE tickets SET state = ?", (state,))
+
+    outbox.tried(secret.id)
+
+    assert entry_of(outbox, secret).tried is (state not in OVER)
 
 
 def test_what_never_left_is_withdrawn_and_overwritten_at_once(outbox, path):

@@ -8,7 +8,8 @@ import pytest
 from e2ee_ticket.errors import ReceiptError
 from e2ee_ticket.pdf import child, sandbox
 from e2ee_ticket.pdf.inspect import Findings, take_findings
-from e2ee_ticket.pdf.policy import POLICIES, apply_policy
+from e2ee_ticket.pdf.policies import POLICIES
+from e2ee_ticket.pdf.policy import apply_policy
 
 DATA = Path(__file__).parents[2] / "data"
 INVOICE = (DATA / "dolibarr_takepos_invoice.pdf").read_bytes()

@@ -70,10 +70,16 @@ class Channels:
         Raises:
             ChannelAbsentError, ChannelGoneError, TokenError: in this order (R85).
         """
-        await self._find_for_till(cid, write_token)
+        channel = await self._store.find_channel(cid)
+        if channel is None:
+            raise ChannelAbsentError
+        if not channel.gone:
+            _check(write_token, channel.write_hash)
         try:
+            # The store is asked even if it is gone: the unpairing that is repeated may not be
+            # durable yet, if it was answered 503 or not at all.
             if not await self._store.unpair(cid):
-                raise ChannelGoneError  # by another till, meanwhile
+                raise ChannelGoneError
         except FullError as error:
             raise OverloadedError(_FULL_RETRY_SECONDS) from error
 

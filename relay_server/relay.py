@@ -128,7 +128,7 @@ class Relay:
             raise BadRequestError
         now = self._now()
         record = await self._find(ticket_id, token, now)
-        if record.gone:
+        if record.gone and state is not State.REVOKED:
             raise GoneError(record.word)
         expiry = record.expiry
         if state is State.OPENED:  # R66

@@ -197,6 +197,24 @@ async def test_an_answer_does_not_overtake_the_one_before(busy):
     line.close()
 
 
+@pytest.mark.rule("R14")
+@pytest.mark.parametrize("body", ["", "Content-Length: 5"])
+async def test_a_body_where_none_is_expected_leaves_the_connection_to_the_parser(busy, body):
+    line = busy.connect()
+    lines = ["GET /v1/info HTTP/1.1", "Host: r", *([body] if body else []), "", ""]
+    line.protocol.data_received("\r\n".join(lines).encode())
+    line.protocol.data_received(b"body!" if body else b"")
+    await relay_fakes.until(lambda: line.written)
+    first = read(line)[0]
+    line.protocol.data_received(upload(busy))
+    at_once = line.written
+    await relay_fakes.until(lambda: line.written)
+
+    assert (first, read(line)[0]) == (200, 503)
+    assert (at_once == b"") == bool(body)
+    line.close()
+
+
 @pytest.mark.rule("R8", "R14")
 async def test_a_relay_that_ends_ends_the_connection_too(busy):
     busy.app.services.draining = True

@@ -16,7 +16,7 @@ STARTS = [
     f"PUT /v1/t/{NAME} HTTP/1.0",
     f"PUT /v1/t/{NAME.upper()} HTTP/1.1",
     f"PUT /v1/t/{NAME}/state HTTP/1.1",
-    f"GET /v1/t/{NAME} HTTP/1.1",
+    f"HEAD /v1/t/{NAME} HTTP/1.1",
     "POST /v1/c/x/hello HTTP/1.1",
     "OPTIONS * HTTP/1.1",
     "CONNECT a:1 HTTP/1.1",

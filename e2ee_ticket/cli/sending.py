@@ -52,7 +52,7 @@ async def send(
             except asyncio.CancelledError:
                 await _stop(delivery, screen)
                 return voice.STOPPED
-            except RelayError as error:
+            except (OutboxError, RelayError) as error:
                 return _refused(delivery, error)
 
 
@@ -190,7 +190,7 @@ async def _stop(delivery: Delivery, screen: Screen | None) -> None:
     _not_uploaded(safe=safe)
 
 
-def _refused(delivery: Delivery, error: RelayError) -> int:
+def _refused(delivery: Delivery, error: TicketError) -> int:
     code = voice.complain(error)
     if delivery.state == "sealed" and delivery.kept:
         voice.say("not uploaded: the code opens nothing until it is; kept in the outbox")

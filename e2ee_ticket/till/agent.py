@@ -34,7 +34,7 @@ from e2ee_ticket.till import settings_file
 from e2ee_ticket.till.audit import PageWatch, Verdict
 from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.config import Config, LanConfig, SourceConfig, TillConfig, judge
-from e2ee_ticket.till.desk import Desk
+from e2ee_ticket.till.desk import NO_ROOM, Desk
 from e2ee_ticket.till.displays import Displays, Pairing
 from e2ee_ticket.till.engine import (
     LOOKS_AT_ONCE,
@@ -692,11 +692,10 @@ class Agent:
 
     def _note_trouble(self, error: TicketError) -> None:
         log.error("%s", error)
-        hint = "make room or repair it; until then, hand out paper"
         self._outbox_trouble = Trouble(
             "outbox" if isinstance(error, OutboxError) else "printer",
             str(error),
-            getattr(error, "hint", None) or hint,
+            getattr(error, "hint", None) or NO_ROOM,
             self._now(),
         )
         self.note_change()

@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 READY_SECONDS: Final = 3.0
 DOUBT_SECONDS: Final = 5.0
 REFUSED_SECONDS: Final = 300.0
+FULL_SECONDS: Final = 15.0
 FORGET_SECONDS: Final = 600.0
 WATCHED_COUNT: Final = 4
 """How many of a till's latest sales are followed by a request that waits at the relay."""
@@ -51,6 +52,7 @@ SCAN_SECONDS: Final = 5.0
 """A code that the next sale replaced before this was hardly scanned: the cashier is told."""
 
 _PAPER: Final = "the sale is done; hand out paper, or show it when this is put right"
+NO_ROOM: Final = "make room or repair it; until then, hand out paper"
 _NO_CODE: Final = "hand out paper, or show it again"
 _OVERTAKEN: Final = "the next sale came before this one's code could be shown"
 _REPLACED: Final = "the next sale came before this one's code could be scanned"
@@ -212,6 +214,7 @@ class Desk:
     ) -> None:
         """Bring a ticket to the relay and follow it to its end."""
         doubting = self._spawn(self._doubt(record, delivery))
+        is_full = False
         try:
             while True:
                 try:
@@ -220,10 +223,11 @@ class Desk:
                 except (RelayError, ReceiptError, OutboxError) as error:
                     doubting.cancel()  # more is known now
                     self._fail(record, delivery, error)
+                    is_full = isinstance(error, OutboxError)
                 if delivery.state != "sealed":
                     return
-                # Refused, but not for good: a permit may be given back.
-                await self._engine.till.clock.sleep(REFUSED_SECONDS)
+                # Refused, but not for good: a permit may be given back, and a disk have room.
+                await self._engine.till.clock.sleep(FULL_SECONDS if is_full else REFUSED_SECONDS)
         finally:
             doubting.cancel()
 
@@ -245,8 +249,11 @@ class Desk:
             self.screen.clear()
         record.here = False
         if record.state not in ("opened", "received") and record.outcome is None:
-            record.warn(f"the ticket cannot be opened: {error}", _NO_CODE)
+            hint = NO_ROOM if isinstance(error, OutboxError) else _NO_CODE
+            record.warn(f"the ticket cannot be opened: {error}", hint)
         log.warning("till %s: sale %d: %s", record.till, record.number, error)
+        if isinstance(error, OutboxError):
+            self._engine.trouble(error)
         self._engine.presence.doubt()
         self._engine.changed()
 

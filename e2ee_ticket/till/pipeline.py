@@ -187,6 +187,7 @@ class Delivery:
 
         Raises:
             ReceiptError: the ticket fits no envelope.
+            OutboxError: a full disk does not let it be known that the upload begins.
             RelayError: the relay refuses it. It stays in the outbox unless that is for good.
         """
         if not self._begun:
@@ -392,14 +393,29 @@ class Delivery:
         envelope = self._sealed()
         if self._is_old() or envelope is None:
             raise RefusedError("the ticket was sealed more than 7 days ago")  # R131
-        if self.kept and self._till.outbox is not None:
-            with self._keeping():
-                self._till.outbox.claim(self.id)
-                state = self._till.outbox.tried(self.id)
-                if state is not None and state in OVER:  # another process has taken it back
-                    raise GoneError("this ticket is over", state)
+        state = self._write_down()
+        if state is not None and state in OVER:  # another process has taken it back
+            raise GoneError("this ticket is over", state)
         self.left = True
         return await self._till.relay.put(self.id, envelope, ttl=self._till.keep_seconds)
+
+    def _write_down(self) -> str | None:
+        """Have the outbox know that an upload begins; return the state that it knows.
+
+        Raises:
+            OutboxError: it cannot, and none has begun before: whoever takes the ticket back after
+                a crash would believe that it never left this computer (R130).
+        """
+        if not self.kept or self._till.outbox is None:
+            return None
+        try:
+            self._till.outbox.claim(self.id)
+            return self._till.outbox.tried(self.id)
+        except OutboxError as error:
+            if not self.left:
+                raise
+            self._observer.trouble(error)
+            return None
 
     def _sealed(self) -> bytes | None:
         """Return the envelope; once the relay has had it, the outbox alone keeps it."""

@@ -1524,18 +1524,35 @@ async def test_after_paper_an_upload_of_unknown_fate_is_finished_and_its_envelop
     assert shop.sale(number).state == "paper"
 
 
-async def test_what_left_unknown_to_the_outbox_is_taken_back_at_the_relay(shop):
-    tried, shop.outbox.tried = shop.outbox.tried, full_disk
+async def test_nothing_leaves_unknown_to_the_outbox_and_the_cashier_hands_out_paper(shop):
+    async with shop.tablet() as tablet:
+        tried, shop.outbox.tried = shop.outbox.tried, full_disk
+        number = await shop.sell()
+
+        assert shop.relay.tickets == {}
+        assert tablet.kinds[-1] == "idle"
+        sale = shop.sale(number)
+        assert (sale.state, sale.on_screen) == ("sealed", False)
+        assert "disk is full" in sale.warning
+        assert "hand out paper" in sale.hint
+        assert [trouble.place for trouble in shop.agent.troubles()] == ["outbox"]
+
+        shop.outbox.tried = tried
+        await shop.clock.advance(30)
+
+        assert shop.sale(number).state == "stored"
+        assert shop.sale(number).warning is None
+
+
+async def test_what_the_relay_may_have_is_uploaded_whatever_the_disk(shop):
     shop.relay.lose("put")
     number = await shop.sell()
-    shop.outbox.tried = tried
-    assert not shop.outbox.entries()[0].tried
+    assert shop.outbox.entries()[0].tried
+    shop.outbox.tried = full_disk
 
-    await shop.agent.revoke(number)
     await shop.clock.advance(60)
 
-    assert [ticket["state"] for ticket in shop.relay.tickets.values()] == ["revoked"]
-    assert shop.sale(number).state == "revoked"
+    assert shop.sale(number).state == "stored"
 
 
 async def test_what_a_full_disk_did_not_keep_is_taken_back_all_the_same(shop):

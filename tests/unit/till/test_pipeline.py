@@ -10,6 +10,7 @@ from e2ee_ticket.errors import (
     AbsentError,
     BusyError,
     FullError,
+    OutboxError,
     PermitError,
     ReceiptError,
     RefusedError,
@@ -22,7 +23,7 @@ from e2ee_ticket.protocol.envelope import unseal
 from e2ee_ticket.protocol.secret import Secret
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till.displays import Pairing
-from e2ee_ticket.till.outbox import Outbox
+from e2ee_ticket.till.outbox import CLAIM_SECONDS, Outbox
 from e2ee_ticket.till.pipeline import Delivery, Till, finish, flush, revoke
 from e2ee_ticket.till.screen import Screen
 
@@ -294,6 +295,34 @@ async def test_a_sale_goes_on_when_the_disk_is_full(shop):
 
     assert shop.cashier.troubles == ["this computer's disk is full"]
     assert unseal(shop.stored, shop.secret) == ticket
+
+
+@pytest.mark.rule("R130")
+async def test_no_upload_begins_that_a_full_disk_would_not_know_of(shop):
+    delivery = shop.delivery()
+    delivery.keep()
+    tried, shop.outbox.tried = shop.outbox.tried, full_disk
+    with pytest.raises(OutboxError, match="disk is full"):
+        await delivery.upload()
+    assert shop.relay.order == []
+    shop.outbox.tried = tried
+
+    assert await delivery.upload() == "stored"
+
+
+@pytest.mark.rule("R130")
+async def test_what_is_taken_back_after_a_full_disk_and_a_crash_opens_nothing(shop, tmp_path):
+    shop.outbox.tried = shop.outbox.note = full_disk
+    with contextlib.suppress(OutboxError):
+        await shop.delivery().upload()
+    shop.clock.jump(CLAIM_SECONDS + 1)
+
+    with Outbox(tmp_path / "outbox.sqlite", shop.clock.now) as of_another_process:
+        (entry,) = of_another_process.entries()
+        taken_back = await revoke(shop.till, of_another_process, entry, shop.cashier.away)
+
+    assert taken_back == "revoked"
+    assert [each["state"] for each in shop.relay.tickets.values() if each["envelope"]] == []
 
 
 async def test_a_sale_goes_on_without_an_outbox(shop):
@@ -808,3 +837,7 @@ async def test_the_time_the_relay_is_asked_to_keep_it_is_kept_with_it(shop):
     await flush(shop.till, shop.outbox, shop.cashier.away, lambda *_: None)
 
     assert shop.relay.tickets[shop.secret.id]["ttl"] == 3600
+
+
+def full_disk(*_):
+    raise OutboxError("this computer's disk is full")

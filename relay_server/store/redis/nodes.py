@@ -132,7 +132,8 @@ class Nodes:
                     f"{self._url} is Redis {found.get('redis_version', '?')}",
                     hint="the relay needs Redis 7 or newer, or Valkey",
                 )
-            self.cluster = found.get("redis_mode") == "cluster"
+            # Valkey says it in its own word, which Redis does not have.
+            self.cluster = "cluster" in (found.get("redis_mode"), found.get("server_mode"))
             if self.cluster:
                 if self._url.number:
                     raise StartError(
@@ -336,6 +337,8 @@ def _safe(error: Exception) -> str:
         return "wrong user or password"
     if "Authentication required" in text:
         return "it asks for a password"
+    if "reset by peer" in text or "closed by server" in text:
+        return "it hangs up on this machine; see protected-mode and TLS in its settings"
     if "NOPERM" in text or "no permissions" in text:
         return "its user may not do what the relay does"
     if "loading" in text:

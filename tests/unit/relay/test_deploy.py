@@ -100,7 +100,7 @@ def nginx(folder, relay_port):
     return start(arguments, port, certificate, folder / "front.log")
 
 
-def caddy(folder, relay_port):
+def caddy(folder, *relay_ports):
     path = program("caddy", "caddy")
     port, plain = stage.free_port(), stage.free_port()
     text = (DEPLOY / "Caddyfile").read_text("utf-8")
@@ -109,7 +109,7 @@ def caddy(folder, relay_port):
     (folder / "Caddyfile").write_text(text.replace("\n{\n", "\n" + options, 1))
     environment = {
         "RELAY_HOST": "localhost",
-        "RELAY_UPSTREAM": f"127.0.0.1:{relay_port}",
+        "RELAY_UPSTREAM": " ".join(f"127.0.0.1:{each}" for each in relay_ports),
         "XDG_DATA_HOME": str(folder),
         "XDG_CONFIG_HOME": str(folder),
         "HOME": str(folder),
@@ -228,6 +228,29 @@ def test_while_the_relay_is_away_it_says_so_in_the_relays_words(front):
     assert back
 
 
+@pytest.mark.rule("R14")
+def test_caddy_leaves_out_one_of_two_relays_that_is_away(tmp_path):
+    """It cannot try an upload a second time."""
+    relay = stage.Relay(tmp_path / "relay", "--open")
+    relay.start()
+    front = caddy(tmp_path, relay.port, stage.free_port())
+    try:
+        kept = stage.wait_for(
+            lambda: all(
+                front.ask("PUT", f"/v1/t/{number:032x}", make_envelope())[0] in {200, 201}
+                for number in range(16)
+            ),
+            "16 uploads one after another",
+            20,
+        )
+    finally:
+        relay.stop()
+        front.process.terminate()
+        front.process.wait(20)
+
+    assert kept
+
+
 # Units and containers
 
 
@@ -261,6 +284,8 @@ def test_the_containers_are_read_only_and_without_rights():
         assert service["cap_drop"] == ["all"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
     assert "always" in services["redis"]["command"]
+    for name in ("relay-1", "relay-2"):
+        assert "/healthz" in services[name]["healthcheck"]["test"]
     assert re.search(r"^USER relay$", file, re.MULTILINE)
 
 

@@ -25,10 +25,10 @@ PAGES: dict[str, dict[str, tuple[str, ...]]] = {
     "ticket": {
         "opening": ("vendor/hash.js", "src/link.js", "src/opening.js"),
         "script": (
+            "packed:ticket",
             "vendor/cipher.js",
             "src/protocol.js",
             "src/dom.js",
-            "packed:ticket",
             "src/ticket.js",
         ),
     },

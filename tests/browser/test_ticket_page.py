@@ -1,5 +1,7 @@
 """The phone's page, each of its states reached by what would cause it (spec/ticket.md)."""
 
+from dataclasses import replace
+
 import pytest
 import stage
 from screens import Phone, picture
@@ -69,6 +71,27 @@ def test_shows_the_receipt_and_saves_its_very_bytes(phone, relay, kept):
     assert phone.page.locator("#title").get_attribute("lang") == "fr"
     assert phone.save() == (RECEIPT, "Ticket 7-1042.pdf")
     wait_for_state(relay, kept, "received")
+
+
+@pytest.mark.parametrize(
+    ("locale", "time"),
+    [
+        ("en-GB", "1 Mar 2026, 12:05"),
+        ("en-US", "1 Mar 2026, 12:05"),
+        ("fr-FR", "01/03/2026 12:05"),
+        ("de-CH", "01.03.2026 12:05"),
+        ("it-IT", "01/03/2026 12:05"),
+        ("es-ES", "01/03/2026 12:05"),
+    ],
+)
+def test_writes_the_time_of_the_shop_as_the_till_prints_it(screen, relay, ticket, locale, time):
+    issued = replace(ticket, issued="2026-03-01T12:05:09+11:00")
+    link = relay.keep(issued, permit=relay.leave)
+    phone = screen(Phone, locale=locale)
+
+    phone.open(link.reveal()).wait("ready")
+
+    assert phone.text("#facts").split("\n")[0] == time
 
 
 def test_makes_two_requests_until_the_receipt_is_visible(phone, relay, kept):

@@ -30,6 +30,7 @@ from relay_fakes import Clock, Line
 
 SIZE = 16 * 1024
 CONFIG = Config(open=True)
+WITHOUT_ROOM = Config(open=True, uploads_max=0)
 NAME = "0" * 32
 TOKEN, READ, WRITE = b"t" * 32, b"r" * 32, b"w" * 32
 REGISTRATION = b"dsp/v1\r\n" + sha256(READ).digest() + sha256(WRITE).digest()
@@ -53,10 +54,10 @@ class Faults(logging.Handler):
 class Caller:
     """Somebody who speaks to a relay that has nothing stored yet."""
 
-    def __init__(self):
+    def __init__(self, config=CONFIG):
         clock = Clock()
-        store = MemoryStore(clock=clock, limits=store_limits(CONFIG))
-        app = create_app(CONFIG, store, clock)
+        store = MemoryStore(clock=clock, limits=store_limits(config))
+        app = create_app(config, store, clock)
         self.server = Server(app, app.answer, app.connections)
 
     async def say(self, *pieces):
@@ -119,6 +120,20 @@ async def fuzz_request(caller, data):
     cut = data[0] if data else 0
     await caller.say(data[1:])
     await caller.say(data[1 : 1 + cut], data[1 + cut :])
+
+
+async def fuzz_crowd(caller, data):
+    """A relay without room reads the same requests as one with room, up to what it refuses."""
+    cut = data[0] if data else 0
+    pieces = (data[1 : 1 + cut], data[1 + cut :])
+    found = await caller.say(*pieces)
+    refused = await Caller(WITHOUT_ROOM).say(*pieces)
+    for number, (status, _) in enumerate(refused):
+        if status == 503:
+            return
+        assert status == found[number][0], (found, refused)
+    # One that it throws away it answers when all of it has come.
+    assert len(refused) <= len(found), (found, refused)
 
 
 async def fuzz_path(caller, data):
@@ -211,7 +226,9 @@ def seeds(target, folder):
         f"DELETE /v1/c/{NAME} HTTP/1.1\r\n{till}\r\nOPTIONS /v1/info HTTP/1.1\r\n\r\n",
         "GET /v1/info HTTP/1.0\r\n\r\n",
     ]
+    put = f"PUT /v1/t/{NAME} HTTP/1.1\r\nHost: r\r\nContent-Length: 4\r\n\r\nbody"
     known = {
+        "crowd": [b"\x40" + text.encode() for text in (put, put * 2, requests[0] + put, *requests)],
         "request": [b"\x10" + request.encode() for request in requests],
         "path": [f"{kind}/{NAME}{rest}".encode() for kind in "tc" for rest in ("", "/state?wait=1",
                  f"/hello/{HID}")],

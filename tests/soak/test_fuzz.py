@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent
 SECONDS = os.environ.get("FUZZ_SECONDS", "600")
 TARGETS = {
     "fuzz.py": ["envelope", "plaintext", "header", "json", "link", "hello", "sealed", "content"],
-    "fuzz_relay.py": ["request", "path", "headers", "upload", "state", "channel"],
+    "fuzz_relay.py": ["request", "crowd", "path", "headers", "upload", "state", "channel"],
 }
 
 

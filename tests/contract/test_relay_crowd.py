@@ -38,7 +38,7 @@ class Busy:
         return line
 
     def counted(self):
-        """Return how many refusals the operator sees, and how many bytes were read for them."""
+        """Return how many refusals the operator sees."""
         text = self.app.metrics.render(
             gauges=self._store.gauges(), busy=0, open_connections=0, sweeps=0
         ).decode()

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from relay_server.clock import Clock, Timer
 from relay_server.config import Config
-from relay_server.crowd import HEAD_MAX_SIZE, Crowd, Request, measure
+from relay_server.crowd import HEAD_MAX_SIZE, UNKNOWN, Crowd, Request, measure
 from relay_server.errors import BadRequestError, InternalError, OverloadedError
 from relay_server.headers import JOIN_MAX_SIZE, Answer, Dates, Head, problem, refusal_bytes
 from relay_server.logs import log_fault
@@ -42,16 +42,7 @@ class Connection(web.RequestHandler):
     reasons: whole uploads are counted, and one that begins while there are too many is thrown away.
     """
 
-    __slots__ = (
-        "_begun",
-        "_counted",
-        "_is_upload",
-        "_left",
-        "_open",
-        "_owner",
-        "_refused",
-        "_thrown_away",
-    )
+    __slots__ = ("_begun", "_counted", "_left", "_open", "_owner", "_refused", "_request")
 
     def __init__(
         self,
@@ -70,15 +61,15 @@ class Connection(web.RequestHandler):
         )
         self._owner = owner
         self._open = connections
-        self._begun = False
-        """aiohttp has a request that is not answered yet."""
-        self._is_upload = False
+        self._begun = connections is None
+        """aiohttp has a request that is not answered yet; an operator's connection is all its."""
+        self._request = UNKNOWN
         self._left = 0
         """Bytes of it that have not come yet; below 0 nobody knows, and never will."""
         self._counted = False
         """It is one of the crowd."""
-        self._refused: Request | None = None
-        self._thrown_away = 0
+        self._refused = False
+        """It is thrown away."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, unless there are too many."""
@@ -95,20 +86,17 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Let aiohttp have what comes, but for uploads that there is no room for (R14)."""
-        if self._refused is not None:
-            self._throw_away(data, self._refused)
-            return
-        if data and not self._begun:
-            request = measure(data)
-            if request.is_upload and self._owner.crowd.is_full and request.size <= _REFUSED_MAX:
-                self._throw_away(data, request)
+        if data:
+            if not self._begun and not self._refused:
+                self._begin(measure(data))
+            self._left -= len(data)
+            if self._refused:
+                if self._left <= 0:
+                    self._refuse()
                 return
-            self._begun = True
-            self._is_upload, self._left = request
-        self._left -= len(data)
-        if self._left == 0 and self._is_upload and not self._counted:
-            self._counted = True
-            self._owner.crowd.enter()
+            if self._left == 0 and self._request.is_upload:
+                self._counted = True
+                self._owner.crowd.enter()
         super().data_received(data)
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
@@ -148,19 +136,20 @@ class Connection(web.RequestHandler):
     def log_debug(self, *_: object, **__: object) -> None:
         """Say nothing."""
 
+    def _begin(self, request: Request) -> None:
+        self._request, self._left = request, request.size
+        is_small = request.size <= _REFUSED_MAX
+        self._refused = request.is_upload and is_small and self._owner.crowd.is_full
+        self._begun = not self._refused
+
     def _leave_crowd(self) -> None:
         if self._counted:
             self._counted = False
             self._owner.crowd.leave()
 
-    def _throw_away(self, data: bytes, request: Request) -> None:
-        """Read a refused upload to its end, and answer it."""
-        self._thrown_away += len(data)
-        missing = request.size - self._thrown_away
-        if missing > 0:
-            self._refused = request
-            return
-        self._refused, self._thrown_away = None, 0
+    def _refuse(self) -> None:
+        """Answer a refused upload, of which everything has come."""
+        self._refused = False
         transport = self.transport
         if transport is None or transport.is_closing():
             return
@@ -169,7 +158,7 @@ class Connection(web.RequestHandler):
         if self._open is not None:
             self._open.begin(self)
         # Who sends the next request before this one is answered is sent away to learn patience.
-        answer, is_last = self._owner.refuse_upload(request.size, close=missing < 0)
+        answer, is_last = self._owner.refuse_upload(self._request.size, close=self._left < 0)
         transport.write(answer)
         if is_last:
             transport.close()

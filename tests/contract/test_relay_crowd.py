@@ -226,6 +226,30 @@ async def test_a_relay_that_ends_ends_the_connection_too(busy):
     assert (status, headers["Connection"], line.closed) == (503, "close", True)
 
 
+@pytest.mark.rule("R14")
+async def test_bytes_that_are_none_count_nothing(busy):
+    await busy.end()
+    line = busy.connect()
+    line.protocol.data_received(upload(busy))
+    await relay_fakes.until(lambda: line.written)
+    line.protocol.data_received(b"")  # aiohttp does so when it reads on
+
+    assert read(line)[0] == 201
+    assert not len(busy.app.crowd)
+    line.close()
+
+
+async def test_the_operators_listener_is_never_crowded(busy):
+    async with busy.app.serve_operator("127.0.0.1", 0) as (host, port):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(upload(busy))
+        head = await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+
+    assert head == b"HTTP/1.1 404 Not Found\r\n"
+
+
 @pytest.mark.rule("R14", "R15")
 async def test_whoever_goes_away_makes_room(sqlite_store, clock, config):
     async with fill(sqlite_store, clock, config) as busy:

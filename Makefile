@@ -43,7 +43,7 @@ check-fast:
 
 soak:
 	@tools/setup test
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-soak.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-soak.lock
 	$(PYTEST) -m soak --timeout=0
 
 format:
@@ -68,7 +68,7 @@ lock:
 
 mutants:
 	@tools/setup test
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-soak.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-soak.lock
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
 

@@ -53,10 +53,6 @@ http {{
 }}
 """
 CADDY = """
-{{
-    admin off
-    auto_https disable_redirects
-}}
 {snippet}
 https://localhost:{relay_port} {{
     bind 127.0.0.1
@@ -123,6 +119,7 @@ class Host:
         snippet = self.snippet(
             "Caddyfile",
             {
+                "\tadmin off\n": "\tadmin off\n\tauto_https disable_redirects\n",
                 "receipts.example {\n": f"{self.origin} {{\n\tbind 127.0.0.1\n\t{tls}\n",
                 "/srv/receipts\n": f"{self.pages}\n",
             },

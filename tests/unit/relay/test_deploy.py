@@ -104,7 +104,7 @@ def caddy(folder, *relay_ports):
     path = program("caddy", "caddy")
     port, plain = stage.free_port(), stage.free_port()
     text = (DEPLOY / "Caddyfile").read_text("utf-8")
-    options = f"{{\n\tadmin off\n\tskip_install_trust\n\thttp_port {plain}\n\thttps_port {port}\n"
+    options = f"{{\n\tskip_install_trust\n\thttp_port {plain}\n\thttps_port {port}\n"
     assert "\n{\n" in text
     (folder / "Caddyfile").write_text(text.replace("\n{\n", "\n" + options, 1))
     environment = {

@@ -671,6 +671,7 @@ class Agent:
     def _relay_changed(self) -> None:
         if self._presence.here:
             log.info("the relay is there")
+            self._posts.wake()
         else:
             log.warning("the relay is away: %s", self._presence.failure)
         for desk in self._desks.values():

@@ -24,6 +24,7 @@ from e2ee_ticket.errors import (
     RelayError,
     TakenError,
     TicketError,
+    UnreachableError,
 )
 from e2ee_ticket.protocol import content
 from e2ee_ticket.protocol.channel import UNSHOWN_SECONDS
@@ -38,6 +39,8 @@ from e2ee_ticket.till.screen import Screen
 
 PREVIEW_SECONDS: Final = 1.5
 WATCH_SECONDS: Final = 25
+SILENCE_SECONDS: Final = 60.0
+"""Longer than the client waits for an answer that is late."""
 PAUSE_SECONDS: Final = 1.0
 ATTEMPTS: Final = 3
 _ISSUED_TIME: Final = slice(11, 16)
@@ -230,7 +233,11 @@ class Delivery:
         """
 
         async def ask() -> TicketState:
-            return await self._till.relay.state(self.id, self._token, since=self.state, wait=wait)
+            asking = self._till.relay.state(self.id, self._token, since=self.state, wait=wait)
+            try:  # a line that died says nothing: when the relay is back, it is asked anew
+                return await within(wait + SILENCE_SECONDS, asking, self._till.clock)
+            except TimeoutError as error:
+                raise UnreachableError("the relay does not answer in time") from error
 
         began = self._till.clock.monotonic()
         try:

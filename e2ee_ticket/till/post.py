@@ -62,6 +62,7 @@ class Post:
             self._clock,
             display_count=self._display_count,
             report=self._report,
+            failed=self._doubt,
         )
         await self.screen.__aenter__()
         self._changed()
@@ -78,7 +79,7 @@ class Post:
         level = logging.INFO if notice in (Notice.CONNECTED, Notice.SHOWN) else logging.WARNING
         if notice is not Notice.SHOWN:
             log.log(level, "display %s: %s", self.name, notice.value)
-        if notice in (Notice.AWAY, Notice.REFUSED):
+        if notice is Notice.REFUSED:
             self._doubt()
         if notice is Notice.SHOWN:
             self._shown()

@@ -51,6 +51,12 @@ class Posts:
         await asyncio.gather(*self._ending, return_exceptions=True)
         await asyncio.gather(*(post.stop() for post in self._posts.values()))
 
+    def wake(self) -> None:
+        """The relay is back: every display is reached at once, whenever its next try would be."""
+        for post in self._posts.values():
+            if post.screen is not None:
+                post.screen.wake()
+
     def screen_of(self, till: TillConfig) -> Screen | None:
         """Return what faces the customers of a till, driven or not."""
         key = self._key_of(till)

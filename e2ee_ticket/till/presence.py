@@ -17,7 +17,8 @@ from e2ee_ticket.till.clock import Clock, within
 QUIET_SECONDS: Final = 60.0
 PROBE_SECONDS: Final = 5.0
 FIRST_WAIT_SECONDS: Final = 1.0
-LONGEST_WAIT_SECONDS: Final = 10.0
+LONGEST_WAIT_SECONDS: Final = 4.0
+"""A customer stands before a display that waits for the relay: its return is seen soon."""
 
 
 class Probed(Protocol):

@@ -32,7 +32,7 @@ from e2ee_ticket.till.clock import Clock, within
 from e2ee_ticket.till.displays import Pairing
 
 if TYPE_CHECKING:
-    from e2ee_ticket.client import RelayClient
+    from e2ee_ticket.client import Hellos, RelayClient
 
 POLL_SECONDS: Final = 25
 TICK_SECONDS: Final = 0.5
@@ -87,7 +87,9 @@ class Screen:
         *,
         display_count: int = 1,
         report: Callable[[Notice], None] = lambda _: None,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
+        """Drive nothing yet; `failed` is told each time that the relay did not do its part."""
         self.name = pairing.name
         self.stopped: Notice | None = None
         """Why this screen does nothing more, if so."""
@@ -98,12 +100,14 @@ class Screen:
         self._cid = pairing.secret.cid
         self._clock = clock
         self._report = report
+        self._failed = failed
         self._channel = TillChannel(pairing.secret, idle, display_count=display_count)
         self.idle = idle
         """What it shows when there is nothing to show."""
         self._live: tuple[bytes, ...] = ()
         self._changed = asyncio.Event()
         self._moved = asyncio.Condition()
+        self._woken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._thanked_at: float | None = None
         self._said: set[Notice] = set()
@@ -167,6 +171,13 @@ class Screen:
         """Show idle."""
         self.show(self.idle)
 
+    def wake(self) -> None:
+        """Ask the relay anew, at once: it is known to be back.
+
+        A wait between two tries ends, and so does a request that waits on a line that is dead.
+        """
+        self._woken.set()
+
     async def until(self, reached: Callable[[], bool], seconds: float) -> bool:
         """Wait until something about this screen is true, at most so long; tell whether it is."""
 
@@ -196,7 +207,7 @@ class Screen:
         token = self._pairing.token.reveal()
         while self.stopped is None:
             try:
-                hellos = await self._relay.hellos(self._cid, token, held=held, wait=POLL_SECONDS)
+                hellos = await self._ask(token, held)
             except AbsentError:
                 held = None
                 await self._register(wait)
@@ -218,6 +229,21 @@ class Screen:
             if hellos is not None:
                 held, self._live = hellos.etag, hellos.hellos
                 self._changed.set()
+
+    async def _ask(self, token: bytes, held: str | None) -> "Hellos | None":
+        """Ask which hellos wait; None if they are those held, or as soon as this is woken."""
+        self._woken.clear()
+        asking = asyncio.ensure_future(
+            self._relay.hellos(self._cid, token, held=held, wait=POLL_SECONDS)
+        )
+        waking = asyncio.ensure_future(self._woken.wait())
+        try:
+            await asyncio.wait({asking, waking}, return_when=asyncio.FIRST_COMPLETED)
+            return asking.result() if asking.done() else None
+        finally:
+            for each in (asking, waking):
+                each.cancel()
+            await asyncio.gather(asking, waking, return_exceptions=True)
 
     async def _register(self, wait: float) -> None:
         """C39: the relay does not know the channel."""
@@ -313,7 +339,12 @@ class Screen:
         if not self._away:
             self._away = True
             self._report(Notice.AWAY)
-        await self._clock.sleep(max(wait, getattr(error, "retry_after", 0.0)))
+        self._woken.clear()
+        self._failed()
+        asked_for = getattr(error, "retry_after", 0.0)
+        await self._clock.sleep(asked_for)
+        with contextlib.suppress(TimeoutError):
+            await within(max(wait - asked_for, 0.0), self._woken.wait(), self._clock)
 
     def _come_back(self) -> None:
         if self._away:

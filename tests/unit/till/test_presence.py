@@ -123,7 +123,7 @@ async def test_a_doubt_without_a_reason_changes_nothing(asked):
 async def test_one_that_is_away_is_asked_again_and_again_ever_less_often(asked):
     await asked.away()
     before = asked.relay.calls["info"]
-    await asked.clock.advance(1 + 2 + 4 + 8)
+    await asked.clock.advance(1 + 2 + 4 + 4)
     assert asked.relay.calls["info"] == before + 4
 
     await asked.clock.advance(5 * LONGEST_WAIT_SECONDS)

@@ -246,6 +246,58 @@ async def test_polls_of_a_relay_that_is_away_become_rare(scene):
         assert scene.relay.calls["hellos"] < 16
 
 
+async def test_a_display_is_reached_at_once_when_the_relay_is_known_to_be_back(scene):
+    async with scene.paired() as (screen, tablet):
+        await scene.relay.go_away()
+        await scene.clock.advance(100)  # by now the next try is half a minute away
+        scene.relay.come_back()
+        await scene.clock.advance(1)  # the tablet says hello
+        screen.show(scene.ticket())
+        await settle()
+        assert tablet.kinds[-1] == "idle"
+
+        screen.wake()
+        await settle()
+
+        assert tablet.kinds[-1] == "ticket"
+        assert scene.notices.count(Notice.BACK) == 1
+
+
+async def test_a_poll_on_a_line_that_died_without_a_word_is_asked_anew(scene):
+    answer = scene.relay.hellos
+    dead = asyncio.Event()
+
+    async def hellos(*arguments, **options):
+        found = await answer(*arguments, **options)
+        if dead.is_set():
+            await asyncio.Event().wait()  # the router was switched off
+        return found
+
+    scene.relay.hellos = hellos
+    async with scene.paired() as (screen, tablet):
+        dead.set()
+        await scene.clock.advance(26)
+        screen.show(scene.ticket())
+        await scene.clock.advance(1)
+        dead.clear()
+        assert tablet.kinds[-1] == "idle"
+
+        screen.wake()
+        await settle()
+
+        assert tablet.kinds[-1] == "ticket"
+
+
+async def test_each_failure_is_a_reason_to_ask_whether_the_relay_is_there(scene):
+    failures = []
+    await scene.register()
+    async with scene.screen(failed=lambda: failures.append(1)):
+        await scene.relay.go_away()
+        await scene.clock.advance(1 + 2)
+
+    assert len(failures) == 3
+
+
 async def test_a_busy_relay_is_left_alone_as_long_as_it_asks(scene):
     await scene.register()
     scene.relay.fail("hellos", BusyError("busy", 20.0))

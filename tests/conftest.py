@@ -1,5 +1,6 @@
 """What tests of several folders share: a browser, a relay, a till, a phone."""
 
+import signal
 from contextlib import contextmanager
 
 import pytest
@@ -7,6 +8,13 @@ import redis_servers
 import screens
 import stage
 from cable import Cable
+
+# What starts the tests in the background (a shell's "&", nohup, some CI systems) makes them ignore
+# these, and every program that a test starts would ignore them, too.
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        is_interrupt = number is signal.SIGINT
+        signal.signal(number, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +56,16 @@ def relay(tmp_path_factory):
     running.start()
     yield running
     running.stop()
+
+
+@pytest.fixture(autouse=True)
+def _relay_goes_on(request):
+    """Start the module's relay again that a test has ended, whatever became of that test."""
+    yield
+    if "relay" in request.fixturenames:
+        running = request.getfixturevalue("relay")
+        if isinstance(running, stage.Relay):
+            running.go_on()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import sqlite3
@@ -21,6 +20,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import browsers
 import pytest
 
 from e2ee_ticket import Link, Secret, seal
@@ -52,15 +52,13 @@ def missing(what, install):
 
 
 def find_chromium():
-    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
-        if path := shutil.which(name):
-            return path
-    return missing("Chromium", "apt-get install -y --no-install-recommends chromium")
+    install = "apt-get install -y --no-install-recommends chromium, or playwright install chromium"
+    return browsers.find("chromium") or missing("Chromium", install)
 
 
 def find_headless_chromium():
     """Find the same engine without windows where there is one: pages open in half the time."""
-    return shutil.which("chromium-headless-shell") or find_chromium()
+    return browsers.find("chromium-headless-shell") or find_chromium()
 
 
 _PORTS = itertools.cycle(range(3_000))
@@ -136,6 +134,11 @@ class Relay:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(10)
+
+    def go_on(self):
+        """Start it again if it was begun and is not there any more."""
+        if self.process is not None and self.process.poll() is not None:
+            self.start()
 
     def restart(self):
         """As a power cut does it: without a chance to say goodbye."""

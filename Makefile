@@ -42,8 +42,7 @@ check-fast:
 	@$(PYTEST) -q -m "not slow and not browser and not soak" $(FAST)
 
 soak:
-	@tools/setup test
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-soak.lock
+	@tools/setup soak
 	$(PYTEST) -m soak --timeout=0
 
 format:
@@ -67,8 +66,7 @@ lock:
 	    --generate-hashes --no-emit-index-url --no-header -o requirements-soak.lock
 
 mutants:
-	@tools/setup test
-	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-soak.lock
+	@tools/setup soak
 	$(BIN)/mutmut run
 	$(BIN)/mutmut results
 

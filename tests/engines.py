@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import browsers
 import stage
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
@@ -188,9 +189,10 @@ def firefox(folder, **preferences):
     folder = Path(folder)
     (folder / "downloads").mkdir(parents=True)
     (folder / "profile").mkdir()
-    found = shutil.which("firefox-esr") or shutil.which("firefox")
+    found = browsers.find("firefox")
     if found is None:
-        stage.missing("Firefox", "apt-get install -y --no-install-recommends firefox-esr")
+        install = "apt-get install -y --no-install-recommends firefox-esr"
+        stage.missing("Firefox", f"{install}, or playwright install firefox")
     preferences = {
         "browser.download.folderList": 2,
         "browser.download.dir": str(folder / "downloads"),

@@ -6,7 +6,6 @@ In Chromium, as windows or unseen; where there is none, the terminal is the disp
 
 import io
 import os
-import shutil
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import browsers
 import PIL.Image
 import zxingcpp
 from demo_parts import Till, WindowError, result
@@ -35,11 +35,6 @@ _ARGUMENTS: Final = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-)
-_NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-_MAC_PATHS: Final = (
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
 )
 _SLOW_SECONDS: Final = 30
 _LOOK_SECONDS: Final = 1.0
@@ -82,12 +77,6 @@ class Screens(Protocol):
 
 
 # In Chromium
-
-
-def find_chromium() -> str | None:
-    """Say where Chromium is."""
-    found = next((path for name in _NAMES if (path := shutil.which(name))), None)
-    return found or next((path for path in _MAC_PATHS if Path(path).exists()), None)
 
 
 def has_screen() -> bool:
@@ -250,7 +239,7 @@ class Browser:
     def __init__(self, stack: ExitStack) -> None:
         """Start what drives it, where it is here."""
         self._stack = stack
-        self._path = find_chromium()
+        self._path = browsers.find("chromium")
         self._type: BrowserType | None = None
         if self._path is not None:
             from playwright.sync_api import sync_playwright  # noqa: PLC0415 - costs half a second

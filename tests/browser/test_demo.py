@@ -25,7 +25,9 @@ DEMO = Path(__file__).resolve().parents[2] / "tools" / "demo.py"
 class Demo:
     """A demo without a terminal, and what it printed."""
 
-    def __init__(self, folder, *arguments, **environment):
+    def __init__(self, folder, *arguments, browser=True, **environment):
+        if not browser:
+            environment |= {"PATH": str(folder), "PLAYWRIGHT_BROWSERS_PATH": str(folder)}
         self.kept = folder / "kept"
         self.drop = self.kept / "drop-here"
         self._output = folder / "output"
@@ -185,12 +187,11 @@ def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path, part):
     assert not demo.drop.exists()
 
 
-@pytest.mark.parametrize("path", [None, "nowhere"], ids=["chromium", "terminal"])
-def test_killed_it_leaves_no_process_and_no_folder(tmp_path, path):
+@pytest.mark.parametrize("browser", [True, False], ids=["chromium", "terminal"])
+def test_killed_it_leaves_no_process_and_no_folder(tmp_path, browser):
     folder = tmp_path / "temporary"
     folder.mkdir()
-    environment = {"TMPDIR": str(folder)} | ({"PATH": path} if path else {})
-    with Demo(tmp_path, **environment) as demo:
+    with Demo(tmp_path, browser=browser, TMPDIR=str(folder)) as demo:
         demo.wait_for("/enter#")
         below = demo.below
         assert list(folder.glob("e2ee-ticket-demo-*"))
@@ -233,7 +234,7 @@ def test_a_pdf_that_is_copied_in_comes_on_the_display_and_enter_is_the_phone(tmp
 
 
 def test_without_chromium_the_terminal_is_the_display(tmp_path):
-    with Demo(tmp_path, "--lang", "de", PATH=str(tmp_path)) as demo:
+    with Demo(tmp_path, "--lang", "de", browser=False) as demo:
         demo.wait_for("/enter#")
         left = demo.end()
 
@@ -247,7 +248,7 @@ def test_without_chromium_the_terminal_is_the_display(tmp_path):
 
 def test_with_a_relay_elsewhere_the_display_is_unpaired_at_the_end(tmp_path, relay):
     with Demo(
-        tmp_path, "--relay", relay.origin, "--once", PATH=str(tmp_path),
+        tmp_path, "--relay", relay.origin, "--once", browser=False,
         E2EE_TICKET_PERMIT=relay.leave,
     ) as demo:  # fmt: skip
         demo.process.wait(90)

@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from e2ee_ticket.cli import voice
+from e2ee_ticket.cli import cores, voice
 from e2ee_ticket.errors import TicketError
 
 
@@ -20,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         voice.say("a link on the command line can be read by everybody on this computer")
         voice.hint("give it on stdin: e2ee-ticket open asks for it")
         return voice.MISUSED
+    if arguments is None:  # the process is this command's own; no secret is in it yet
+        cores.write_none()
     gc.disable()  # until the code is drawn: a cashier waits, and what is imported is no garbage
     from e2ee_ticket.cli import arguments as grammar  # noqa: PLC0415 - not for a refusal
 

@@ -194,8 +194,18 @@ lpr-filter | e2ee-ticket send --json --wait=opened -""",
         action="store_true",
         help="print one object per event on stdout: id, state, shown, expires_in",
     )
-    send.add_argument("--svg", type=Path, metavar="FILE", help="also draw the code into this file")
-    send.add_argument("--png", type=Path, metavar="FILE", help="also draw the code into this file")
+    send.add_argument(
+        "--svg",
+        type=Path,
+        metavar="FILE",
+        help="also draw the code into this file; whoever has it has the receipt",
+    )
+    send.add_argument(
+        "--png",
+        type=Path,
+        metavar="FILE",
+        help="also draw the code into this file; whoever has it has the receipt",
+    )
 
 
 def _add_open(commands: Any) -> None:  # noqa: ANN401 - idem

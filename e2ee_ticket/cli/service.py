@@ -174,6 +174,7 @@ def _variables(environment: Mapping[str, str]) -> dict[str, str]:
 # systemd
 
 _HARDENING: Final = """\
+LimitCORE=0
 NoNewPrivileges=yes
 UMask=0077
 LockPersonality=yes
@@ -296,6 +297,7 @@ def _launchd(home: Path, variables: Mapping[str, str]) -> Service:
         "KeepAlive": True,
         "ProcessType": "Interactive",
         "Umask": 0o077,
+        "HardResourceLimits": {"Core": 0},
         "StandardOutPath": str(log),
         "StandardErrorPath": str(log),
     }

@@ -409,11 +409,8 @@ class Setup:
 
     async def _send(self) -> None:
         """Seal a made-up receipt, upload it, and wait for a phone."""
-        from e2ee_ticket.pdf.draw import (  # noqa: PLC0415 - only here
-            draw_receipt,
-            format_money,
-            sample_receipt,
-        )
+        from e2ee_ticket.pdf.draw import draw_receipt, sample_receipt  # noqa: PLC0415 - only here
+        from e2ee_ticket.pdf.money import format_money  # noqa: PLC0415 - only here
 
         asking, config = self.asking, self.config
         sample = sample_receipt(config.lang or asking.lang)

@@ -13,12 +13,17 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
+from e2ee_ticket.pdf.money import (
+    format_amount,
+    format_money,
+    format_number,
+    places_of,
+)
 from e2ee_ticket.pdf.sheet import INK, MARGIN, PAGE_WIDTH, QUIET, RULE, Band, Sheet, blank
 
 _CODE_WIDTH: Final = 4.5
-_MINUS, _NARROW, _HARD = "\u2212", "\u202f", "\u00a0"
+_NARROW, _HARD = "\u202f", "\u00a0"
 _CENT: Final = Decimal("0.01")
-_SYMBOLS: Final = {"EUR": "€", "GBP": "£", "USD": "$"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,10 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A whole receipt. `issued` has a time zone; `currency` is ISO 4217; `lang` is BCP 47."""
+    """A whole receipt. `issued` has a time zone; `lang` is BCP 47.
+
+    `currency` is a code of ISO 4217, or empty where nobody says in which the amounts are.
+    """
 
     shop: Shop
     number: str
@@ -80,7 +88,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The words of one language and how it writes numbers and dates."""
+    """The words of one language and how it writes dates."""
 
     number: str
     total: str
@@ -89,36 +97,33 @@ class Labels:
     rate: str
     net: str
     gross: str
-    comma: str
-    thousands: str
     date: str
-    symbol_first: bool = False
 
 
 LABELS: Final = {
     "fr": Labels(
         number=f"Ticket n°{_HARD}", total="Total TTC", refund="Avoir", vat="TVA", rate="Taux",
-        net="HT", gross="TTC", comma=",", thousands=_NARROW,
+        net="HT", gross="TTC",
         date="{0:%d}/{0:%m}/{0:%Y} {0:%H}:{0:%M}",
     ),
     "en": Labels(
         number=f"Receipt no.{_HARD}", total="Total", refund="Refund", vat="VAT", rate="Rate",
-        net="Net", gross="Gross", comma=".", thousands=",",
-        date="{0.day} {1} {0:%Y}, {0:%H}:{0:%M}", symbol_first=True,
+        net="Net", gross="Gross",
+        date="{0.day} {1} {0:%Y}, {0:%H}:{0:%M}",
     ),
     "de": Labels(
         number=f"Bon-Nr.{_HARD}", total="Summe", refund="Gutschrift", vat="MwSt.", rate="Satz",
-        net="Netto", gross="Brutto", comma=",", thousands=".",
+        net="Netto", gross="Brutto",
         date="{0:%d}.{0:%m}.{0:%Y} {0:%H}:{0:%M}",
     ),
     "it": Labels(
         number=f"Documento n.{_HARD}", total="Totale", refund="Reso", vat="IVA", rate="Aliquota",
-        net="Imponibile", gross="Totale", comma=",", thousands=".",
+        net="Imponibile", gross="Totale",
         date="{0:%d}/{0:%m}/{0:%Y} {0:%H}:{0:%M}",
     ),
     "es": Labels(
         number=f"Ticket n.º{_HARD}", total="Total", refund="Devolución", vat="IVA", rate="Tipo",
-        net="Base", gross="Total", comma=",", thousands=".",
+        net="Base", gross="Total",
         date="{0:%d}/{0:%m}/{0:%Y} {0:%H}:{0:%M}",
     ),
 }  # fmt: skip
@@ -130,27 +135,6 @@ _MONTHS: Final = (
 def labels_of(lang: str) -> Labels:
     """Choose the words for a language; English where there are none."""
     return LABELS.get(lang.partition("-")[0].lower(), LABELS["en"])
-
-
-def format_number(value: Decimal, lang: str, *, places: int = 2, places_min: int = 2) -> str:
-    """Write a number with a real minus and the language's separators."""
-    labels = labels_of(lang)
-    rounded = abs(value).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
-    whole, _, part = f"{rounded:,.{places}f}".partition(".")
-    part = part[:places_min] + part[places_min:].rstrip("0")
-    sign = _MINUS if value < 0 and rounded else ""
-    text = whole.replace(",", labels.thousands)
-    return sign + text + (labels.comma + part if part else "")
-
-
-def format_money(value: Decimal, currency: str, lang: str) -> str:
-    """Write an amount with its currency."""
-    number = format_number(value, lang)
-    symbol = _SYMBOLS.get(currency, currency)
-    if labels_of(lang).symbol_first and symbol != currency:
-        sign = _MINUS if number.startswith(_MINUS) else ""
-        return sign + symbol + number.removeprefix(_MINUS)
-    return f"{number}{_HARD}{symbol}"
 
 
 def format_time(when: datetime, lang: str) -> str:
@@ -261,13 +245,13 @@ def _lay_out_lines(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:
     codes = _codes(receipt)
     edge = PAGE_WIDTH - MARGIN - (_CODE_WIDTH if codes else 0)
     for line in receipt.lines:
-        amount = format_number(line.amount, lang)
+        amount = format_amount(line.amount, receipt.currency, lang)
         code = codes.get(line.vat_rate, "") if line.vat_rate is not None else ""
         item = list(_pair(sheet, line.text, amount, 10, 4.7, right_edge=edge))
         rows += item[:-1]
         rows.append(_coded(sheet, item[-1], code))
         if line.quantity != 1 or line.unit:
-            rows.append(_quantity(sheet, line, lang))
+            rows.append(_quantity(sheet, line, receipt.currency, lang))
         rows.append(blank(0.7))
 
 
@@ -279,11 +263,13 @@ def _coded(sheet: Sheet, row: Band, code: str) -> Band:
     return Band(row.height, draw, row.tag)
 
 
-def _quantity(sheet: Sheet, line: Line, lang: str) -> Band:
+def _quantity(sheet: Sheet, line: Line, currency: str, lang: str) -> Band:
     text = format_number(line.quantity, lang, places=3, places_min=3 if line.unit else 0)
     text += _HARD + line.unit if line.unit else ""
     if line.unit_price is not None:
-        text += f" × {format_number(line.unit_price, lang, places=4)}"
+        places = places_of(currency)
+        price = format_number(line.unit_price, lang, places=places + 2, places_min=places)
+        text += f" × {price}"
     return Band(3.9, lambda y: sheet.put(MARGIN + 3, y + 2.8, text, 8.5, ink=QUIET), "P")
 
 
@@ -314,7 +300,10 @@ def _lay_out_vat(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:
     rows.append(_vat_row(sheet, "", heads, QUIET))
     for row in receipt.vat:
         rate = format_number(row.rate, receipt.lang, places=2, places_min=0) + _HARD + "%"
-        sums = (format_number(value, receipt.lang) for value in (row.net, row.vat, row.gross))
+        sums = (
+            format_amount(value, receipt.currency, receipt.lang)
+            for value in (row.net, row.vat, row.gross)
+        )
         rows.append(_vat_row(sheet, codes.get(row.rate, ""), (rate, *sums), INK))
 
 

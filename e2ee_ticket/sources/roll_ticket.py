@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 from e2ee_ticket.pdf.draw_roll import draw_roll
 from e2ee_ticket.pdf.roll import Roll
-from e2ee_ticket.protocol.ticket import TEXT_LIMITS, Ticket, plain_name
+from e2ee_ticket.protocol.ticket import TEXT_LIMITS, Ticket
 from e2ee_ticket.sources import Shop
-from e2ee_ticket.sources.facts import issued_at
+from e2ee_ticket.sources.facts import file_name, issued_at
 
 
 def draw_ticket(
@@ -20,7 +20,7 @@ def draw_ticket(
     now = shop.now()
     return Ticket(
         receipt=draw_roll(roll, issued=datetime.fromtimestamp(now, UTC)),
-        name=plain_name(number),
+        name=file_name(number),
         title=_fitting(title, "title"),
         total=_fitting(total, "total"),
         number=_fitting(number, "number"),

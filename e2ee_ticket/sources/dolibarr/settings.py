@@ -8,6 +8,7 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from e2ee_ticket.errors import ConfigError
+from e2ee_ticket.pdf.money import is_currency
 from e2ee_ticket.sources.dolibarr.webhook import check_secret, read_address
 
 _KEY: Final = re.compile(r"[!-~]{1,200}")
@@ -143,6 +144,19 @@ def read_lines(value: object, name: str) -> tuple[str, ...]:
     if not all(isinstance(line, str) and 0 < len(line.strip()) <= 100 for line in value):
         raise ConfigError(f"{name} must be a list of lines of 1 to 100 characters")
     return tuple(line.strip() for line in value)
+
+
+def read_currency(value: object) -> str | None:
+    """Read the code of a currency; None where there is none.
+
+    Raises:
+        ConfigError: it is no currency's.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str) and is_currency(value.strip().upper()):
+        return value.strip().upper()
+    raise ConfigError("currency must be a code of ISO 4217, such as EUR")
 
 
 def is_open_http(url: str) -> bool:

@@ -26,6 +26,7 @@ from e2ee_ticket.sources.dolibarr.ledger import RECENT, SIFT_AT, Ledger
 from e2ee_ticket.sources.dolibarr.rights import RIGHT_262, UNSEEN
 from e2ee_ticket.sources.dolibarr.settings import (
     is_open_http,
+    read_currency,
     read_key,
     read_lines,
     read_receipt_kind,
@@ -99,6 +100,7 @@ class Dolibarr:
         template: str = "sponge",
         company: Sequence[str] = (),
         company_details: Sequence[str] = (),
+        currency: str | None = None,
         webhook: str | None = None,
         webhook_secret: str | None = None,
         webhook_secret_file: str | None = None,
@@ -120,6 +122,7 @@ class Dolibarr:
             template=template if self._builddoc else None,
             company=read_lines(company, "company"),
             details=read_lines(company_details, "company_details"),
+            currency=read_currency(currency),
         )
         self._webhook = read_webhook(webhook, webhook_secret, webhook_secret_file)
         self.pace = Pace(poll=read_number("poll_seconds", poll_seconds, 1, 60))

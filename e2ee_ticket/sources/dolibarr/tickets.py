@@ -11,12 +11,14 @@ from typing import Final
 from e2ee_ticket.errors import SourceError
 from e2ee_ticket.pdf import draw
 from e2ee_ticket.pdf.check import check_receipt
-from e2ee_ticket.protocol.ticket import Ticket, plain_name
+from e2ee_ticket.pdf.money import format_money
+from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.sources import Shop
 from e2ee_ticket.sources.dolibarr.client import Client, DolibarrError
 from e2ee_ticket.sources.dolibarr.fields import Members, objects, read_text
 from e2ee_ticket.sources.dolibarr.receipt import (
     company_of,
+    currency_code,
     invoice_number,
     invoice_time,
     invoice_total,
@@ -24,6 +26,7 @@ from e2ee_ticket.sources.dolibarr.receipt import (
     read_receipt,
 )
 from e2ee_ticket.sources.dolibarr.words import word
+from e2ee_ticket.sources.facts import file_name
 
 _LOG: Final = logging.getLogger(__name__)
 _PDF_ANSWER_MAX_SIZE: Final = 8 * 1024 * 1024
@@ -34,7 +37,8 @@ class Tickets:
     """How one source makes its tickets.
 
     `template` is what Dolibarr is to make a PDF with that it lacks; None where it must not, and
-    the receipt is drawn instead. `company` is who sells, where the owner has said it.
+    the receipt is drawn instead. `company` is who sells, where the owner has said it; `currency`
+    is what Dolibarr keeps its books in, for invoices that do not say it and where it does not.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Tickets:
         template: str | None,
         company: tuple[str, ...],
         details: tuple[str, ...],
+        currency: str | None = None,
     ) -> None:
         self._client = client
         self._name = name
@@ -55,6 +60,8 @@ class Tickets:
         self._template = template
         self._company = draw.Shop(company[0], company[1:], details) if company else None
         self._details = details
+        self._currency = currency
+        self._own: tuple[object] | None = None
         self._payment_names: dict[str, str] | None = None
 
     async def make(self, row: int, invoice: Members | None = None) -> tuple[Ticket, bool]:
@@ -73,16 +80,17 @@ class Tickets:
         pdf = await self._fetch_pdf(invoice, number) if self._pdf else None
         ours = pdf is None
         company = await self._company_shop()
+        own = currency_code(await self._own_company()) or self._currency
         if pdf is None:
             names = await self._names(payments)
-            receipt = read_receipt(invoice, payments, company, self._shop.lang, names)
+            receipt = read_receipt(invoice, payments, company, self._shop.lang, names, own=own)
             pdf = await asyncio.to_thread(_draw, receipt)
-        total, currency = invoice_total(invoice)
+        total, currency = invoice_total(invoice, own)
         ticket = Ticket(
             receipt=pdf,
-            name=plain_name(f"{number}.pdf"),
+            name=file_name(number),
             title=company.name[:200],
-            total=draw.format_money(total, currency, self._shop.lang)[:64],
+            total=format_money(total, currency, self._shop.lang)[:64],
             number=number,
             issued=invoice_time(invoice, payments).isoformat(),
             lang=self._shop.lang,
@@ -129,16 +137,22 @@ class Tickets:
     async def _company_shop(self) -> draw.Shop:
         """Return who sells: as configured, or as Dolibarr says where this key may ask."""
         if self._company is None:
-            found = None
-            try:
-                found = company_of((await self._client.get("setup/company")).value)
-            except DolibarrError as error:
-                if error.status is None:
-                    raise
+            found = company_of(await self._own_company())
             found = found or draw.Shop(self._shop.name or self._name)
             details = self._details or found.details
             self._company = draw.Shop(found.name, found.address, details)
         return self._company
+
+    async def _own_company(self) -> object:
+        """Return what Dolibarr says of its own company; asked once, None where it may not be."""
+        if self._own is None:
+            try:
+                self._own = ((await self._client.get("setup/company")).value,)
+            except DolibarrError as error:
+                if error.status is None:
+                    raise
+                self._own = (None,)
+        return self._own[0]
 
     async def _names(self, payments: object) -> Mapping[str, str]:
         """Return the names of ways to pay that only this Dolibarr knows."""

@@ -20,11 +20,12 @@ from e2ee_ticket.sources.dolibarr.fields import plain, read_number, read_whole
 from e2ee_ticket.sources.dolibarr.receipt import company_of, read_receipt
 from e2ee_ticket.sources.dolibarr.tickets import _draw as draw_here
 
+NO_DATES = dict.fromkeys(("date", "date_creation", "date_validation", "date_modification", "datem"))
 SHOP = Shop("Epicerie du Test", ("1 rue du Port", "26000 Valence"))
 
 
-def read(invoice=INVOICE, payments=PAYMENTS, lang="fr", names=None):
-    return read_receipt(invoice, payments, SHOP, lang, names or {})
+def read(invoice=INVOICE, payments=PAYMENTS, lang="fr", names=None, own=None):
+    return read_receipt(invoice, payments, SHOP, lang, names or {}, own=own)
 
 
 def changed(**members):
@@ -181,7 +182,7 @@ def test_a_revenue_stamp_is_a_line_of_its_own():
 
 
 def test_a_sale_in_another_currency_is_drawn_in_it():
-    invoice = changed(multicurrency_code="CHF", multicurrency_tx="0.5")
+    invoice = changed(multicurrency_code="CHF", multicurrency_tx="0.5", fk_multicurrency="2")
     invoice["multicurrency_total_ttc"] = "27.32"
 
     receipt = read(invoice)
@@ -193,7 +194,48 @@ def test_a_sale_in_another_currency_is_drawn_in_it():
 
 def test_the_shops_own_currency_is_the_invoices():
     assert read(changed(multicurrency_code="CHF")).currency == "CHF"
-    assert read(changed(multicurrency_code=None)).currency == "EUR"
+    assert read(changed(multicurrency_code=None)).currency == ""
+    assert read(changed(multicurrency_code="???")).currency == ""
+    assert read(changed(multicurrency_code=None), own="TND").currency == "TND"
+
+
+@pytest.mark.parametrize(("row", "own"), [("0", None), ("7", "MDL"), ("0", "MDL"), (None, "MDL")])
+def test_the_own_currency_has_no_rate(row, own):
+    invoice = changed(
+        multicurrency_code="MDL",
+        multicurrency_tx="19.28",
+        fk_multicurrency=row,
+        multicurrency_total_ttc="1053.46",
+    )
+
+    receipt = read(invoice, own=own)
+
+    assert (receipt.total, receipt.currency) == (Decimal("54.64"), "MDL")
+    assert len(receipt.vat) == 2
+    assert [one.amount for one in receipt.payments] == [Decimal("54.64")]
+
+
+def test_a_foreign_currency_at_par_is_still_foreign():
+    invoice = changed(multicurrency_code="CHF", multicurrency_tx="1", fk_multicurrency="2")
+
+    assert read(invoice, own="EUR").currency == "CHF"
+
+
+def test_amounts_have_the_decimals_of_their_currency():
+    line = INVOICE["lines"][0] | {
+        "qty": "1", "tva_tx": "19", "total_ht": "11.214", "total_tva": "2.131",
+        "total_ttc": "13.345",
+    }  # fmt: skip
+    dinar = changed(
+        multicurrency_code="TND", total_ht="11.214", total_tva="2.131", total_ttc="13.345",
+        lines=[line],
+    )  # fmt: skip
+    franc = changed(multicurrency_code="XOF", total_ttc="1500.00000000", lines=[])
+
+    assert "13,345\u00a0TND" in text_of(read(dinar, [])).replace(" ", "\u00a0")
+    assert "2,131" in text_of(read(dinar, []))
+    assert "F" in text_of(read(franc, []))
+    assert "500,00" not in text_of(read(franc, []))
 
 
 def test_several_payments_and_what_is_still_to_pay():
@@ -251,7 +293,7 @@ def test_dolibarrs_own_company_is_who_sells():
 @pytest.mark.parametrize(
     "invoice",
     [{}, {"ref": "FA1"}, changed(total_ttc="nan"), changed(total_ttc=None), changed(ref=None),
-     changed(date=None, date_creation=None), changed(date=10**15, date_creation=10**15),
+     changed(**NO_DATES), changed(**dict.fromkeys(NO_DATES, 10**15)),
      changed(lines=[INVOICE["lines"][0]] * 2001)],
 )  # fmt: skip
 def test_what_is_no_invoice_is_said_to_be_none(invoice):

@@ -23,10 +23,16 @@ from e2ee_ticket.pdf.draw import (
     Shop,
     Vat,
     draw_receipt,
-    format_money,
-    format_number,
     format_time,
     sample_receipt,
+)
+from e2ee_ticket.pdf.money import (
+    currency_of,
+    format_amount,
+    format_money,
+    format_number,
+    is_currency,
+    places_of,
 )
 
 NOON = datetime(2026, 3, 1, 12, 5, tzinfo=UTC)
@@ -256,16 +262,56 @@ def test_quantities_notes_payments_and_details_are_drawn():
         ("-0.5", "en", "\u2212€0.50"),
         ("-0.001", "en", "€0.00"),
         ("0.005", "it", "0,01\u00a0€"),
-        ("7", "pt", "€7.00"),
+        ("7", "pt-PT", "7,00\u00a0€"),
+        ("-1234.5", "de-AT", "\u2212€\u00a01.234,50"),
+        ("7", "qaa", "€7.00"),
+        ("7", "no language", "€7.00"),
     ],
 )
 def test_money_is_written_as_the_language_writes_it(value: str, lang: str, text: str):
     assert format_money(Decimal(value), "EUR", lang) == text
 
 
-def test_a_currency_without_a_sign_is_written_by_its_code():
-    assert format_money(Decimal(5), "CHF", "en") == "5.00\u00a0CHF"
-    assert format_money(Decimal(5), "GBP", "en-GB") == "£5.00"
+@pytest.mark.parametrize(
+    ("value", "currency", "lang", "text"),
+    [
+        ("5", "GBP", "en-GB", "£5.00"),
+        ("5", "CHF", "en", "CHF\u00a05.00"),
+        ("5", "CHF", "fr", "5,00\u00a0CHF"),
+        ("13.345", "TND", "fr", "13,345\u00a0TND"),
+        ("13.345", "TND", "en", "TND\u00a013.345"),
+        ("4.5", "KWD", "fr", "4,500\u00a0KWD"),
+        ("1500", "XOF", "fr", "1\u202f500\u00a0F\u202fCFA"),
+        ("1271.19", "XOF", "fr", "1\u202f271\u00a0F\u202fCFA"),
+        ("-228.81", "XOF", "en", "\u2212F\u202fCFA\u00a0229"),
+        ("1500", "XPF", "fr", "1\u202f500\u00a0FCFP"),
+        ("1500", "JPY", "de", "1.500\u00a0¥"),
+        ("120", "HUF", "de", "120,00\u00a0HUF"),
+        ("0.0005", "CLF", "en", "CLF\u00a00.0005"),
+        ("5", "QQQ", "de", "5,00\u00a0QQQ"),
+        ("13.345", "", "fr", "13,345"),
+        ("6", "", "fr", "6,00"),
+    ],
+)
+def test_an_amount_has_the_decimals_of_its_currency(value, currency, lang, text):
+    assert format_money(Decimal(value), currency, lang) == text
+    assert format_amount(abs(Decimal(value)), currency, lang) in text
+
+
+def test_currencies_have_the_decimals_of_iso_4217():
+    codes = "EUR JPY XAF XOF XPF KRW VND CLP ISK TND KWD BHD JOD OMR IQD LYD HUF IDR COP MRU RSD"
+
+    assert [places_of(code) for code in codes.split()] == [
+        2, 0, 0, 0, 0, 0, 0, 0, 0, 3, 3, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2,
+    ]  # fmt: skip
+    assert is_currency("TND")
+    assert not is_currency("QQQ")
+
+
+def test_a_countrys_money_is_the_one_it_has_today():
+    assert [currency_of(one) for one in ("FR", "HR", "SN", "PF", "TN", "CH", "XX")] == [
+        "EUR", "EUR", "XOF", "XPF", "TND", "CHF", None,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

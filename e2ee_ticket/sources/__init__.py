@@ -43,6 +43,8 @@ class Arrival:
         paper: the bytes that a receipt printer would have got, so that paper can still be had.
         late: it may have been sold a while ago, and its customer may have left: to be kept for the
             cashier, and not shown to whoever stands there now.
+        remarks: what the cashier is told beside the sale, such as that a picture could not be
+            drawn: short sentences, as in a `Finding`, with nothing of the receipt's content.
     """
 
     ticket: Ticket = field(repr=False)
@@ -52,6 +54,7 @@ class Arrival:
     cursor: str | None = None
     paper: bytes | None = field(default=None, repr=False)
     late: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 class Intake(Protocol):

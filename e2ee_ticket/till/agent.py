@@ -311,10 +311,11 @@ class Agent:
             raise ReceiptError("no till of this name is configured")
         check_receipt(arrival.ticket.receipt)
         ticket = arrival.ticket
-        remarks: tuple[str, ...] = ()
+        remarks = arrival.remarks
         if not arrival.ours and intake.config.policy != "as-is":
             judged = await apply_policy(ticket.receipt, intake.config.policy)
-            ticket, remarks = replace(ticket, receipt=judged.receipt), judged.remarks
+            ticket = replace(ticket, receipt=judged.receipt)
+            remarks = (*remarks, *judged.remarks)
         ticket = replace(
             ticket,
             title=ticket.title or self.config.shop,

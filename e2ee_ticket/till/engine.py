@@ -83,10 +83,11 @@ def make_looker(looks: Gate, changed: Callable[[], None]) -> Looker:
             if record.ours:
                 return await preview(receipt)
             findings, picture = await look(receipt)
-        record.remarks = findings.remarks()
-        for remark in record.remarks:
+        found = findings.remarks()
+        record.remarks = tuple(dict.fromkeys((*record.remarks, *found)))
+        for remark in found:
             log.info("till %s: sale %d: %s", record.till, record.number, remark)
-        if record.remarks:
+        if found:
             changed()
         return picture
 

@@ -365,6 +365,12 @@ async def test_what_is_no_receipt_is_refused_to_its_source(shop, receipt):
     assert shop.agent.sales() == []
 
 
+async def test_the_cashier_is_told_what_a_source_could_not_draw(shop):
+    number = await shop.sell(remarks=("a picture is missing",))
+
+    assert shop.sale(number).remarks == ("a picture is missing",)
+
+
 async def test_a_full_disk_is_told_to_source_and_cashier(shop):
     shop.outbox._connection.execute("PRAGMA max_page_count = 1")
 

@@ -41,6 +41,7 @@ from e2ee_ticket.pdf.sheet import (
     Band,
     Sheet,
     blank,
+    words_of,
 )
 
 HEIGHT_LIMIT: Final = 20_000.0
@@ -56,6 +57,10 @@ _SMALL: Final = 0.75
 _SLICE_DOTS: Final = 8_000
 _TABLE_COLUMNS_MAX: Final = 12
 _CELL_GAP: Final = 2.6
+_TABLE_SCALES: Final = (1.0, 0.92, 0.84, 0.76)
+_WORD_MAX: Final = 20.0  # a longer word may be broken rather than the type be small
+_SIZE_MIN: Final = 4.0
+_ROUNDING: Final = 1e-6  # sums of widths are no exact numbers
 # A row is drawn in by at most so many columns, at a gap of which so many blanks must stay.
 _DRAW_IN_MAX: Final = 12
 _GAPS: Final = re.compile(r"(?<=\S) {4,}(?=\S)")
@@ -196,6 +201,16 @@ class _Layout:
             return _Style(size * 0.92, face, ink, MONO)
         return _Style(size, face, ink)
 
+    def _whole_numbers(self, text: str, style: _Style, room: float) -> _Style:
+        """Make the type so small that no number is wider than its room."""
+        wide = max(
+            (self._measured(word, style) for word in _unbroken(text) if _has_digit(word)),
+            default=0.0,
+        )
+        if wide <= room + _ROUNDING:
+            return style
+        return replace(style, size=max(style.size * room / wide, _SIZE_MIN))
+
     def _wrap(self, text: str, width: float, style: _Style) -> list[str]:
         return [
             line
@@ -219,59 +234,128 @@ class _Layout:
         scale = min(max(item.size, 0.5), 4.0)
         style = self._style_of(item.text, 10 * scale, "B" if item.bold else "")
         tag = self._text_tag(large=scale >= 1.3) if item.text.strip() else "P"
+        style = self._whole_numbers(item.text, style, _WIDTH)
         for line in self._wrap(item.text, _WIDTH, style):
             draw = self._set(line, style, item.align, MARGIN, _WIDTH)
             yield Band(style.leading, _at(draw, 0.75 * style.leading), tag)
 
     def _table(self, item: Table) -> Iterator[Band]:
+        """Lay out a table so that no number and no heading is broken.
+
+        Where the columns are too narrow for that, the type is smaller; where that is not enough,
+        the columns stand in groups below each other.
+        """
         rows = [_fitted(row) for row in item.rows]
-        widths = self._columns(rows, item.head)
+        count = max((sum(cell.span for cell in row) for row in rows), default=0) or 1
+        for scale in _TABLE_SCALES:
+            least = self._least(rows, item.head, count, scale)
+            if sum(least) <= _WIDTH + _ROUNDING:
+                groups = [(0, count)]
+                break
+        else:
+            scale = 1.0
+            least = self._least(rows, item.head, count, scale)
+            groups = _grouped(least)
+        widths = [
+            width
+            for start, end in groups
+            for width in self._columns(rows, item.head, scale, least, (start, end))
+        ]
         for index, row in enumerate(rows):
-            yield from self._table_row(row, widths, head=index < item.head)
+            for group in groups:
+                yield from self._table_row(row, widths, group, scale, head=index < item.head)
+            if len(groups) > 1 and index + 1 < len(rows):
+                yield blank(0.8)
             if index + 1 == item.head:
                 yield self._thin_rule()
         yield blank(0.8)
 
-    def _cell_style(self, cell: Cell, *, head: bool) -> _Style:
+    def _cell_style(self, cell: Cell, scale: float, *, head: bool) -> _Style:
         face = "B" if cell.bold else ""
-        return self._style_of(cell.text, 8.5 if head else 10, face, QUIET if head else INK)
+        size = (8.5 if head else 10) * scale
+        return self._style_of(cell.text, size, face, QUIET if head else INK)
 
-    def _columns(self, rows: list[list[Cell]], head: int) -> list[float]:
-        """Measure the columns: each as wide as its widest cell, the first what is left."""
-        count = max((sum(cell.span for cell in row) for row in rows), default=0)
-        widths = [0.0] * max(count, 1)
+    def _least(self, rows: list[list[Cell]], head: int, count: int, scale: float) -> list[float]:
+        """Tell how narrow each column may be, so that nothing of it is broken.
+
+        A number and a heading's word stay whole; of other words those do that are not very long.
+        """
+        least = [_CELL_GAP if place else 0.0 for place in range(max(count, 1))]
+        for index, place, cell in sorted(_placed(rows), key=lambda found: found[2].span):
+            style = self._cell_style(cell, scale, head=index < head)
+            gap = _CELL_GAP if place else 0.0
+            wide = 0.0
+            for word in _unbroken(cell.text):
+                width = self._measured(word, style)
+                if place == 0 and not _has_digit(word):
+                    width = min(width, _WORD_MAX * scale)
+                wide = max(wide, width)
+            places = range(place, place + cell.span)
+            lacks = min(wide + gap, _WIDTH) - sum(least[place] for place in places)
+            if lacks > 0:
+                least[places[-1]] += lacks
+        return least
+
+    def _columns(
+        self,
+        rows: list[list[Cell]],
+        head: int,
+        scale: float,
+        least: list[float],
+        group: tuple[int, int],
+    ) -> list[float]:
+        """Measure a group's columns: each as wide as its widest cell, the first what is left."""
+        start, end = group
+        wishes = least[start:end]
         # Narrow cells first: one that spans columns adds only what they lack.
-        cells = sorted(_placed(rows), key=lambda found: found[2].span)
-        for index, place, cell in cells:
-            if place:
+        for index, place, cell in sorted(_placed(rows), key=lambda found: found[2].span):
+            if start < place < end or (place == start and start > 0):
+                style = self._cell_style(cell, scale, head=index < head)
                 lines = cell.text.splitlines()
-                style = self._cell_style(cell, head=index < head)
                 wide = _CELL_GAP + max((self._measured(line, style) for line in lines), default=0.0)
-                last = place + cell.span
-                widths[last - 1] += max(0.0, wide - sum(widths[place:last]))
-        room = _WIDTH * (0.66 if count > 1 else 0)
-        if (taken := sum(widths)) > room:
-            widths = [width * room / taken for width in widths]
-        widths[0] = _WIDTH - sum(widths[1:])
-        return widths
+                last = min(place + cell.span, end)
+                wishes[last - start - 1] += max(
+                    0.0, wide - sum(wishes[place - start : last - start])
+                )
+        narrow = least[start:end]
+        # The first column keeps a third of the paper, as far as the others can do with less.
+        first = max(narrow[0], _WIDTH / 3 if start == 0 and end > 1 else narrow[0])
+        room = max(_WIDTH - first, sum(narrow[1:]))
+        extra = sum(wishes[1:]) - sum(narrow[1:])
+        share = 1.0 if sum(wishes[1:]) <= room else (room - sum(narrow[1:])) / extra
+        widths = [
+            low + (wish - low) * share for low, wish in zip(narrow[1:], wishes[1:], strict=True)
+        ]
+        return [_WIDTH - sum(widths), *widths]
 
     def _measured(self, text: str, style: _Style) -> float:
         return self._sheet.measure(text[:300], style.size, style.face, style.family)
 
-    def _table_row(self, row: list[Cell], widths: list[float], *, head: bool) -> Iterator[Band]:
-        """Lay out one row; a long cell makes it several lines high."""
+    def _table_row(
+        self,
+        row: list[Cell],
+        widths: list[float],
+        group: tuple[int, int],
+        scale: float,
+        *,
+        head: bool,
+    ) -> Iterator[Band]:
+        """Lay out a group of one row's columns; a long cell makes it several lines high."""
+        start, end = group
         cells: list[tuple[list[Callable[[float], None]], _Style]] = []
-        place, left = 0, MARGIN
-        for cell in row:
-            room = sum(widths[place : place + cell.span])
-            style = self._cell_style(cell, head=head)
+        for _, place, cell in _placed([row]):
+            if not start <= place < end:
+                continue
+            left = MARGIN + sum(widths[start:place])
+            room = sum(widths[place : min(place + cell.span, end)])
+            style = self._cell_style(cell, scale, head=head)
             gap = _CELL_GAP if place else 0.0
-            lines = self._wrap(cell.text, max(room - gap, 1.0), style)
+            room = max(room - gap, 1.0)
+            style = self._whole_numbers(cell.text, style, room)
+            lines = self._wrap(cell.text, room, style)
             cells.append(
-                ([self._set(line, style, cell.align, left + gap, room - gap) for line in lines],
-                 style)
-            )  # fmt: skip
-            place, left = place + cell.span, left + room
+                ([self._set(line, style, cell.align, left + gap, room) for line in lines], style)
+            )
         leading = max((style.leading for _, style in cells), default=_LINE)
         for number in range(max((len(lines) for lines, _ in cells), default=0)):
             here = [lines[number] for lines, _ in cells if number < len(lines)]
@@ -281,7 +365,8 @@ class _Layout:
                     draw_cell(y + 0.75 * leading)
 
             yield Band(leading, draw, "P")
-        yield blank(0.5)
+        if cells:
+            yield blank(0.5)
 
     # Lines, pictures, codes
 
@@ -445,6 +530,28 @@ def _wrapped(runs: tuple[Run, ...], columns: int) -> Iterator[list[Run]]:
             at += len(piece)
     if line:
         yield line
+
+
+def _has_digit(text: str) -> bool:
+    return any(c.isdigit() for c in text)
+
+
+def _unbroken(text: str) -> Iterator[str]:
+    """Give the pieces of a text between which a line may be broken."""
+    for line in text.splitlines():
+        yield from words_of(line)
+
+
+def _grouped(least: list[float]) -> list[tuple[int, int]]:
+    """Part columns into groups that fit the paper; the first stands alone, as a heading does."""
+    groups = [(0, 1)]
+    start, wide = 1, 0.0
+    for place in range(1, len(least)):
+        if place > start and wide + least[place] > _WIDTH + _ROUNDING:
+            groups.append((start, place))
+            start, wide = place, 0.0
+        wide += least[place]
+    return [*groups, (start, len(least))] if start < len(least) else groups
 
 
 def _placed(rows: list[list[Cell]]) -> Iterator[tuple[int, int, Cell]]:

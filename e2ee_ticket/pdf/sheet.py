@@ -6,6 +6,7 @@ on one page as long as they are. The same bands give the same bytes.
 
 import bisect
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ _FONTS: Final = Path(__file__).parent / "fonts"
 _FILES: Final = {TEXT: "RobotoCondensed", MONO: "Iosevka"}
 _FACES: Final = {"": "Regular", "B": "Bold"}
 _HARD: Final = "\u00a0\u202f"
+_ROUNDING: Final = 1e-6  # sums of widths are no exact numbers
 _LINE_LIMIT: Final = 300  # more characters than any line holds
 
 
@@ -50,6 +52,38 @@ class Band:
 def blank(height: float) -> Band:
     """Leave so much empty."""
     return Band(height, lambda _: None)
+
+
+_GROUPS_MAX: Final = 5
+_FIRST_GROUP: Final = re.compile(r"[^\w\s]{0,3}\d{1,3}")
+_GROUP: Final = re.compile(r"\d{3}(?:[.,]\d+)?[^\w\s]{0,3}")
+_WHOLE_GROUP: Final = re.compile(r"\d{3}")
+_SIGN: Final = re.compile(r"[-+\u2212\u00d7x*@#€$£]")
+_UNIT: Final = re.compile(r"[€$£¥%\u20a0-\u20cf]|[A-Z]{3}")
+
+
+def words_of(text: str) -> Iterator[str]:
+    """Give the pieces of a line between which it may be broken.
+
+    A number stays with its groups of digits, its sign and its currency: `- 1 214,50 €` is one.
+    """
+    words = "".join(c if c.isprintable() or c in _HARD else " " for c in text).split(" ")
+    words = [word for word in words if word]
+    at = 0
+    while at < len(words):
+        end = at + 1
+        if _SIGN.fullmatch(words[at]) and end < len(words) and words[end][:1].isdigit():
+            end += 1
+        if _FIRST_GROUP.fullmatch(words[end - 1]):
+            groups = 1
+            while end < len(words) and groups < _GROUPS_MAX and _GROUP.fullmatch(words[end]):
+                end, groups = end + 1, groups + 1
+                if not _WHOLE_GROUP.fullmatch(words[end - 1]):
+                    break
+        if end < len(words) and words[end - 1][-1:].isdigit() and _UNIT.fullmatch(words[end]):
+            end += 1
+        yield " ".join(words[at:end])
+        at = end
 
 
 class Sheet(FPDF):
@@ -190,12 +224,12 @@ class Sheet(FPDF):
     ) -> list[str]:
         """Cut a text into lines, between words where there are any."""
         lines = [""]
-        for word in "".join(c if c.isprintable() or c in _HARD else " " for c in text).split(" "):
+        for word in words_of(text):
             rest = word
             while rest:
                 longer = f"{lines[-1]} {rest}".strip(" ")
                 short = len(longer) <= _LINE_LIMIT  # measuring all of a long word is not linear
-                if short and self.measure(longer, size, style, family) <= width:
+                if short and self.measure(longer, size, style, family) <= width + _ROUNDING:
                     lines[-1], rest = longer, ""
                 elif lines[-1]:
                     lines.append("")
@@ -209,6 +243,11 @@ class Sheet(FPDF):
     ) -> tuple[str, str]:
         counts = range(2, min(len(word), _LINE_LIMIT) + 1)
         count = 1 + bisect.bisect_right(
-            counts, width, key=lambda count: self.measure(word[:count], size, style, family)
+            counts,
+            width + _ROUNDING,
+            key=lambda count: self.measure(word[:count], size, style, family),
         )
+        hyphen = word.rfind("-", 1, count) + 1
+        if hyphen > 1 and not any(c.isdigit() for c in word):
+            count = hyphen
         return word[:count], word[count:]

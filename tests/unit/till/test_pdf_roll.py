@@ -10,6 +10,8 @@ import pypdfium2
 import pytest
 import zxingcpp
 from fontTools.ttLib import TTFont
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from e2ee_ticket.errors import ReceiptError
 from e2ee_ticket.pdf import codes, draw_roll, sheet
@@ -355,6 +357,61 @@ def test_a_strange_table_is_drawn_within_the_paper(rows):
     left, _, right, _ = ink_of(pdf)
     assert left >= 5.5
     assert right <= 76
+
+
+NUMBERS = st.from_regex(
+    r"\A-?[1-9][0-9]{0,2}(( [0-9]{3}){0,2}|([.][0-9]{3}){0,2}|[0-9]{0,6})"
+    r"([.,][0-9]{2,3})?( €| %)?\Z"
+)
+LABELS = st.text("abcdefghi -", min_size=1, max_size=40)
+
+
+@settings(deadline=None, max_examples=60, phases=[Phase.generate])
+@given(
+    columns=st.integers(1, 9),
+    numbers=st.lists(NUMBERS, min_size=9, max_size=27),
+    labels=st.lists(LABELS, min_size=3, max_size=3),
+    heads=st.lists(st.sampled_from(["Qté", "Total (excl. tax)", "Prix", ""]), min_size=9),
+    spans=st.booleans(),
+)
+def test_every_number_of_any_table_stays_whole(columns, numbers, labels, heads, spans):
+    rows = [tuple(Cell(text) for text in ("Libellé", *heads[:columns]))]
+    for start in range(0, len(numbers) - columns + 1, columns):
+        cells = [Cell(text, "right") for text in numbers[start : start + columns]]
+        if spans and len(rows) == 3 and columns > 2:
+            cells[:2] = [Cell(cells[0].text, "right", span=2)]
+        rows.append((Cell(labels[len(rows) % 3]), *cells))
+
+    lines = [" ".join(line.split()) for line in lines_of(draw(Table(tuple(rows), 1)))]
+
+    for row in rows[1:]:
+        for cell in row[1:]:
+            assert any(cell.text in line for line in lines), (cell.text, lines)
+    for head in heads[:columns]:
+        for word in head.split():
+            assert any(word in line.split() for line in lines)
+
+
+def test_columns_that_fit_no_paper_stand_below_each_other():
+    amounts = [f"1 21{number} 450,00" for number in range(6)]
+    table = Table(((Cell("Vin"), *(Cell(amount, "right") for amount in amounts)),))
+
+    assert lines_of(draw(table)) == ["Vin", " ".join(amounts[:3]), " ".join(amounts[3:])]
+
+
+def test_a_number_wider_than_the_paper_is_set_smaller():
+    assert lines_of(draw(Paragraph("Total 12 345 678,90 €", size=4))) == [
+        "Total",
+        "12 345 678,90 €",
+    ]
+    number = "9" * 60
+    assert lines_of(draw(Table(((Cell("a"), Cell(number)),)))) == ["a", number]
+
+
+def test_a_long_word_is_broken_at_its_hyphen():
+    table = Table(((Cell("Châteauneuf-Hermitage"), *[Cell("121 450,00", "right")] * 3),))
+
+    assert lines_of(draw(table))[-1] == "Hermitage"
 
 
 # Pictures and codes

@@ -3,7 +3,7 @@
 # make check   the everyday gate, under ten seconds
 # make soak    what takes hours
 .PHONY: help demo test check check-style check-types check-layers check-pages check-fast soak \
-    format pages vectors lock mutants clean
+    format pages manuals vectors lock release mutants clean
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
@@ -52,18 +52,20 @@ format:
 pages:
 	$(BIN)/python display_web/build.py
 
+manuals:
+	$(BIN)/python tools/manuals.py
+
 vectors:
 	$(BIN)/python tools/make_vectors.py
 
+LOCK := $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --no-header
 lock:
-	uv pip compile -q pyproject.toml --all-extras --group test --group dev --universal \
-	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -o requirements.lock
-
-	uv pip compile -q pyproject.toml --extra relay --extra redis --universal --python-version 3.11 \
-	    -c requirements.lock --generate-hashes --no-emit-index-url --no-header \
-	    -o deploy/relay/requirements.lock
-	uv pip compile -q pyproject.toml --group soak --universal --python-version 3.11 -c requirements.lock \
-	    --generate-hashes --no-emit-index-url --no-header -o requirements-soak.lock
+	$(LOCK) --all-extras --group test --group dev --group release -o requirements.lock
+	$(LOCK) --extra till -c requirements.lock -o requirements-till.lock
+	$(LOCK) --extra relay --extra redis -c requirements.lock -o deploy/relay/requirements.lock
+	$(LOCK) --group build -c requirements.lock -o requirements-build.lock
+	$(LOCK) --group soak -c requirements.lock -o requirements-soak.lock
 
 mutants:
 	@tools/setup soak

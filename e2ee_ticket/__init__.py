@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from e2ee_ticket.protocol.secret import Secret
     from e2ee_ticket.protocol.ticket import Ticket
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Link",
     "ProtocolError",

@@ -32,8 +32,8 @@ LARGEST = 4 * 1024 * 1024
 Line = tuple[str, str]
 
 
-def check(arguments: list[str]) -> int:
-    """Look at everything that must be right; 1 when something is not."""
+def check_parser() -> Parser:
+    """Return what can be said to `relay-server check`."""
     parser = Parser(
         prog="relay-server check",
         description="Look whether everything is right: one line each; exit 1 if something is not.",
@@ -47,7 +47,12 @@ def check(arguments: list[str]) -> int:
     parser.add_argument(
         "--thorough", action="store_true", help="read the whole database; may take long"
     )
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def check(arguments: list[str]) -> int:
+    """Look at everything that must be right; 1 when something is not."""
+    given = check_parser().parse_args(arguments)
     db = find_database(given.db, given.store, os.environ)
     front = None if given.url is None else _parse_url(given.url)
     pages = None

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from relay_server import commands, handover
-from relay_server.checkup import check
+from relay_server.checkup import check, check_parser
 from relay_server.clock import SystemClock
 from relay_server.config import BACKLOG, DAY, HOUR, MIB, Config
 from relay_server.errors import StartError
@@ -26,7 +26,7 @@ from relay_server.logs import log_fault, start_logging
 from relay_server.pages import Pages
 from relay_server.settings import Settings, parse_settings
 from relay_server.stores import open_any_store
-from relay_server.voice import MisuseError, say, show_amount
+from relay_server.voice import MisuseError, Parser, open_streams, say, show_amount
 
 CLOCK_FLOOR_SECONDS = 1_767_225_600  # 2026-01-01
 SWITCH_SECONDS = 0.0005
@@ -41,11 +41,21 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "check": check,
 }
 
+PARSERS: dict[str, Callable[[], Parser]] = {
+    "permit": commands.permit_parser,
+    "stats": commands.stats_parser,
+    "backup": commands.backup_parser,
+    "forget": commands.forget_parser,
+    "check": check_parser,
+}
+"""What can be said to each command; manual page and completion are made from it."""
+
 logger = logging.getLogger("relay_server")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
+    open_streams()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments
     try:
@@ -59,6 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.hint:
             print(f"hint: {error.hint}", file=sys.stderr)
         return 2 if isinstance(error, MisuseError) else 1
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if debug or library in ("", "relay_server"):
+            raise
+        say(f"the library {library} is not installed: this installation lacks the extra relay")
+        print(f'hint: {sys.executable} -m pip install "e2ee-ticket[relay]"', file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 

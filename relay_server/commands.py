@@ -34,8 +34,8 @@ _ID = re.compile(r"[0-9a-f]{32}")
 # Permits
 
 
-def permit(arguments: list[str]) -> int:
-    """Say who may upload to a closed relay."""
+def permit_parser() -> Parser:
+    """Return what can be said to `relay-server permit`."""
     parser = Parser(
         prog="relay-server permit",
         description="Say who may upload to a closed relay; effective at once.",
@@ -60,7 +60,12 @@ def permit(arguments: list[str]) -> int:
     )
     revoke = actions.add_parser("revoke", parents=[common], help="end a permit at once")
     revoke.add_argument("name", metavar="NAME", help="whom it was for")
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def permit(arguments: list[str]) -> int:
+    """Say who may upload to a closed relay."""
+    given = permit_parser().parse_args(arguments)
     if "name" in given:
         given.name = _parse_name(given.name)
     if given.action == "add":
@@ -145,8 +150,8 @@ def _parse_limits(given: Namespace) -> None:
 # What there is
 
 
-def stats(arguments: list[str]) -> int:
-    """Count what is in the database."""
+def stats_parser() -> Parser:
+    """Return what can be said to `relay-server stats`."""
     parser = Parser(
         prog="relay-server stats",
         description="Count what the database holds, while the relay runs. Nothing of any single "
@@ -155,7 +160,12 @@ def stats(arguments: list[str]) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("--json", action="store_true", help="for programs")
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def stats(arguments: list[str]) -> int:
+    """Count what is in the database."""
+    given = stats_parser().parse_args(arguments)
     db = find_database(given.db, given.store, os.environ)
     counts = count(db, now=int(SystemClock().wall()))
     if given.json:
@@ -177,8 +187,8 @@ def stats(arguments: list[str]) -> int:
 # Backup
 
 
-def backup(arguments: list[str]) -> int:
-    """Copy the database while the relay runs."""
+def backup_parser() -> Parser:
+    """Return what can be said to `relay-server backup`."""
     parser = Parser(
         prog="relay-server backup",
         description="Copy the database into a new file while the relay runs: everything as of one "
@@ -194,7 +204,12 @@ def backup(arguments: list[str]) -> int:
         action="store_true",
         help="permits, channels and tombstones alone: what cannot be made anew by tills",
     )
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def backup(arguments: list[str]) -> int:
+    """Copy the database while the relay runs."""
+    given = backup_parser().parse_args(arguments)
     db = find_database(given.db, given.store, os.environ)
     target = Path(given.file)
     back_up(db, target, envelopes=not given.no_envelopes)
@@ -207,8 +222,8 @@ def backup(arguments: list[str]) -> int:
 # Taking one ticket down
 
 
-def forget(arguments: list[str]) -> int:
-    """Delete one ticket, as if its customer had."""
+def forget_parser() -> Parser:
+    """Return what can be said to `relay-server forget`."""
     parser = Parser(
         prog="relay-server forget",
         description="Take one ticket down by its id, while the relay runs: its envelope is "
@@ -218,7 +233,12 @@ def forget(arguments: list[str]) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("id", metavar="ID", help="32 lower-case hex digits")
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def forget(arguments: list[str]) -> int:
+    """Delete one ticket, as if its customer had."""
+    given = forget_parser().parse_args(arguments)
     if _ID.fullmatch(given.id) is None:
         raise MisuseError(
             "that is not the id of a ticket",

@@ -6,7 +6,6 @@ They are read once, at start, and served from memory.
 import gzip
 import hashlib
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 from relay_server.errors import StartError
@@ -77,13 +76,12 @@ def packaged() -> Path:
     Raises:
         StartError: this installation has none.
     """
-    try:
-        # Joined first: the folder is no package, and only what is in it has a path.
-        return Path(str(files("display_web") / "dist"))
-    except ModuleNotFoundError as error:
-        raise StartError(
-            "this installation has no pages", hint="name their directory: --pages DIR"
-        ) from error
+    package = Path(__file__).resolve().parent
+    # In the wheel beside this module, else in the repository.
+    for place in (package / "dist", package.parent / "display_web/dist"):
+        if place.is_dir():
+            return place
+    raise StartError("this installation has no pages", hint="name their directory: --pages DIR")
 
 
 def _read(path: Path) -> Page:

@@ -7,9 +7,10 @@ caller has written in front of that is never looked at.
 
 import ipaddress
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from multidict import CIMultiDictProxy
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -24,7 +25,7 @@ class Trust(NamedTuple):
     networks: tuple[Network, ...] = ()
     header: str = HEADERS[0]
 
-    def caller(self, peer: str, headers: CIMultiDictProxy[str]) -> str:
+    def caller(self, peer: str, headers: "CIMultiDictProxy[str]") -> str:
         """Return the address that a request comes from."""
         if not self.networks:
             return peer

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from relay_server import __version__
 from relay_server.config import Config
 from relay_server.errors import StartError
 from relay_server.logs import FORMS
@@ -59,7 +60,7 @@ def parse_settings(arguments: list[str], environment: Mapping[str, str]) -> Sett
         MisuseError: they make no sense.
         StartError: there are no pages to serve.
     """
-    given = _parser().parse_args(list(arguments))
+    given = serve_parser().parse_args(list(arguments))
 
     def text(name: str, default: str = "") -> str:
         flag: str | None = getattr(given, name)
@@ -126,7 +127,8 @@ def find_database(db: str | None, store: str | None, environment: Mapping[str, s
     return found
 
 
-def _parser() -> Parser:
+def serve_parser() -> Parser:
+    """Return what can be said to `relay-server` itself."""
     parser = Parser(
         prog="relay-server",
         description="Carry envelopes that nobody but the customer can open.",
@@ -184,6 +186,12 @@ def _parser() -> Parser:
         help="one line for each request, without paths or addresses",
     )
     add("--debug", action="store_true", help="show tracebacks")
+    add(
+        "--version",
+        action="version",
+        version=f"relay-server {__version__}",
+        help="print the version",
+    )
     return parser
 
 

@@ -6,6 +6,9 @@ guess what was meant.
 """
 
 import argparse
+import codecs
+import io
+import os
 import re
 import sys
 from typing import NoReturn
@@ -26,6 +29,27 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Refuse a wrong flag."""
         raise MisuseError(message, hint=f"see {self.prog} --help")
+
+
+def open_streams() -> None:
+    """Make the standard streams usable where there are none, or where they lack a character."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # a program without a window has none
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+    codecs.register_error("relay-server-spelled", _spell)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "backslashreplace"):
+            stream.reconfigure(errors="relay-server-spelled")
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    spelled = (
+        "..." if c == "…" else c.encode("ascii", "backslashreplace").decode() for c in lacking
+    )
+    return "".join(spelled), error.end
 
 
 def say(text: str) -> None:

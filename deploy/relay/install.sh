@@ -18,9 +18,11 @@ python=${PYTHON:-python3}
 new=/opt/relay-server.new
 rm -rf "$new"
 "$python" -m venv "$new"
-"$new/bin/pip" install -q --disable-pip-version-check --require-hashes \
+"$new/bin/pip" install -q --disable-pip-version-check --require-hashes --no-deps \
     -r "$here/deploy/relay/requirements.lock"
-"$new/bin/pip" install -q --disable-pip-version-check --no-deps "$here"
+PYTHON="$python" "$here/tools/build-wheel" "$new/wheel"
+"$new/bin/pip" install -q --disable-pip-version-check --no-index --no-deps "$new"/wheel/*.whl
+rm -rf "$new/wheel"
 # A venv knows its own path in its scripts' first lines.
 sed -i "1s|$new|/opt/relay-server|" "$new"/bin/relay-server "$new"/bin/pip*
 rm -rf /opt/relay-server.old

@@ -15,6 +15,7 @@ from e2ee_ticket.errors import TicketError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    voice.open_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if any(re.search(r"#[0-9]{20}|[0-9]{85}", argument) for argument in given):
         voice.say("a link on the command line can be read by everybody on this computer")
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, ImportError) and voice.is_library(error):
+            return voice.lack(error)
         voice.say(f"a fault of this program ({type(error).__name__})")
         voice.hint("run it again with --debug, and report what it prints; it holds no secret")
         return voice.REFUSED

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Final
 
 from e2ee_ticket.cli import voice
@@ -41,7 +42,8 @@ _JOURNAL: Final = {
 
 def run(parsed: argparse.Namespace) -> int:
     """Run until stopped; take up a changed configuration by itself."""
-    _log_to_stderr(debug=parsed.debug)
+    os.environ.update(parsed.setting)
+    _log_lines(parsed.log, debug=parsed.debug)
     written = FileWatch(config_path(os.environ))  # before it is read: nothing is missed
     config = load()
     config.page_origin  # noqa: B018 - a ConfigError now rather than later
@@ -127,9 +129,11 @@ def _greet(config: Config) -> None:
         log.warning("no source is configured: e2ee-ticket setup asks for one")
 
 
-def _log_to_stderr(*, debug: bool) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines())
+def _log_lines(file: Path | None, *, debug: bool) -> None:
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    if file is not None:
+        handler = voice.write_into(file)
+    handler.setFormatter(_Lines(day=file is not None))
     root = logging.getLogger("e2ee_ticket")
     root.addHandler(handler)
     root.setLevel(logging.DEBUG if debug else logging.INFO)
@@ -139,9 +143,12 @@ def _log_to_stderr(*, debug: bool) -> None:
 class _Lines(logging.Formatter):
     """One line an event, without a traceback, whose values may be a customer's."""
 
-    def __init__(self) -> None:
-        self._journal = "JOURNAL_STREAM" in os.environ
-        super().__init__("%(message)s" if self._journal else "%(asctime)s %(message)s", "%H:%M:%S")
+    def __init__(self, *, day: bool = False) -> None:
+        self._journal = "JOURNAL_STREAM" in os.environ and not day
+        super().__init__(
+            "%(message)s" if self._journal else "%(asctime)s %(message)s",
+            "%Y-%m-%d %H:%M:%S" if day else "%H:%M:%S",
+        )
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a line; the journal reads its level from the first characters."""

@@ -73,7 +73,7 @@ def parse(given: Sequence[str]) -> argparse.Namespace:
     """Read the command line; on --help and on misuse, exit."""
     # Argparse cannot have an optional value before a file name: `--wait FILE` would swallow it.
     given = ["--wait=received" if argument == "--wait" else argument for argument in given]
-    return _build(given[:1]).parse_args(given)
+    return build(given[:1]).parse_args(given)
 
 
 def command(parsed: argparse.Namespace) -> Command:
@@ -83,7 +83,7 @@ def command(parsed: argparse.Namespace) -> Command:
     return run
 
 
-def _build(first: Sequence[str]) -> argparse.ArgumentParser:
+def build(first: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Build the grammar; of all commands only the one that comes first, which is faster."""
     parser = _Parser(
         prog=voice.PROGRAM,
@@ -369,7 +369,7 @@ def _add_revoke(commands: Any) -> None:  # noqa: ANN401 - idem
 
 
 def _add_agent(commands: Any) -> None:  # noqa: ANN401 - idem
-    _add(
+    agent = _add(
         commands,
         "agent",
         "Run the till; every source, every display and the cashier's page, until it is stopped.",
@@ -377,6 +377,20 @@ def _add_agent(commands: Any) -> None:  # noqa: ANN401 - idem
 e2ee-ticket agent
 e2ee-ticket service install""",
         module="agent",
+    )
+    agent.add_argument(
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="write the log into this file, for a start without a window; two older ones are kept",
+    )
+    agent.add_argument(
+        "--setting",
+        action="append",
+        type=_setting,
+        default=[],
+        metavar="NAME=VALUE",
+        help="an environment variable of e2ee-ticket --help, where a start can have none",
     )
 
 
@@ -437,10 +451,16 @@ def _add_check(commands: Any) -> None:  # noqa: ANN401 - idem
         "well, 75 if only the network or a server is away, else 1.",
         """
 e2ee-ticket check
-e2ee-ticket check --json""",
+e2ee-ticket check --json
+e2ee-ticket check --install""",
         module="check",
     )
     check.add_argument("--json", action="store_true", help="print one object per line")
+    check.add_argument(
+        "--install",
+        action="store_true",
+        help="test this installation instead: Python, libraries, pages, time zones, folders",
+    )
 
 
 def _add_page(commands: Any) -> None:  # noqa: ANN401 - idem
@@ -561,6 +581,18 @@ e2ee-ticket uninstall --keep-config""",
         "--forget", action="store_true", help="go on even if the relay cannot be told"
     )
     uninstall.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not re.fullmatch(r"E2EE_TICKET_[A-Z_]+", name):
+        raise argparse.ArgumentTypeError("a setting is E2EE_TICKET_NAME=VALUE")
+    if name == "E2EE_TICKET_PERMIT":
+        raise argparse.ArgumentTypeError(
+            "a permit on the command line can be read by everybody on this computer;"
+            " e2ee-ticket config permit keeps it"
+        )
+    return name, value
 
 
 _TIMEOUT_MAX: Final = 7 * 24 * 3600

@@ -137,7 +137,7 @@ def describe(
         return _launchd(home, variables)
     if platform == "win32":
         _refuse_system(system=system)
-        return _task(home)
+        return _task(home, variables)
     if shutil.which("systemctl") is None and platform == sys.platform:
         raise ConfigError(
             "this computer has no systemd; start e2ee-ticket agent in its own way at login"
@@ -316,9 +316,14 @@ def _launchd(home: Path, variables: Mapping[str, str]) -> Service:
 # The Task Scheduler
 
 
-def _task(home: Path) -> Service:
-    file = home / "AppData/Local/e2ee-ticket/agent.xml"
+def _task(home: Path, variables: Mapping[str, str]) -> Service:
+    folder = home / "AppData/Local/e2ee-ticket"
+    file, log = folder / "agent.xml", folder / "agent.log"
+    # A task has neither a window to log into nor an environment of its own.
     program, *arguments = command()
+    arguments += ["--log", str(log)]
+    for name, value in sorted(variables.items()):
+        arguments += ["--setting", f"{name}={value}"]
     return Service(
         file,
         _TASK.format(program=escape(program), arguments=escape(subprocess.list2cmdline(arguments))),
@@ -332,13 +337,13 @@ def _task(home: Path) -> Service:
         ),
         ("schtasks", "/Query", "/TN", TASK),
         ("schtasks", "/End", "/TN", TASK),
-        "it starts when you log in, without a window",
+        f"it starts when you log in, without a window; its log is {log}",
     )
 
 
 # Left to itself, a task ends after three days and does not start on a battery.
 _TASK: Final = """\
-<?xml version="1.0"?>
+<?xml version="1.0" encoding="UTF-8"?>
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <Triggers><LogonTrigger><Enabled>true</Enabled></LogonTrigger></Triggers>
   <Principals><Principal id="Author">

@@ -9,9 +9,14 @@
 - Long work says how it goes on a terminal; `--json` is for programs.
 """
 
+import codecs
 import contextlib
+import io
+import logging
+import os
 import re
 import sys
+from pathlib import Path
 from typing import Final
 
 from e2ee_ticket.errors import (
@@ -38,6 +43,64 @@ STOPPED: Final = 130
 
 _DIGITS = re.compile(r"[0-9]{20,}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_SPELLED: Final = {
+    "€": "EUR",
+    "…": "...",
+    "\u2019": "'",
+    "\u2013": "-",
+    "\u2014": "-",
+    "→": "->",
+    "\u202f": " ",
+}
+
+
+def open_streams() -> None:
+    """Make the standard streams usable where they are not.
+
+    A program without a window (pythonw) has none of them; and an older terminal or a pipe may have
+    a character set that lacks some of what is said, which is then spelled in ASCII.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+    codecs.register_error("e2ee-ticket-spelled", _spell)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "backslashreplace"):
+            stream.reconfigure(errors="e2ee-ticket-spelled")
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    if set(lacking) & set("▀▄█"):
+        raise error  # a code that is spelled is no code; who draws it says so
+    spelled = (_SPELLED.get(c, c.encode("ascii", "backslashreplace").decode()) for c in lacking)
+    return "".join(spelled), error.end
+
+
+def is_library(error: ImportError) -> bool:
+    """Tell whether what cannot be imported is somebody else's: not installed, or not loadable."""
+    return (error.name or "e2ee_ticket").partition(".")[0] != "e2ee_ticket"
+
+
+def lack(error: ImportError) -> int:
+    """Say which library is not here, and what brings it; return the exit code."""
+    library = (error.name or "").partition(".")[0]
+    if isinstance(error, ModuleNotFoundError):
+        say(f"the library {library} is not installed: this installation lacks the extra till")
+        hint(f'{installer()} install "e2ee-ticket[till]"')
+    else:
+        say(f"the library {library} cannot be loaded on this computer")
+        hint(f"{PROGRAM} check --install says what is missing")
+    return REFUSED
+
+
+def installer() -> str:
+    """Name the pip of this very installation as it is typed here."""
+    if sys.platform == "win32" and sys.prefix == sys.base_prefix:
+        return "py -m pip"
+    return f"{sys.executable or 'python3'} -m pip"
 
 
 def result(text: str) -> None:
@@ -93,9 +156,32 @@ def hint_for(error: TicketError) -> str | None:
 
 
 def _tell(text: str) -> None:
+    text = _DIGITS.sub("…", _CONTROL.sub(" ", text))
     with contextlib.suppress(OSError):
-        sys.stderr.write(_DIGITS.sub("…", _CONTROL.sub(" ", text)) + "\n")
+        sys.stderr.write(text + "\n")
         sys.stderr.flush()
+    for handler in _files:
+        handler.handle(logging.makeLogRecord({"msg": text, "levelno": logging.WARNING}))
+
+
+_files: list[logging.Handler] = []
+
+
+def write_into(file: Path) -> logging.Handler:
+    """Tell from now on also into a log file, of which two older ones are kept; return its handler.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    from logging.handlers import RotatingFileHandler  # noqa: PLC0415 - for a service's log only
+
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handler = RotatingFileHandler(file, maxBytes=2**20, backupCount=2, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"the log {file} cannot be written: {error.strerror}") from error
+    _files[:] = [handler]
+    return handler
 
 
 _GONE: Final = {

@@ -24,8 +24,11 @@ _REASONS: Final = {
     child.SIGNED: "it is signed",
     child.TOO_LONG: "it is longer than a receipt can be on paper",
 }
-# What an interpreter and its libraries need to start, and nothing of the shop's.
-_ENVIRONMENT: Final = ("LD_LIBRARY_PATH", "PATH", "SYSTEMROOT", "TEMP", "TMP", "HOME")
+# What an interpreter and its libraries need to start, and nothing of the shop's. HOME, and on
+# Windows APPDATA and USERPROFILE, is where an installation for one user has its libraries.
+_ENVIRONMENT: Final = (
+    "LD_LIBRARY_PATH", "PATH", "SYSTEMROOT", "TEMP", "TMP", "HOME", "APPDATA", "USERPROFILE",
+)  # fmt: skip
 
 
 class ChildError(TicketError):

@@ -12,7 +12,6 @@ What a page has in them must be the till's own relay and page.
 import asyncio
 import contextlib
 import hashlib
-import importlib.resources
 import random
 import re
 import zlib
@@ -27,6 +26,7 @@ from e2ee_ticket import __version__
 from e2ee_ticket.errors import ConfigError
 from e2ee_ticket.protocol.link import is_origin
 from e2ee_ticket.till.clock import Clock, SystemClock
+from e2ee_ticket.till.released import page_file
 
 PAGES: Final[Mapping[str, str]] = {"/": "ticket.html", "/d": "display.html"}
 MAX_SIZE: Final = 1024 * 1024
@@ -115,9 +115,8 @@ def released() -> dict[str, str]:
         ConfigError: this installation has no pages to compare with.
     """
     try:
-        folder = importlib.resources.files("display_web") / "dist"
-        lines = (folder / "SHA256SUMS").read_text(encoding="ascii").splitlines()
-    except (ModuleNotFoundError, OSError):
+        lines = page_file("SHA256SUMS").read_text(encoding="ascii").splitlines()
+    except OSError:
         raise ConfigError(
             "this installation lacks the released pages, so that none can be compared;"
             " install it again, or name your page's sum: page_hashes"

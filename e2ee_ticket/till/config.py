@@ -371,7 +371,11 @@ def judge_syntax(data: bytes, file: str) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise ConfigError(f"{file} is not UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file} is not TOML: {_where(error)}") from None
+        advice = ""
+        if re.search(rb'=\s*"[^"\n]*\\', data):
+            # As Windows writes its paths.
+            advice = "; a backslash between double quotes begins an escape: write 'C:\\folder'"
+        raise ConfigError(f"{file} is not TOML: {_where(error)}{advice}") from None
 
 
 def _where(error: Exception) -> str:

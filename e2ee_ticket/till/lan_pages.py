@@ -8,11 +8,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import Final
 
 from e2ee_ticket.errors import ConfigError
 from e2ee_ticket.protocol import link
+from e2ee_ticket.till.released import page_file
 
 HEADERS: Final[dict[str, str]] = {
     "Content-Type": "text/html; charset=utf-8",
@@ -76,9 +76,8 @@ def display_page(page: str) -> DisplayPage:
     if not link.is_origin(page):
         raise ConfigError("the page's address must be an origin, such as https://t.example")
     try:
-        # Joined first: the folder is no package, and only what is in it has a path.
-        text = Path(str(files("display_web") / "dist" / "display.html")).read_text("utf-8")
-    except (ModuleNotFoundError, OSError, UnicodeDecodeError) as error:
+        text = page_file("display.html").read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("this installation has no display page; install it again") from error
     if text.count(_META) != 1:
         raise ConfigError("the display page of this installation is damaged; install it again")

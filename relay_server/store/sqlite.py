@@ -42,9 +42,6 @@ from relay_server.store import (
 )
 from relay_server.store.waiting import Waiting
 
-if sys.platform != "win32":
-    import fcntl
-
 APPLICATION_ID = 0x65327472  # "e2tr", so that `file` and we know whose database it is
 SCHEMA_VERSION = 2
 """What schema.sql makes; ``migrations/N.sql`` makes version N out of the one before, and a test
@@ -821,8 +818,6 @@ def start_error(path: Path, error: sqlite3.Error) -> StartError:
 
 def _lock(path: Path) -> IO[bytes] | None:
     """Keep other relays from this file: each would serve what the other has revoked."""
-    if sys.platform == "win32":  # it has no advisory locks of this kind
-        return None
     try:
         handle = path.with_name(path.name + ".lock").open("wb")
     except OSError as error:
@@ -831,7 +826,7 @@ def _lock(path: Path) -> IO[bytes] | None:
             hint="--db names a file in a directory that the relay may write to",
         ) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(handle)
     except OSError as error:
         handle.close()
         raise StartError(
@@ -843,14 +838,30 @@ def _lock(path: Path) -> IO[bytes] | None:
 def is_running(path: Path) -> bool:
     """Tell whether a relay runs on this file."""
     lock = path.with_name(path.name + ".lock")
-    if sys.platform == "win32" or not lock.exists():
+    if not lock.exists():
         return False
-    with suppress(OSError), lock.open("rb") as handle:
+    with suppress(OSError), lock.open("r+b" if sys.platform == "win32" else "rb") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            _take(handle)
+        except (BlockingIOError, PermissionError):
             return True
     return False
+
+
+def _take(handle: IO[bytes]) -> None:
+    """Lock a file until it is closed, however this process ends.
+
+    Raises:
+        OSError: another process has it.
+    """
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415 - Windows only
+
+        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl  # noqa: PLC0415 - POSIX only
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _unlock(handle: IO[bytes] | None) -> None:

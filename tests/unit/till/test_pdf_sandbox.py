@@ -1,3 +1,4 @@
+import ast
 import asyncio
 import sys
 from pathlib import Path
@@ -34,6 +35,17 @@ async def test_the_receipt_goes_in_by_a_pipe_and_the_result_comes_out(play):
     play("sys.stdout.buffer.write(sys.stdin.buffer.read() + sys.argv[1].encode())")
 
     assert await sandbox.run(RECEIPT, "task", max_size=1000) == RECEIPT + b"task"
+
+
+async def test_where_one_users_libraries_are_goes_in(play, monkeypatch: pytest.MonkeyPatch):
+    play("sys.stdout.write(repr(dict(os.environ)))")
+    for name in ("HOME", "APPDATA", "USERPROFILE"):
+        monkeypatch.setenv(name, f"/somewhere/{name}")
+
+    environment = ast.literal_eval((await sandbox.run(b"", "x", max_size=10_000)).decode())
+
+    for name in ("HOME", "APPDATA", "USERPROFILE"):
+        assert environment[name] == f"/somewhere/{name}"
 
 
 async def test_nothing_of_the_shops_environment_goes_in(play, monkeypatch: pytest.MonkeyPatch):

@@ -63,6 +63,19 @@ def test_a_windows_task_does_not_end_after_three_days():
     assert task.findtext(".//t:Command", namespaces=spaces) == sys.executable
 
 
+def test_a_windows_task_brings_its_log_and_its_environment():
+    text = describe("win32").text
+    task = ET.fromstring(text.encode())  # noqa: S314 - ours
+    spaces = {"t": "http://schemas.microsoft.com/windows/2004/02/mit/task"}
+    arguments = task.findtext(".//t:Arguments", namespaces=spaces)
+
+    assert text.startswith('<?xml version="1.0" encoding="UTF-8"?>')
+    assert arguments.startswith("-m e2ee_ticket agent --log ")
+    assert "agent.log" in arguments
+    assert '--setting "E2EE_TICKET_CONFIG=/home/Léa Martin/till.toml"' in arguments
+    assert "PERMIT" not in arguments
+
+
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
 def test_only_linux_has_a_service_of_the_machine(platform):
     with pytest.raises(ConfigError, match="--system is for Linux"):

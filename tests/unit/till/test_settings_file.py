@@ -7,7 +7,7 @@ import pytest
 
 from e2ee_ticket.errors import ConfigError
 from e2ee_ticket.till import settings_file
-from e2ee_ticket.till.config import FILE_VARIABLE, load
+from e2ee_ticket.till.config import FILE_VARIABLE, judge_syntax, load
 
 WRITTEN_BY_HAND = """\
 # my till
@@ -189,3 +189,8 @@ def test_sections_that_stay_the_same_keep_their_place(file):
     order = [text(file).index(word) for word in ("[console]", "Front", "Back", "Terrace", "ipp")]
     assert order == sorted(order)
     assert text(file).startswith(WRITTEN_BY_HAND)
+
+
+def test_a_windows_path_in_double_quotes_gets_the_quotes_to_use():
+    with pytest.raises(ConfigError, match=r"begins an escape: write 'C:\\folder'"):
+        judge_syntax(rb'state = "C:\Users\lea"', "config.toml")

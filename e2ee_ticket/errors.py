@@ -4,6 +4,8 @@ TicketError                      everything raised on purpose by this library
 ├── ReceiptError                 this file cannot be sent as a receipt
 ├── ConfigError                  the configuration or an argument asks for what cannot be
 ├── OutboxError                  this computer does not keep what it must
+│   ├── HeldOutboxError          another program is writing into it       retryable
+│   └── DamagedOutboxError       its file is not what was written
 ├── SourceError                  where receipts come from did not do its part; carries a hint
 ├── ProtocolError                what arrived breaks the specification; carries its outcome
 │   ├── DamagedError             the text is not a whole link             damaged
@@ -49,6 +51,16 @@ class ConfigError(TicketError, ValueError):
 
 class OutboxError(TicketError):
     """This computer does not keep what it must: a full disk, a damaged file."""
+
+
+class HeldOutboxError(OutboxError):
+    """Another program is writing into the outbox; it ends by itself."""
+
+    retryable = True
+
+
+class DamagedOutboxError(OutboxError):
+    """The outbox's file is not what was written; the agent sets it aside (till/salvage.py)."""
 
 
 class SourceError(TicketError):

@@ -24,9 +24,11 @@ from e2ee_ticket.till.clock import SystemClock
 from e2ee_ticket.till.config import Config, config_path, load
 from e2ee_ticket.till.displays import Displays
 from e2ee_ticket.till.file_watch import FileWatch
+from e2ee_ticket.till.salvage import ClosedOutbox
 
 log = logging.getLogger(__name__)
 
+OPEN_AGAIN_SECONDS: Final = 2.0
 WARM_UP_AFTER_SECONDS: Final = 0.2
 """By then everything listens; beside that, reading many modules would only delay it."""
 
@@ -77,10 +79,10 @@ def _run_on_windows(  # pragma: no cover - Windows only
 
 
 async def _work(config: Config, written: FileWatch) -> None:
+    damaged = False
     while True:
-        again = await _work_once(config, written)
-        if not again:
-            return
+        agent = await _work_once(config, written, damaged=damaged)
+        damaged = agent.damaged
         written = FileWatch(config_path(os.environ))
         try:
             config = load()
@@ -88,9 +90,10 @@ async def _work(config: Config, written: FileWatch) -> None:
             log.error("the changed configuration cannot be used: %s", error)  # noqa: TRY400
 
 
-async def _work_once(config: Config, written: FileWatch) -> bool:
+async def _work_once(config: Config, written: FileWatch, *, damaged: bool) -> Agent:
+    """Run an agent until it is to begin anew."""
     clock = SystemClock()
-    with open_outbox_of_the_agent(config) as outbox:
+    with open_outbox_of_the_agent(config, damaged=damaged) as outbox:
         async with relay_client(config) as relay:
             agent = Agent(
                 config,
@@ -99,11 +102,27 @@ async def _work_once(config: Config, written: FileWatch) -> bool:
                 outbox=outbox,
                 displays=Displays(config.state_dir),
                 clock=clock,
-                servers={"console": _serve_console, "ready": _tell_ready},
+                servers={
+                    "console": _serve_console,
+                    "ready": _tell_ready,
+                    **({"outbox": _open_later} if isinstance(outbox, ClosedOutbox) else {}),
+                },
                 written=written,
             )
             _greet(config)
-            return await agent.run()
+            await agent.run()
+            return agent
+
+
+async def _open_later(agent: Agent) -> None:
+    """Try again to open an outbox that could not be; begin anew as soon as it can be."""
+    while True:
+        await asyncio.sleep(OPEN_AGAIN_SECONDS)
+        with open_outbox_of_the_agent(agent.config) as outbox:
+            if not isinstance(outbox, ClosedOutbox):
+                log.info("the outbox can be opened again")
+                agent.begin_anew()
+                return
 
 
 async def _serve_console(agent: Agent) -> None:

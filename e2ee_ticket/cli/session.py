@@ -3,13 +3,21 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from e2ee_ticket.cli import voice
 from e2ee_ticket.client import RelayClient
-from e2ee_ticket.errors import TicketError, UnreachableError
+from e2ee_ticket.errors import (
+    ConfigError,
+    DamagedOutboxError,
+    OutboxError,
+    TicketError,
+    UnreachableError,
+)
+from e2ee_ticket.till import lock, salvage
 from e2ee_ticket.till.clock import SystemClock
 from e2ee_ticket.till.config import Config
-from e2ee_ticket.till.outbox import FILE_NAME, Outbox
+from e2ee_ticket.till.outbox import DAMAGED, FILE_NAME, Outbox
 from e2ee_ticket.till.pipeline import Till
 
 
@@ -18,14 +26,43 @@ def relay_client(config: Config) -> RelayClient:
     return RelayClient(config.relay_origin, permit=config.permit)
 
 
+AGENT_BUSY_SECONDS: Final = 0.05
+"""How long the agent's event loop stands still for another program that writes into the outbox."""
+
+
 def open_outbox(config: Config) -> Outbox:
-    """Open the outbox of this till."""
-    return Outbox(Path(config.state_dir) / FILE_NAME, SystemClock().now)
+    """Open the outbox of this till; a damaged one is set aside, unless an agent is at it."""
+    path, now = Path(config.state_dir) / FILE_NAME, SystemClock().now
+    if not salvage.is_empty(path):
+        with contextlib.suppress(DamagedOutboxError):
+            return Outbox(path, now)
+    before = salvage.losses(path.parent)
+    try:
+        with lock.lock(config.state_dir):
+            outbox = salvage.open_outbox(path, now)
+    except ConfigError:
+        raise DamagedOutboxError(DAMAGED) from None
+    for loss in salvage.losses(path.parent)[len(before) :]:
+        voice.say(str(loss))
+        voice.hint(loss.hint)
+    return outbox
 
 
-def open_outbox_of_the_agent(config: Config) -> Outbox:
-    """Open the outbox for the agent, of which there is one (till/lock.py)."""
-    return Outbox(Path(config.state_dir) / FILE_NAME, SystemClock().now, owner="agent-")
+def open_outbox_of_the_agent(config: Config, *, damaged: bool = False) -> Outbox:
+    """Open the outbox for the agent, of which there is one (till/lock.py).
+
+    A damaged one is set aside; where there cannot be one, what is returned says so when it is used.
+    """
+    try:
+        return salvage.open_outbox(
+            Path(config.state_dir) / FILE_NAME,
+            SystemClock().now,
+            owner="agent-",
+            damaged=damaged,
+            busy_seconds=AGENT_BUSY_SECONDS,
+        )
+    except OutboxError as error:
+        return salvage.ClosedOutbox(error)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,8 @@ from typing import Any, Final
 from e2ee_ticket.client import RelayClient
 from e2ee_ticket.errors import (
     ConfigError,
+    DamagedOutboxError,
+    HeldOutboxError,
     OutboxError,
     ReceiptError,
     SourceError,
@@ -30,7 +32,7 @@ from e2ee_ticket.protocol.channel import PairingLink
 from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.sources import Arrival, Finding, Shop, Source, make_source
-from e2ee_ticket.till import settings_file
+from e2ee_ticket.till import salvage, settings_file
 from e2ee_ticket.till.audit import PageWatch, Verdict
 from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.config import Config, LanConfig, SourceConfig, TillConfig, judge
@@ -65,6 +67,9 @@ log = logging.getLogger(__name__)
 
 RECORDS_MAX: Final = 500
 SWEEP_SECONDS: Final = 3600.0
+HELD_SECONDS: Final = 60.0
+"""How long a receipt waits for another program that writes into the outbox; then it is refused."""
+HELD_AGAIN_SECONDS: Final = 0.25
 AGAIN_FIRST_SECONDS: Final = 1.0
 AGAIN_LONGEST_SECONDS: Final = 30.0
 
@@ -111,6 +116,7 @@ class Agent:
         self._background: set[asyncio.Task[None]] = set()
         self._outbox_trouble: Trouble | None = None
         self._undelivered: dict[int, Trouble] = {}
+        self._losses: Sequence[salvage.Loss] = ()
         self._presence = Presence(relay, clock, self._relay_changed)
         self._watch = watch or PageWatch(
             config.page_origin,
@@ -165,6 +171,8 @@ class Agent:
         self._displays_watch = FileWatch(displays.path)
         self._file_troubles: dict[str, Trouble] = {}
         self._outdated = False
+        self.damaged = False
+        """Whether the outbox turned out to be damaged."""
 
     def _make_sources(self, config: Config) -> list[tuple[SourceConfig, Source]]:
         """Make every source of a configuration.
@@ -192,11 +200,12 @@ class Agent:
             stack.push_async_callback(self._close)
             await self._open_lan(stack)
             self._restore()
-            await self._posts.take_up()
+            await self._take_up_first()
             work: list[Coroutine[None, None, None]] = [
                 self._presence.run(),
                 self._watch.run(),
                 self._sweep_always(),
+                self._watch_outbox(),
                 self._watch_files(),
                 *(self._supervise(intake) for intake in self._intakes),
                 *(self._serve(name, server) for name, server in self._servers.items()),
@@ -274,6 +283,21 @@ class Agent:
                 self.note_change()
             await self._clock.sleep(AGAIN_LONGEST_SECONDS)
 
+    async def _watch_outbox(self) -> None:
+        """See when the outbox takes something again: what was told of it is over then."""
+        while True:
+            await self._clock.sleep(LOOK_SECONDS)
+            if self._outbox_trouble is not None and self._outbox_trouble.place == "outbox":
+                try:
+                    self._outbox.probe()
+                except OutboxError as error:
+                    if str(error) != self._outbox_trouble.text:
+                        self._note_trouble(error)
+                else:
+                    log.info("the outbox works again")
+                    self._outbox_trouble = None
+                    self.note_change()
+
     async def _sweep_always(self) -> None:
         while True:
             try:
@@ -283,6 +307,8 @@ class Agent:
             await self._clock.sleep(SWEEP_SECONDS)
 
     def _sweep(self) -> None:
+        salvage.sweep(self.config.state_dir, self._now())
+        self._losses = salvage.losses(self.config.state_dir)
         swept = self._outbox.sweep()
         lost = {entry.receipt_number for entry in swept.not_uploaded} | set(swept.not_shown)
         for number in lost:
@@ -321,7 +347,7 @@ class Agent:
             title=ticket.title or self.config.shop,
             lang=ticket.lang or self.config.lang,
         )
-        number = self._keep(intake, arrival, ticket, name)
+        number = await self._keep(intake, arrival, ticket, name)
         if number is None:
             return False
         record = Record(
@@ -350,7 +376,20 @@ class Agent:
             desk.print_too(record)
         return True
 
-    def _keep(
+    async def _keep(
+        self, intake: SourceIntake, arrival: Arrival, ticket: Ticket, till: str
+    ) -> int | None:
+        """Keep a receipt; while another program writes, its source waits, and nobody else."""
+        end = self._clock.monotonic() + HELD_SECONDS
+        while True:
+            try:
+                return self._keep_now(intake, arrival, ticket, till)
+            except HeldOutboxError:
+                if self._clock.monotonic() >= end:
+                    raise
+            await self._clock.sleep(HELD_AGAIN_SECONDS)
+
+    def _keep_now(
         self, intake: SourceIntake, arrival: Arrival, ticket: Ticket, till: str
     ) -> int | None:
         try:
@@ -382,6 +421,12 @@ class Agent:
             self._outbox.reclaim()
         except OutboxError as error:  # a full disk: what it claimed is free in a minute
             self._note_trouble(error)
+        try:
+            self._restore_sales()
+        except OutboxError as error:  # it cannot be opened: its sales come when it can be
+            self._note_trouble(error)
+
+    def _restore_sales(self) -> None:
         entries: dict[int, list[Entry]] = {}
         for entry in self._outbox.entries():
             entries.setdefault(entry.receipt_number, []).append(entry)
@@ -415,6 +460,18 @@ class Agent:
             if self._outdated and not any(sale.on_screen for sale in self.sales()):
                 log.info("the configuration was written; beginning anew")
                 self._restart.set()
+
+    async def _take_up_first(self) -> None:
+        """Drive the displays; damage to their file must not stop the shop."""
+        try:
+            told = self._displays.recover(self._now())
+            await self._posts.take_up()
+        except ConfigError as error:
+            self._note_file("displays", error, "pair the displays again")
+        else:
+            if told is not None:
+                log.warning("%s; %s", *told)
+                self._file_troubles["displays"] = Trouble("displays", *told, self._now())
 
     async def _take_up_displays(self) -> None:
         """Drive what was paired meanwhile, and leave what was removed."""
@@ -535,6 +592,7 @@ class Agent:
         found += [self._lan_trouble if self._lan is not None else None]
         found += self._server_troubles.values()
         found += self._file_troubles.values()
+        found += [Trouble("outbox", str(loss), loss.hint, loss.at) for loss in self._losses]
         found += self._undelivered.values()
         return [trouble for trouble in found if trouble is not None]
 
@@ -701,6 +759,13 @@ class Agent:
             self._now(),
         )
         self.note_change()
+        if isinstance(error, DamagedOutboxError):  # the next begins with a new one (salvage.py)
+            self.damaged = True
+            self._restart.set()
+
+    def begin_anew(self) -> None:
+        """End `run` with True: something that it began with has changed."""
+        self._restart.set()
 
     def _note_lan(self, finding: Finding | None) -> None:
         self._lan_trouble = (

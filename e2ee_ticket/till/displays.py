@@ -8,7 +8,10 @@ which is edited by hand and copied about, holds neither.
 import contextlib
 import json
 import os
+import re
 import tempfile
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -50,20 +53,40 @@ class Displays:
         """
         try:
             members = json.loads(self.path.read_bytes())
-            return [
-                Pairing(
-                    str(entry["name"]),
-                    PairingSecret(bytes.fromhex(entry["secret"])),
-                    WriteToken(bytes.fromhex(entry["token"])),
-                )
-                for entry in members["displays"]
-            ]
+            return [_pairing(entry) for entry in members["displays"]]
         except FileNotFoundError:
             return []
         except OSError as error:
             raise ConfigError(f"{FILE_NAME} cannot be read: {reason(error)}") from error
         except (ValueError, KeyError, TypeError):
             raise ConfigError(f"{FILE_NAME} is damaged; move it away and pair again") from None
+
+    def recover(self, now: float) -> tuple[str, str] | None:
+        """Set a damaged file aside and go on with the pairings that it still has, one by one.
+
+        Returns what to tell, and what to do about it; None where nothing is damaged.
+
+        Raises:
+            ConfigError: it cannot be read or set aside.
+        """
+        try:
+            self.all()
+        except ConfigError as error:
+            if not self.path.is_file() or not os.access(self.path, os.R_OK):
+                raise
+            text = self.path.read_text(encoding="utf-8", errors="replace")
+            found = dict(_whole_entries(text))
+            at = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+            aside = self.path.with_name(f"displays-damaged-{at}.json")
+            try:
+                self.path.rename(aside)
+            except OSError:
+                raise error from None
+            self._write(list(found.values()))
+            names = ", ".join(pairing.name for pairing in found.values()) or "0"
+            hint = f"pair what is missing again; the damaged file is {aside.name}"
+            return f"{FILE_NAME} was damaged; displays that were recovered: {names}", hint
+        return None
 
     def find(self, name: str) -> Pairing:
         """Return the display of this name; upper and lower case are the same.
@@ -116,6 +139,22 @@ class Displays:
         text = json.dumps({"version": 1, "displays": entries}, ensure_ascii=False, indent=1)
         make_private_dir(self.path.parent)
         write_private(self.path, text.encode("utf-8") + b"\n")
+
+
+def _whole_entries(text: str) -> Iterator[tuple[str, Pairing]]:
+    """Find every pairing that is whole, by its name in small letters."""
+    for found in re.finditer(r"\{[^{}]*\}", text):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            pairing = _pairing(json.loads(found[0]))
+            yield pairing.name.casefold(), pairing
+
+
+def _pairing(entry: Mapping[str, str]) -> Pairing:
+    return Pairing(
+        str(entry["name"]),
+        PairingSecret(bytes.fromhex(entry["secret"])),
+        WriteToken(bytes.fromhex(entry["token"])),
+    )
 
 
 def idle_of(config: Config) -> Content:

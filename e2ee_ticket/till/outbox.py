@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from e2ee_ticket.errors import OutboxError
+from e2ee_ticket.errors import DamagedOutboxError, HeldOutboxError, OutboxError
 from e2ee_ticket.protocol.secret import Secret
 from e2ee_ticket.protocol.ticket import TEXT_LIMITS, Ticket
 from e2ee_ticket.till.config import make_private_dir
@@ -36,7 +36,7 @@ UPLOAD_SECONDS: Final = 7 * 24 * 3600
 REVOKE_SECONDS: Final = 8 * 24 * 3600
 RECEIPT_SECONDS: Final = 24 * 3600
 CLAIM_SECONDS: Final = 60.0
-_BUSY_SECONDS: Final = 10.0
+BUSY_SECONDS: Final = 10.0
 
 OVER: Final = frozenset({"received", "revoked", "expired", "failed"})
 """States that nothing follows."""
@@ -117,8 +117,12 @@ class Outbox:
         *,
         owner: str = "",
         migrations: Sequence[str] = MIGRATIONS,
+        busy_seconds: float = BUSY_SECONDS,
     ) -> None:
         """Open the file, or make it; the agent is the owner `agent-`, any other has no name.
+
+        `busy_seconds` is how long a call waits for another program that writes; all that waits
+        with it stands still.
 
         Raises:
             OutboxError: it cannot be opened, or a newer version of this program made it.
@@ -131,7 +135,7 @@ class Outbox:
             # Made before SQLite would, so that nobody else can ever read it or its WAL.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._connection = sqlite3.connect(
-                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                path, timeout=busy_seconds, isolation_level=None, check_same_thread=False
             )
             self._connection.row_factory = sqlite3.Row
             try:
@@ -176,6 +180,16 @@ class Outbox:
             )
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def probe(self) -> None:
+        """Find out whether something could be kept now.
+
+        Raises:
+            OutboxError: it could not.
+        """
+        with self._transaction() as execute:
+            (version,) = execute("PRAGMA user_version").fetchone()
+            execute(f"PRAGMA user_version = {version:d}")
+
     # Receipts
 
     def accept(
@@ -205,7 +219,7 @@ class Outbox:
 
     def receipt(self, number: int) -> Ticket | None:
         """Return a receipt as it was accepted, or None if it was let go."""
-        with self._transaction() as execute:
+        with self._reading() as execute:
             row = execute(
                 "SELECT fields, receipt FROM receipts WHERE receipt_number = ?", (number,)
             ).fetchone()
@@ -215,7 +229,7 @@ class Outbox:
 
     def paper(self, number: int) -> bytes | None:
         """Return what a receipt printer would have got, or None: nothing, or let go."""
-        with self._transaction() as execute:
+        with self._reading() as execute:
             row = execute(
                 "SELECT paper FROM receipts WHERE receipt_number = ?", (number,)
             ).fetchone()
@@ -223,7 +237,7 @@ class Outbox:
 
     def accepted(self) -> list[Accepted]:
         """Return every receipt, oldest first."""
-        with self._transaction() as execute:
+        with self._reading() as execute:
             rows = execute(
                 "SELECT receipt_number, till, source, accepted_at, outcome, fields FROM receipts"
                 " ORDER BY receipt_number"
@@ -254,7 +268,7 @@ class Outbox:
 
     def cursor(self, source: str) -> str | None:
         """Return where a source goes on."""
-        with self._transaction() as execute:
+        with self._reading() as execute:
             row = execute("SELECT cursor FROM cursors WHERE source = ?", (source,)).fetchone()
         return None if row is None else row["cursor"]
 
@@ -265,7 +279,7 @@ class Outbox:
 
     def unsealed(self) -> list[int]:
         """Number the receipts that were accepted and have no ticket: a crash came in between."""
-        with self._transaction() as execute:
+        with self._reading() as execute:
             rows = execute(
                 "SELECT receipt_number FROM receipts WHERE receipt IS NOT NULL AND NOT EXISTS"
                 " (SELECT 1 FROM tickets WHERE tickets.receipt_number = receipts.receipt_number)"
@@ -305,7 +319,7 @@ class Outbox:
 
     def envelope(self, ticket_id: str) -> bytes | None:
         """Return a ticket's envelope, or None once it is no longer kept."""
-        with self._transaction() as execute:
+        with self._reading() as execute:
             row = execute("SELECT envelope FROM tickets WHERE id = ?", (ticket_id,)).fetchone()
         return None if row is None else row["envelope"]
 
@@ -367,7 +381,7 @@ class Outbox:
 
     def entries(self) -> list[Entry]:
         """Return every ticket, oldest first."""
-        with self._transaction() as execute:
+        with self._reading() as execute:
             rows = execute(f"{_ENTRY} ORDER BY sealed_at, tickets.rowid").fetchall()
         return [self._entry(row) for row in rows]
 
@@ -483,6 +497,17 @@ class Outbox:
         )
 
     @contextlib.contextmanager
+    def _reading(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
+        """Read as of one moment, whoever is writing."""
+        with self._lock, _translated():
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection.execute
+            finally:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
     def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
         """Run statements as one: all of them durable at the end, or none."""
         with self._lock, _translated():
@@ -585,12 +610,22 @@ def _translated() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        raise OutboxError(_SENTENCES.get(code, "the outbox cannot be used")) from error
+        sentence = _SENTENCES.get(code, "the outbox cannot be used")
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise HeldOutboxError(sentence) from error
+        raise OutboxError(sentence) from error
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise DamagedOutboxError(DAMAGED) from error
+        raise OutboxError("the outbox cannot be used") from error
     except sqlite3.Error as error:
-        raise OutboxError("the outbox is damaged; move it away to begin a new one") from error
+        raise OutboxError("the outbox cannot be used") from error
     except OSError as error:
         raise OutboxError("the outbox cannot be opened") from error
 
+
+DAMAGED: Final = "the outbox is damaged; the agent sets it aside and begins a new one"
 
 _SENTENCES: Final = {
     sqlite3.SQLITE_FULL: "this computer's disk is full",

@@ -112,6 +112,7 @@ class Shop:
         }
         defaults["tills"] = config.pop("config_tills", defaults["tills"])
         self.config = Config(**{**defaults, **config})
+        self.paired = self.displays.all()
         self.outbox = None
         self.agent = None
         self.looker = see_nothing
@@ -133,11 +134,14 @@ class Shop:
     def sale(self, number):
         return self.agent.sale(number)
 
+    def open(self):
+        return Outbox(self.folder / FILE_NAME, self.clock.now, owner="agent-")
+
     async def start(self):
-        for pairing in self.displays.all():
+        for pairing in self.paired:
             registered = registration(pairing.secret, pairing.token)
             await self.relay.register(pairing.secret.cid, registered)
-        self.outbox = Outbox(self.folder / FILE_NAME, self.clock.now, owner="agent-")
+        self.outbox = self.open()
         self.agent = Agent(
             self.config,
             config_file=self.folder / "config.toml",

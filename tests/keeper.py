@@ -54,3 +54,6 @@ class Keeper:
 
     def report(self, trouble):
         self.troubles.append(trouble)
+
+    def refuse(self, told):
+        self.troubles.append(told)

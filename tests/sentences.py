@@ -11,7 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1] / "e2ee_ticket"
 # A fault of the configuration is told in the words of its file, which are English; and what only a
 # command says (check, config export, console) is English as all commands are.
-COMMANDS = {"sources/__init__.py", "sources/doorman.py", "sources/dolibarr/settings.py",
+COMMANDS = {"sources/__init__.py", "sources/doorman.py", "sources/http_server.py",
+            "sources/dolibarr/settings.py",
             "till/bundle.py", "till/config.py", "till/lock.py", "till/settings_file.py",
             "till/lan_pages.py", "till/lan_server.py", "till/console/app.py",
             "till/console/auth.py", "till/console/meeting.py"}  # fmt: skip
@@ -24,7 +25,7 @@ NO_SENTENCES = {"total ttc à payer"}
 PLACES = ("sources", "till", "client.py", "pdf/inspect.py", "pdf/policy.py", "pdf/sandbox.py",
           "pdf/check.py")  # fmt: skip
 SAYS = {"Finding", "Trouble", "Verdict", "_well", "_ill", "_true", "hold", "_hold", "_warn",
-        "_note_file", "_fail"}  # fmt: skip
+        "_note_file", "_fail", "_not_taken"}  # fmt: skip
 NAMES = {"text", "hint", "why", "remark", "warning", "said"}
 FIELDS = {"text", "hint", "message", "said", "warning"}
 NOT_SAID = ("TypeError", "ValueError", "RuntimeError", "AssertionError", "_AnswerError",

@@ -45,6 +45,7 @@ class Arrival:
             cashier, and not shown to whoever stands there now.
         remarks: what the cashier is told beside the sale, such as that a picture could not be
             drawn: short sentences, as in a `Finding`, with nothing of the receipt's content.
+        began: when it began to come, in seconds since 1970, where it waited since; None is now.
     """
 
     ticket: Ticket = field(repr=False)
@@ -55,6 +56,7 @@ class Arrival:
     paper: bytes | None = field(default=None, repr=False)
     late: bool = False
     remarks: tuple[str, ...] = ()
+    began: float | None = None
 
 
 class Intake(Protocol):
@@ -89,6 +91,10 @@ class Intake(Protocol):
 
     def report(self, trouble: "Finding | None") -> None:
         """Tell what keeps this source from working, or None when it works (again)."""
+        ...
+
+    def refuse(self, told: "Finding") -> None:
+        """Tell the cashier of what was sent here and not taken; later receipts do not end this."""
         ...
 
 

@@ -20,8 +20,9 @@ page may not send without asking first.
 import asyncio
 import contextlib
 import errno
+import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import aiohttp
@@ -31,7 +32,9 @@ from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError, SourceErr
 from e2ee_ticket.pdf.check import RECEIPT_MAX_SIZE, check_receipt
 from e2ee_ticket.protocol.ticket import Ticket, plain_name
 from e2ee_ticket.sources import Arrival, Finding, Intake, Shop
+from e2ee_ticket.sources.connections import TOO_MANY, Limits
 from e2ee_ticket.sources.facts import issued_at, number_in
+from e2ee_ticket.sources.http_server import HttpServer, serving
 from e2ee_ticket.sources.ipp_attributes import MODEL, values
 from e2ee_ticket.sources.ipp_message import (
     ATTRIBUTES_MAX_SIZE,
@@ -46,7 +49,6 @@ from e2ee_ticket.sources.ipp_message import (
 from e2ee_ticket.sources.ipp_printer import PATH, IppPrinter, Operation, Status, respond
 from e2ee_ticket.sources.listening import (
     IPP_LISTEN,
-    NOTHING_LOGGED,
     explain,
     is_address,
     is_loopback,
@@ -57,11 +59,19 @@ from e2ee_ticket.sources.listening import (
 
 BODY_SECONDS: Final = 60.0
 BODIES_MAX: Final = 8
+REPORT_SECONDS: Final = 60.0
+LIMITS: Final = Limits(connections=64, busy_seconds=240.0)
 _TYPE: Final = "application/ipp"
 _BODY_MAX_SIZE: Final = ATTRIBUTES_MAX_SIZE + RECEIPT_MAX_SIZE
 _DISCARDED_MAX_SIZE: Final = 64 * 1024 * 1024
 _PROBE_SECONDS: Final = 5.0
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_PRINTING: Final = frozenset((Operation.PRINT_JOB, Operation.CREATE_JOB, Operation.SEND_DOCUMENT))
+# What is tried again is told as a trouble of this computer.
+_NOT_REFUSED: Final = frozenset((Status.OK, Status.OK_SUBSTITUTED, Status.BUSY))
+_JOB_PATH: Final = re.compile(re.escape(PATH) + r"/[^/]+")
+_PRINT_HINT: Final = "print it again; if that does not help, hand out paper"
+_PAGE_HINT: Final = "receipts are printed by a program, not by a page"
 _TAKEN_HINT: Final = "end that program, or choose another port in listen"
 _ADDRESS_HINT: Final = f"listen must be an address of this computer, such as {IPP_LISTEN}"
 
@@ -90,6 +100,7 @@ class Ipp:
         own = () if self._is_local else _own_names()
         self._hosts = frozenset(host.lower().rstrip(".") for host in (*_LOOPBACK, *own, *names))
         self._bodies = asyncio.Semaphore(BODIES_MAX)
+        self._told_at: float | None = None
 
     @property
     def _is_local(self) -> bool:
@@ -108,7 +119,7 @@ class Ipp:
             SourceError: the port cannot be listened on.
         """
         printer = IppPrinter(self.name, self._shop, lambda *job: self._keep(intake, *job))
-        async with self._listening(printer):
+        async with self._listening(printer, intake):
             intake.report(None)
             await asyncio.Event().wait()
 
@@ -143,10 +154,8 @@ class Ipp:
             )
             await intake.accept(Arrival(ticket))
         except ReceiptError as error:
-            hint = "print it again; if that does not help, hand out paper"
-            intake.report(
-                Finding(ok=False, text=f"a printed document was refused: {error}", hint=hint)
-            )
+            text = f"a printed document was refused: {error}"
+            intake.refuse(Finding(ok=False, text=text, hint=_PRINT_HINT))
             raise
         except OutboxError as error:
             hint = "the program that prints tries again; until then hand out paper"
@@ -159,45 +168,17 @@ class Ipp:
     # HTTP
 
     @contextlib.asynccontextmanager
-    async def _listening(self, printer: IppPrinter) -> AsyncIterator[None]:
-        app = web.Application(middlewares=[self._guard], logger=NOTHING_LOGGED)
+    async def _listening(self, printer: IppPrinter, intake: Intake) -> AsyncIterator[None]:
 
-        async def answer(request: web.Request) -> web.Response:
-            return await self._answer(request, printer)
+        async def answer(request: web.BaseRequest) -> web.Response:
+            return await self._answer(request, printer, intake)
 
-        app.router.add_post(PATH, answer)
-        app.router.add_post(PATH + "/{job}", answer)
-        app.router.add_get("/", self._page)
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            auto_decompress=False,
-            logger=NOTHING_LOGGED,
-            handle_signals=False,
-            shutdown_timeout=2.0,
-        )
-        await runner.setup()
+        server = HttpServer(answer, LIMITS, refused=lambda: intake.refuse(TOO_MANY))
         try:
-            site = web.TCPSite(runner, self._host, self._port)
-            try:
-                await site.start()
-            except OSError as error:
-                raise SourceError(*self._refused(error)) from error
-            yield
-        finally:
-            await runner.cleanup()
-
-    @web.middleware
-    async def _guard(
-        self,
-        request: web.Request,
-        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
-    ) -> web.StreamResponse:
-        """Refuse what a browser sends for a page, whatever the page is."""
-        # `request.host` would ask the name service where the client names no host.
-        if "Origin" in request.headers or not self._is_ours(request.headers.get("Host", "")):
-            return _plain(403, "a web page cannot print here")
-        return await handler(request)
+            async with serving(server, self._host, self._port):
+                yield
+        except OSError as error:
+            raise SourceError(*self._refused(error)) from error
 
     def _is_ours(self, authority: str) -> bool:
         host = _host_in(authority).lower().rstrip(".")
@@ -206,8 +187,38 @@ class Ipp:
         # No name leads to an address that is written out: there is nothing to rebind.
         return not self._is_local and is_address(host)
 
-    async def _page(self, request: web.Request) -> web.Response:
-        address = f"ipp://{request.host}{PATH}"
+    async def _answer(
+        self, request: web.BaseRequest, printer: IppPrinter, intake: Intake
+    ) -> web.Response:
+        """Answer one request; what was to be printed and is refused is told."""
+        # `request.host` would ask the name service where the client names no host.
+        host = request.headers.get("Host", "")
+        if "Origin" in request.headers or not self._is_ours(host):
+            # A page's browser sends this, and any page could: it is told once a minute at most.
+            if request.method == "POST":
+                self._tell_page(intake)
+            return _plain(403, "a web page cannot print here")
+        path = request.raw_path.partition("?")[0]
+        if path == "/" and request.method in ("GET", "HEAD"):
+            return self._page(host)
+        if path != PATH and not _JOB_PATH.fullmatch(path):
+            return _plain(404, "there is nothing here")
+        if request.method != "POST":
+            return _plain(405, "a printer is asked with POST")
+        if request.content_type != _TYPE or "Content-Encoding" in request.headers:
+            return _not_taken(intake, 415, f"send {_TYPE}, and nothing packed")
+        async with self._bodies:
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    body, whole = await _read(request)
+            except TimeoutError:
+                return _not_taken(intake, 408, "the rest of the request did not come")
+            except (OSError, web.RequestPayloadError):
+                return _not_taken(intake, 400, "the request ended too early")
+            return await self._converse(body, printer, host, intake, whole=whole)
+
+    def _page(self, host: str) -> web.Response:
+        address = f"ipp://{host}{PATH}"
         return _plain(
             200,
             "This is a printer: what is printed on it becomes an e-ticket.\n\n"
@@ -216,30 +227,28 @@ class Ipp:
             f"Elsewhere, add a printer by its address:\n    {address}\n",
         )
 
-    async def _answer(self, request: web.Request, printer: IppPrinter) -> web.Response:
-        if request.content_type != _TYPE or "Content-Encoding" in request.headers:
-            return _plain(415, f"send {_TYPE}, and nothing packed")
-        async with self._bodies:
-            try:
-                async with asyncio.timeout(BODY_SECONDS):
-                    body, whole = await _read(request)
-            except TimeoutError:
-                return _plain(408, "the rest of the request did not come")
-            return await self._converse(body, printer, request.host, whole=whole)
+    def _tell_page(self, intake: Intake) -> None:
+        now = self._shop.now()
+        if self._told_at is None or not 0 <= now - self._told_at < REPORT_SECONDS:
+            self._told_at = now
+            text = "a web page tried to print here and was refused"
+            intake.refuse(Finding(ok=False, text=text, hint=_PAGE_HINT))
 
     async def _converse(
-        self, body: bytes, printer: IppPrinter, authority: str, *, whole: bool
+        self, body: bytes, printer: IppPrinter, authority: str, intake: Intake, *, whole: bool
     ) -> web.Response:
         try:
             head = read_head(body)
         except MalformedError as error:
-            return _plain(400, str(error))
+            return _not_taken(intake, 400, str(error))
         try:
             message, start = read_message(body)
         except MalformedError as error:
             answer = respond(head, Status.BAD_REQUEST, str(error))
         else:
             answer = await printer.answer(message, body[start:] if whole else None, authority)
+        if head.code in _PRINTING and answer.code not in _NOT_REFUSED:
+            _tell_refused(intake, answer)
         response = web.Response(body=answer.to_bytes(), content_type=_TYPE)
         response.headers["Cache-Control"] = "no-store"
         if not whole:
@@ -294,7 +303,22 @@ class Ipp:
         return explain(error, self._at, taken_hint=_TAKEN_HINT, other_hint=_ADDRESS_HINT)
 
 
-async def _read(request: web.Request) -> tuple[bytes, bool]:
+def _not_taken(intake: Intake, status: int, why: str) -> web.Response:
+    """Refuse a request that a printing program sent, and tell the cashier."""
+    text = f"a printed document was refused: {why}"
+    intake.refuse(Finding(ok=False, text=text, hint=_PRINT_HINT))
+    return _plain(status, why)
+
+
+def _tell_refused(intake: Intake, answer: Message) -> None:
+    """Tell of a print job that was answered with an error: programs show it in no place."""
+    said = answer.groups[0].attributes.get("status-message", ())
+    why = str(said[0].content) if said else "unknown reason"
+    text = f"a printed document was refused: {why}"
+    intake.refuse(Finding(ok=False, text=text, hint=_PRINT_HINT))
+
+
+async def _read(request: web.BaseRequest) -> tuple[bytes, bool]:
     """Read a body, keeping no more than fits; tell whether that was all.
 
     What is too large is read to its end, within reason: most clients do not listen before.

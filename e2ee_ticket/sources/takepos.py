@@ -18,20 +18,20 @@ import contextlib
 import ipaddress
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError, SourceError
 from e2ee_ticket.sources import Arrival, Finding, Intake, Shop
+from e2ee_ticket.sources.connections import TOO_MANY, Limits
 from e2ee_ticket.sources.doorman import Doorman, Refusal, parse_origins
 from e2ee_ticket.sources.escpos import CODE_PAGE, check_code_page
+from e2ee_ticket.sources.http_server import HttpServer, serving
 from e2ee_ticket.sources.listening import (
-    NOTHING_LOGGED,
     TAKEPOS_LISTEN,
     explain,
     is_loopback,
@@ -44,8 +44,7 @@ from e2ee_ticket.sources.takepos_receipts import read_job, read_receipt_page
 PAGE_MAX_SIZE: Final = 1 << 20
 JOB_MAX_SIZE: Final = 4 << 20
 BODY_SECONDS: Final = 20.0
-FIRST_SECONDS: Final = 10.0
-CONNECTIONS_MAX: Final = 64
+LIMITS: Final = Limits(connections=64, busy_seconds=120.0)
 BODIES_MAX: Final = 8
 REPORT_SECONDS: Final = 60.0
 DISPLAY_COLUMNS: Final = 20
@@ -59,6 +58,7 @@ _WAITING: Final = "e2ee-ticket takepos: nothing has come yet\n"
 _WORKING: Final = "e2ee-ticket takepos: receipts come\n"
 _ORDER_PATHS: Final = frozenset({"/print2", "/print3"})
 _BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
+_WEB_PAGE: Final = re.compile(rb"(?:<|%3C)(?:!|%21)?(?:doctype|html|head|body)", re.IGNORECASE)
 _LOCAL_NAMES: Final = (".local", ".lan", ".home", ".internal", ".test", ".localhost", ".home.arpa")
 _PAPER: Final = "print this one on paper"
 _TAKEN_HINT: Final = "end that program; another connector for TakePOS is the likeliest"
@@ -68,11 +68,14 @@ logger = logging.getLogger(__name__)
 
 
 class _AnswerError(Exception):
-    """A request ends here: with a status, and a sentence for whoever looks at it."""
+    """A request ends here: with a status, and a sentence for whoever looks at it.
 
-    def __init__(self, status: int, text: str) -> None:
+    `told` is what the cashier reads of it: TakePOS' page listens to no answer.
+    """
+
+    def __init__(self, status: int, text: str, told: Finding | None) -> None:
         super().__init__(text)
-        self.status = status
+        self.status, self.told = status, told
 
 
 class TakePos:
@@ -110,7 +113,7 @@ class TakePos:
         self._has_received = False
         self._reported_at: float | None = None
         self._body_seconds = BODY_SECONDS
-        self._first_seconds = FIRST_SECONDS
+        self._limits = LIMITS
         self._bodies = asyncio.Semaphore(BODIES_MAX)
         # One receipt is drawn at a time: two would not be ready any sooner.
         self._drawing = asyncio.Lock()
@@ -125,19 +128,13 @@ class TakePos:
         async def answer(request: web.BaseRequest) -> web.StreamResponse:
             return await self._answer(request, intake)
 
-        runner = web.ServerRunner(
-            _Server(answer, self._first_seconds), handle_signals=False, shutdown_timeout=2.0
-        )
-        await runner.setup()
+        server = HttpServer(answer, self._limits, refused=lambda: intake.refuse(TOO_MANY))
         try:
-            try:
-                await web.TCPSite(runner, self._host, self._port).start()
-            except OSError as error:
-                raise SourceError(*self._unavailable(error)) from error
-            intake.report(None)
-            await asyncio.Event().wait()
-        finally:
-            await runner.cleanup()
+            async with serving(server, self._host, self._port):
+                intake.report(None)
+                await asyncio.Event().wait()
+        except OSError as error:
+            raise SourceError(*self._unavailable(error)) from error
 
     async def check(self) -> Sequence[Finding]:
         """See whether TakePOS could print here, and tell how it is told to."""
@@ -160,7 +157,7 @@ class TakePos:
             if refusal is not None:
                 if not asks_only:
                     self._report_refusal(refusal, intake)
-                raise _AnswerError(403, refusal.text)
+                raise _AnswerError(403, refusal.text, None)
             if asks_only:
                 text = _WORKING if self._has_received else _WAITING
             elif is_preflight:
@@ -169,6 +166,8 @@ class TakePos:
                 await self._serve(request, path, intake)
         except _AnswerError as error:
             status, text = error.status, f"{error}\n"
+            if error.told is not None:
+                intake.refuse(error.told)
         response = web.Response(status=status, text=text)
         response.headers.update(self._door.answer_headers(headers, preflight=is_preflight))
         # What is left of a body that nobody wants need not be read to its end.
@@ -184,7 +183,7 @@ class TakePos:
         """
         query = _read_query(request)
         if path in _ORDER_PATHS or query.get("printer", "1") != "1":
-            self._refuse_order(intake)
+            self._refuse_order()
         if path == "/display/index.php" and request.method == "GET":
             intake.live(_display_lines(query.get("text", "")))
         elif path == "/printer/drawer.php" and request.method in ("GET", "POST"):
@@ -199,9 +198,9 @@ class TakePos:
             job = _parse_form(await self._read_body(request, _FORM_MAX_SIZE))
             await self._take(self._read_job, job, intake)
         elif path in ("/print", "/printer/index.php", "/printer/drawer.php", "/display/index.php"):
-            raise _AnswerError(405, "this address is asked in another way")
+            raise _not_taken(405, "this address is asked in another way")
         else:
-            raise _AnswerError(404, "TakePOS asks for nothing here")
+            raise _not_taken(404, "TakePOS asks for nothing here")
 
     async def _read_body(self, request: web.BaseRequest, max_size: int) -> bytes:
         """Read a body that fits, and comes in time.
@@ -210,9 +209,9 @@ class TakePos:
             _AnswerError: it does not.
         """
         if "Content-Encoding" in request.headers:
-            raise _AnswerError(415, "send the receipt as it is, not packed")
+            raise _not_taken(415, "send the receipt as it is, not packed")
         if (request.content_length or 0) > max_size:
-            raise _AnswerError(413, "this is larger than any receipt")
+            raise _not_taken(413, "this is larger than any receipt")
         body = bytearray()
         async with self._bodies:
             try:
@@ -220,11 +219,11 @@ class TakePos:
                     async for chunk in request.content.iter_any():
                         body += chunk
                         if len(body) > max_size:
-                            raise _AnswerError(413, "this is larger than any receipt")
+                            raise _not_taken(413, "this is larger than any receipt")
             except TimeoutError:
-                raise _AnswerError(408, "the rest of the receipt did not come") from None
+                raise _not_taken(408, "the rest of the receipt did not come") from None
             except (OSError, aiohttp.ClientError, web.RequestPayloadError):
-                raise _AnswerError(400, "the receipt ended too early") from None
+                raise _not_taken(400, "the receipt ended too early") from None
         return bytes(body)
 
     async def _take(
@@ -241,19 +240,19 @@ class TakePos:
             await intake.accept(arrival)
         except ReceiptError as error:
             text = f"what TakePOS printed did not become a ticket: {error}"
-            intake.report(Finding(ok=False, text=text, hint=_PAPER))
-            raise _AnswerError(422, str(error)) from error
+            told = Finding(ok=False, text=text, hint=_PAPER)
+            raise _AnswerError(422, str(error), told) from error
         except OutboxError as error:
             text = f"what TakePOS printed could not be kept: {error}"
-            intake.report(Finding(ok=False, text=text, hint=_PAPER))
-            raise _AnswerError(503, "this computer cannot keep the receipt now") from error
+            told = Finding(ok=False, text=text, hint=_PAPER)
+            raise _AnswerError(503, "this computer cannot keep the receipt now", told) from error
         except Exception as error:
             # A fault of ours must not be the end of a receipt that nobody is told of.
             text = "what TakePOS printed did not become a ticket: it could not be drawn"
-            intake.report(Finding(ok=False, text=text, hint=_PAPER))
+            told = Finding(ok=False, text=text, hint=_PAPER)
             # Not its message: it may quote the receipt.
             logger.error("a receipt of TakePOS could not be drawn: %s", type(error).__name__)  # noqa: TRY400
-            raise _AnswerError(500, "the receipt could not be drawn") from error
+            raise _AnswerError(500, "the receipt could not be drawn", told) from error
         self._has_received = True
         intake.report(trouble)
 
@@ -275,11 +274,10 @@ class TakePos:
 
     # Refusing
 
-    def _refuse_order(self, intake: Intake) -> None:
+    def _refuse_order(self) -> None:
         text = "TakePOS sent an order for the kitchen here, and it was not printed"
         hint = "give the kitchen a printer of its own in Dolibarr, TakePOS, Order printers"
-        intake.report(Finding(ok=False, text=text, hint=hint))
-        raise _AnswerError(422, "an order is no receipt")
+        raise _AnswerError(422, "an order is no receipt", Finding(ok=False, text=text, hint=hint))
 
     def _report_refusal(self, refusal: Refusal, intake: Intake) -> None:
         """Tell of a page that tried to print, at most once a minute."""
@@ -291,7 +289,7 @@ class TakePos:
         page = f"a page of {refusal.origin}" if refusal.origin else "an unknown page or program"
         hint = f'if this is your Dolibarr, set origin = "{refusal.origin}"'
         text = f"{page} tried to print here and was refused"
-        intake.report(Finding(ok=False, text=text, hint=hint if refusal.origin else None))
+        intake.refuse(Finding(ok=False, text=text, hint=hint if refusal.origin else None))
 
     # Checking
 
@@ -328,60 +326,12 @@ class TakePos:
         return explain(error, self._at, taken_hint=_TAKEN_HINT, other_hint=_ADDRESS_HINT)
 
 
-class _Server(web.Server):
-    """aiohttp's server, with as many connections as one till's browser needs, and no silent ones.
-
-    There is no router and no middleware: each request goes to one handler.
-    """
-
-    def __init__(
-        self,
-        answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-        first_seconds: float,
-    ) -> None:
-        super().__init__(
-            self._hear,
-            access_log=None,
-            logger=NOTHING_LOGGED,
-            keepalive_timeout=30.0,
-            lingering_time=1.0,
-        )
-        self._answer = answer
-        self._first_seconds = first_seconds
-        self._silent: set[object] = set()
-
-    async def _hear(self, request: web.BaseRequest) -> web.StreamResponse:
-        self._silent.discard(request.protocol)
-        return await self._answer(request)
-
-    def __call__(self) -> Any:  # noqa: ANN401 - what asyncio takes: any protocol
-        if len(self.connections) >= CONNECTIONS_MAX:
-            return _Closed()
-        protocol = super().__call__()
-        self._silent.add(protocol)
-        asyncio.get_running_loop().call_later(self._first_seconds, self._close_silent, protocol)
-        return protocol
-
-    def _close_silent(self, protocol: RequestHandler) -> None:
-        # aiohttp would wait for ever for the first request of a connection.
-        if protocol in self._silent:
-            self._silent.discard(protocol)
-            protocol.force_close()
-
-
-class _Closed(asyncio.Protocol):
-    """A connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
-
-
 def _read_query(request: web.BaseRequest) -> Mapping[str, str]:
     text = request.raw_path.partition("?")[2][:_QUERY_MAX]
     try:
         found = parse_qs(text, keep_blank_values=True, max_num_fields=8, errors="replace")
     except ValueError:
-        raise _AnswerError(400, "TakePOS asks for less") from None
+        raise _not_taken(400, "TakePOS asks for less") from None
     return {name: values[-1] for name, values in found.items()}
 
 
@@ -404,13 +354,28 @@ def _parse_form(body: bytes) -> bytes:
     name, _, value = body.partition(b"&")[0].partition(b"=")
     value = value.strip().replace(b"%3D", b"").rstrip(b"=")
     value = value.translate(bytes.maketrans(b"+/", b"-_"))
-    if name != b"invoice" or not value or not _BASE64URL.fullmatch(value):
-        raise _AnswerError(400, "this is not what TakePOS sends to a printer")
+    if name == b"invoice" and not value:
+        text = "TakePOS sent a receipt with nothing in it"
+        hint = "in Dolibarr, TakePOS, Terminal: choose a template for receipts; then print it again"
+        told = Finding(ok=False, text=text, hint=hint)
+        raise _AnswerError(400, "there is nothing in this receipt", told)
+    if name == b"invoice" and _WEB_PAGE.match(value):
+        text = "Dolibarr sent a web page in place of a receipt"
+        hint = "log in to Dolibarr again, then print the receipt again"
+        told = Finding(ok=False, text=text, hint=hint)
+        raise _AnswerError(422, "this is a web page", told)
+    if name != b"invoice" or not _BASE64URL.fullmatch(value):
+        raise _not_taken(400, "this is not what TakePOS sends to a printer")
     try:
         job = base64.urlsafe_b64decode(value + b"=" * (-len(value) % 4))
     except binascii.Error:
-        raise _AnswerError(400, "this is not what TakePOS sends to a printer") from None
+        raise _not_taken(400, "this is not what TakePOS sends to a printer") from None
     return job
+
+
+def _not_taken(status: int, why: str) -> _AnswerError:
+    text = f"what TakePOS printed did not become a ticket: {why}"
+    return _AnswerError(status, why, Finding(ok=False, text=text, hint=_PAPER))
 
 
 def _decode(body: bytes) -> str:

@@ -589,6 +589,7 @@ class Agent:
             found.append(Trouble("page", verdict.text, verdict.hint, since))
         found += [post.trouble for post in self._posts]
         found += [intake.trouble for intake in self._intakes]
+        found += [told for intake in self._intakes for told in intake.refusals]
         found += [self._lan_trouble if self._lan is not None else None]
         found += self._server_troubles.values()
         found += self._file_troubles.values()

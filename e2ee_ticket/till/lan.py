@@ -25,17 +25,18 @@ from aiohttp import web
 from e2ee_ticket.errors import ConfigError, TicketError
 from e2ee_ticket.protocol.channel import HELLO_SIZE, SEALED_SIZE, PairingLink
 from e2ee_ticket.sources import Finding
+from e2ee_ticket.sources.connections import is_loopback
+from e2ee_ticket.sources.http_server import HttpServer
 from e2ee_ticket.sources.listening import join, try_listening
 from e2ee_ticket.till import lan_pages
 from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.config import LanConfig
 from e2ee_ticket.till.displays import Pairing
-from e2ee_ticket.till.lan_server import LanServer, Limits
+from e2ee_ticket.till.lan_server import HEAD_LINE_MAX_SIZE, Limits
 from e2ee_ticket.till.network import (
     ANY,
     addresses,
     is_addressed,
-    is_loopback,
     split_host,
     split_listen,
 )
@@ -155,7 +156,9 @@ class LanDisplay:
             trust_env=False,
         )
         self._runner = web.ServerRunner(
-            LanServer(self.answer, self.limits), shutdown_timeout=_STOP_SECONDS
+            # R92: when a tablet is gone, its hello at the relay is cancelled, too.
+            HttpServer(self.answer, self.limits, line_max_size=HEAD_LINE_MAX_SIZE, cancels=True),
+            shutdown_timeout=_STOP_SECONDS,
         )
         try:
             await self._runner.setup()

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
+from e2ee_ticket.sources.connections import is_loopback, parse_address
+
 ANY: Final = ("0.0.0.0", "::", "")  # noqa: S104 - to be compared with
 """What a server listens at to be called at all of this computer's addresses."""
 
@@ -17,8 +19,6 @@ _HOST: Final = re.compile(
     r"(?P<host>\[[0-9A-Fa-f:.%]{2,60}\]|[A-Za-z0-9._-]{1,253})(?::(?P<port>[0-9]{1,5}))?",
     re.ASCII,
 )
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def addresses(listen: str = "0.0.0.0") -> Sequence[str]:  # noqa: S104 - all of them
@@ -45,37 +45,6 @@ def addresses(listen: str = "0.0.0.0") -> Sequence[str]:  # noqa: S104 - all of 
 def _is_usable(address: str) -> bool:
     parsed = ipaddress.ip_address(address)
     return not (parsed.is_loopback or parsed.is_unspecified or parsed.is_link_local)
-
-
-def parse(address: str) -> Address:
-    """Read an IP address; an IPv4 one that came through an IPv6 socket is an IPv4 one.
-
-    Raises:
-        ValueError: it is none.
-    """
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-        return parsed.ipv4_mapped
-    return parsed
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether an address leads to this computer alone; a name does not."""
-    try:
-        return parse(address).is_loopback
-    except ValueError:
-        return False
-
-
-def neighbourhood(address: str) -> str:
-    """Return what one caller cannot change at will: the address, or the /64 of an IPv6 one."""
-    try:
-        parsed = parse(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
 
 
 def split_listen(listen: str) -> tuple[str, int]:
@@ -106,6 +75,6 @@ def is_addressed(host: str, local: str, names: Sequence[str] = ()) -> bool:
     if split[0] == "localhost":
         return is_loopback(local)
     try:
-        return parse(split[0]) == parse(local)
+        return parse_address(split[0]) == parse_address(local)
     except ValueError:
         return False

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from e2ee_ticket.sources.connections import neighbourhood
 from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.displays import Pairing
-from e2ee_ticket.till.network import neighbourhood
 
 ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Without I, L, O and U; what looks like 0 or 1 is read as such."""

@@ -145,7 +145,7 @@ class Dolibarr:
 
     async def run(self, intake: Intake) -> None:
         """Deliver sales until cancelled."""
-        told = asyncio.create_task(self._listen()) if self._webhook else None
+        told = asyncio.create_task(self._listen(intake)) if self._webhook else None
         self._last_sale = time.monotonic()
         self._last_answer = None
         self._ledger = None
@@ -416,14 +416,14 @@ class Dolibarr:
 
     # The webhook.
 
-    async def _listen(self) -> None:
+    async def _listen(self, intake: Intake) -> None:
         """Listen for calls; without them, sales come a second later, so it is tried for ever."""
         assert self._webhook is not None  # noqa: S101 - started only with one
         address, secret = self._webhook
         warned = False
         while True:
             try:
-                async with webhook.listening(address, secret, self._paid) as port:
+                async with webhook.listening(address, secret, self._paid, intake.refuse) as port:
                     self.webhook_port = port
                     await asyncio.Event().wait()
             except SourceError as error:

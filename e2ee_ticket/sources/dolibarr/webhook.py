@@ -19,12 +19,25 @@ from aiohttp import web
 
 from e2ee_ticket.errors import ConfigError, SourceError
 from e2ee_ticket.sources import Finding
+from e2ee_ticket.sources.connections import TOO_MANY, Limits
 from e2ee_ticket.sources.dolibarr.fields import read_whole
-from e2ee_ticket.sources.listening import NOTHING_LOGGED, join
+from e2ee_ticket.sources.http_server import HttpServer, serving
+from e2ee_ticket.sources.listening import join
 
 BODY_MAX_SIZE: Final = 2 * 1024 * 1024
 _READ_SECONDS: Final = 5.0
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{20,100}")
+_LIMITS: Final = Limits(connections=32, connections_per_address=8, idle_seconds=5.0)
+_WRONG_SECRET: Final = Finding(
+    ok=False,
+    text="something called the webhook with a secret that is not this till's",
+    hint="if it is your Dolibarr, write the address of e2ee-ticket setup into its webhook",
+)
+_NO_CALL: Final = Finding(
+    ok=False,
+    text="Dolibarr called the webhook, and the call could not be read",
+    hint="sales are found all the same, a moment later",
+)
 _ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 
 
@@ -58,20 +71,30 @@ def check_secret(secret: str) -> str:
 
 @contextlib.asynccontextmanager
 async def listening(
-    address: tuple[str, int], secret: str, paid: Callable[[int | None], None]
+    address: tuple[str, int],
+    secret: str,
+    paid: Callable[[int | None], None],
+    refused: Callable[[Finding], None] = lambda _: None,
 ) -> AsyncIterator[int]:
     """Listen at an address, tell `paid` which row was paid, and yield the port.
 
-    The row is None where the call is too long to be read: a refusal could undo the sale.
+    The row is None where the call is too long to be read: a refusal could undo the sale. `refused`
+    is told of calls that were not taken.
 
     Raises:
         SourceError: the address cannot be listened at.
     """
 
-    async def answer(request: web.Request) -> web.Response:
-        given = request.match_info["secret"].encode("utf-8", "replace")
-        if not hmac.compare_digest(given, secret.encode("ascii")):
-            raise web.HTTPNotFound
+    async def answer(request: web.BaseRequest) -> web.Response:
+        path = request.raw_path.partition("?")[0]
+        is_hook = path.startswith("/hook/")
+        given = path.removeprefix("/hook/").encode("utf-8", "replace")
+        if not is_hook or not hmac.compare_digest(given, secret.encode("ascii")):
+            if is_hook and request.method == "POST":
+                refused(_WRONG_SECRET)
+            return web.Response(status=404)
+        if request.method != "POST":
+            return web.Response(status=405, headers={"Allow": "POST"})
         try:
             async with asyncio.timeout(_READ_SECONDS):
                 body = await _read_body(request)
@@ -79,34 +102,22 @@ async def listening(
         except _OtherCall:
             return web.Response(status=204)
         except (TimeoutError, ValueError, RecursionError):
-            raise web.HTTPBadRequest from None
+            refused(_NO_CALL)
+            return web.Response(status=400)
         paid(row)
         return web.Response(status=204)
 
-    app = web.Application(logger=NOTHING_LOGGED)
-    app.router.add_post("/hook/{secret}", answer)
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handle_signals=False,
-        keepalive_timeout=5,
-        logger=NOTHING_LOGGED,
-    )
-    await runner.setup()
+    server = HttpServer(answer, _LIMITS, refused=lambda: refused(TOO_MANY))
     try:
-        site = web.TCPSite(runner, *address)
-        try:
-            await site.start()
-        except OSError as error:
-            raise SourceError(
-                f"webhook: {address[0]}:{address[1]} cannot be listened at:"
-                f" {(error.strerror or 'unknown reason').lower()}",
-                "another program has it, or this computer has no such address; set webhook to"
-                " another port, and in Dolibarr too",
-            ) from error
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+        async with serving(server, *address) as addresses:
+            yield addresses[0][1]
+    except OSError as error:
+        raise SourceError(
+            f"webhook: {address[0]}:{address[1]} cannot be listened at:"
+            f" {(error.strerror or 'unknown reason').lower()}",
+            "another program has it, or this computer has no such address; set webhook to"
+            " another port, and in Dolibarr too",
+        ) from error
 
 
 async def check_listening(address: tuple[str, int], secret: str) -> Finding:
@@ -133,7 +144,7 @@ class _OtherCall(Exception):  # noqa: N818 - nothing is wrong
     """A call about something else than a payment."""
 
 
-async def _read_body(request: web.Request) -> bytes | None:
+async def _read_body(request: web.BaseRequest) -> bytes | None:
     """Read a call to its end; None where it is too long."""
     body = bytearray()
     async for chunk in request.content.iter_chunked(64 * 1024):

@@ -6,11 +6,14 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from socket import socket
 from typing import Final
 
 from aiohttp import web
 
 from e2ee_ticket.errors import ConfigError, TicketError
+from e2ee_ticket.sources.connections import Limits
+from e2ee_ticket.sources.http_server import HttpServer, serving
 from e2ee_ticket.sources.listening import NOTHING_LOGGED
 from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.config import ConsoleConfig, reason
@@ -22,6 +25,8 @@ from e2ee_ticket.till.network import split_listen
 
 BODY_MAX_SIZE: Final = 16 * 1024
 FORM_SECONDS: Final = 10.0
+LIMITS: Final = Limits(connections=128, connections_per_address=24, busy_seconds=120.0)
+"""A browser opens six connections at most; behind a web server with TLS all are that server's."""
 _OPEN: Final = ("/enter", "/prove", "/static/")
 _MOVED: Final = 303
 
@@ -61,24 +66,25 @@ def create_console(
     return app
 
 
-async def serve(app: web.Application, listen: str) -> None:
-    """Answer at an address until cancelled.
+async def serve(app: web.Application, listen: str, held: socket | None = None) -> None:
+    """Answer at an address until cancelled; `held` listens there already, where it is given.
 
     Raises:
         ConfigError: the address cannot be used.
     """
     host, port = split_listen(listen)
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handler_cancellation=True,
-        logger=NOTHING_LOGGED,
-        shutdown_timeout=2.0,
-    )
+    # It makes the application's own handler; what listens is our server, with its limits.
+    runner = web.AppRunner(app, access_log=None, logger=NOTHING_LOGGED)
     try:
         await runner.setup()
+        inner = runner.server
+        assert inner is not None  # noqa: S101 - it is set up
+        server = HttpServer(
+            inner.request_handler, LIMITS, request_of=inner.request_factory, cancels=True
+        )
         try:
-            await web.TCPSite(runner, host, port).start()
+            async with serving(server, host, port, sock=held, application=app):
+                await asyncio.Event().wait()
         except OSError as error:
             # asyncio has put the address into the operating system's own words.
             why = os.strerror(error.errno).lower() if error.errno else reason(error)
@@ -86,7 +92,6 @@ async def serve(app: web.Application, listen: str) -> None:
                 f"the console cannot listen at {listen}: {why};"
                 " is another agent running? listen in [console] names another port"
             ) from error
-        await asyncio.Event().wait()
     finally:
         await runner.cleanup()
 
@@ -122,7 +127,6 @@ async def _frame(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = answer(refused_page(words(request), "fault"), 500)
     for name, value in guard.HEADERS.items():
         response.headers.setdefault(name, value)
-    response.headers.popall("Server", None)
     return response
 
 

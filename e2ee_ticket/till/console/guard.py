@@ -11,8 +11,9 @@ from typing import Final
 from aiohttp import web
 
 from e2ee_ticket.errors import TicketError
+from e2ee_ticket.sources.connections import is_loopback, neighbourhood
 from e2ee_ticket.sources.listening import join
-from e2ee_ticket.till.network import ANY, is_loopback, neighbourhood, split_listen
+from e2ee_ticket.till.network import ANY, split_listen
 
 CONTENT_SECURITY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"

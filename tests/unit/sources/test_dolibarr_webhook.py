@@ -89,6 +89,20 @@ async def test_what_is_no_call_is_refused_and_tells_nothing(body):
     assert told == []
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "why"),
+    [("/hook/wrong-secret", b"{}", "secret"), (f"/hook/{SECRET}", b"{", "could not be read")],
+)
+async def test_a_call_that_is_refused_reaches_the_cashier(path, body, why):
+    refused = []
+
+    async with listening(HERE, SECRET, lambda _: None, refused.append) as port:
+        await post(port, path, body)
+
+    assert why in refused[0].text
+    assert refused[0].hint
+
+
 async def test_nothing_of_a_call_is_logged(caplog):
     caplog.set_level("DEBUG")
 

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import errno
+import io
 import re
 import shutil
 import socket
@@ -588,6 +589,46 @@ async def test_bytes_that_are_no_message_harm_nothing(at, intake, body, status, 
         assert read_message(told)[0].code == code
     assert (await post(at, PRINTING))[0] == 200
     assert len(intake.arrivals) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "why"),
+    [
+        (b"\x01", {}, "a printed document was refused"),
+        (PRINTING, {"Content-Type": "application/pdf"}, "send application/ipp"),
+        (PRINTING, {"Content-Encoding": "gzip"}, "nothing packed"),
+        (PRINTING + bytes(5 * 1024 * 1024), {}, "larger than 3.9 MiB"),
+        (request(Operation.PRINT_JOB, compression=values(Tag.KEYWORD, "gzip")).to_bytes(), {},
+         "uncompressed"),
+        (request(Operation.PRINT_JOB).to_bytes() + b"\x89PNG", {}, "no PDF|not a PDF"),
+        (PRINTING, {"Origin": "https://evil.example"}, "a web page tried to print"),
+    ],
+)  # fmt: skip
+async def test_every_refusal_reaches_the_cashier(at, intake, body, headers, why):
+    await post(at, io.BytesIO(body), TYPE | headers)
+
+    assert re.search(why, intake.trouble.text)
+    assert intake.trouble.hint
+    assert not intake.arrivals
+
+
+async def test_a_question_that_is_refused_is_nobodys_business(at, intake):
+    asked = request(Operation.GET_JOB_ATTRIBUTES, job_id=values(Tag.INTEGER, 7)).to_bytes()
+    _, body = await post(at, asked)
+
+    assert read_message(body)[0].code == Status.NOT_FOUND
+    assert intake.trouble is None
+
+
+async def test_no_answer_names_the_servers_version(at):
+    host, port = at.removeprefix("http://").split(":")
+    for sent in (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"nonsense\r\n\r\n"):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(sent)
+        answer = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        assert b"Server: e2ee-ticket\r\n" in answer
+        assert b"aiohttp" not in answer
 
 
 async def test_bytes_that_are_not_even_http_are_not_logged(at, caplog):

@@ -20,6 +20,7 @@ from keeper import Keeper
 
 from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError, SourceError
 from e2ee_ticket.sources import Shop, make_source
+from e2ee_ticket.sources.connections import Limits
 from e2ee_ticket.sources.takepos import TakePos
 
 DATA = Path(__file__).parents[2] / "data"
@@ -456,6 +457,44 @@ def head(port, length):
     ).encode()
 
 
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        (("POST /printer/index.php", b"invoice=", {}), "nothing in it"),
+        (("POST /printer/index.php", b"invoice=<!doctype html><title>Login", {}), "web page"),
+        (("POST /printer/index.php", b"invoice=%3C%21DOCTYPE+html%3E", {}), "web page"),
+        (("POST /printer/index.php", b"other=abcd", {}), "not what TakePOS sends"),
+        (("POST /printer/index.php", b"invoice=a", {}), "not what TakePOS sends"),
+        (("GET /print", b"", {}), "asked in another way"),
+        (("POST /nothing", b"x", {}), "asks for nothing here"),
+        (("POST /print", b"x", {"Content-Encoding": "br"}), "not packed"),
+        (("POST /print", b"x" * (2 << 20), {}), "larger than any receipt"),
+        (("GET /display/index.php?" + "a&" * 9, b"", {}), "asks for less"),
+        (("POST /print2", b"x", {}), "order for the kitchen"),
+    ],
+)  # fmt: skip
+async def test_every_refusal_reaches_the_cashier(source, till, send, asked, why):
+    address, body, headers = asked
+    method, path = address.split(" ")
+    async with running(source, till):
+        status, *_ = await send(method, path, body, headers={"Origin": ORIGIN} | headers)
+
+    assert 400 <= status < 500
+    assert why in till.trouble.text
+    assert till.trouble.hint
+    assert till.nothing_happened
+
+
+async def test_a_body_that_ends_too_early_reaches_the_cashier(source, till, port):
+    async with running(source, till):
+        await talk(port, head(port, 1000) + b"<p>half", then_close=True)
+        async with asyncio.timeout(20):
+            while till.trouble is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+
+    assert "ended too early" in till.trouble.text
+
+
 async def test_waits_for_no_body_for_ever(source, till, port):
     source._body_seconds = 0.05
     async with running(source, till):
@@ -476,7 +515,7 @@ async def test_reads_no_body_without_end(source, till, port):
 
 
 async def test_waits_for_no_request_for_ever(source, till, port):
-    source._first_seconds = 0.05
+    source._limits = Limits(idle_seconds=0.05)
     async with running(source, till):
         assert await talk(port, b"") == b""
         assert await talk(port, b"POST /print HTTP/1.1\r\nHost: a") == b""
@@ -512,7 +551,7 @@ async def test_lets_a_flood_of_connections_pass(source, till, send):
      b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 10_000 + b"\r\n"],
 )  # fmt: skip
 async def test_survives_what_is_no_http(source, till, send, data, caplog):
-    source._first_seconds = 0.5
+    source._limits = Limits(idle_seconds=0.5)
     port = source._port
     async with running(source, till):
         answer = await talk(port, data + b"Connection: close\r\n\r\n")

@@ -547,18 +547,16 @@ async def test_another_sites_page_cannot_say_hello(scene, origin):
 # Limits
 
 
-async def test_one_address_has_a_limited_number_of_connections(scene):
-    limits = Limits(connections_per_address=2)
-    async with scene.serve(limits=limits) as lan:
-        port = lan.served_at[0][1]
-        kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+async def test_it_has_a_limited_number_of_connections_and_those_that_wait_keep_theirs(scene):
+    scene.upstream.go.clear()
+    async with scene.serve(limits=Limits(connections=1)) as lan:
+        first = asyncio.create_task(scene.hello())
+        await until(lambda: scene.upstream.waiting == 1)
         with contextlib.suppress(ConnectionError):
-            assert await scene.raw(b"") == b""
-
-        for _, writer in kept:
-            writer.close()
-            await writer.wait_closed()
-        await until(lambda: not lan._runner.server._callers)
+            assert await scene.raw(b"GET /d HTTP/1.1\r\n\r\n") == b""
+        scene.upstream.go.set()
+        assert (await first)[0] == 200
+        await until(lambda: not len(lan._runner.server.open))
         assert (await scene.get("/d"))[0] == 200
 
 

@@ -4,11 +4,10 @@ import ipaddress
 
 import pytest
 
+from e2ee_ticket.sources.connections import is_loopback, neighbourhood
 from e2ee_ticket.till.network import (
     addresses,
     is_addressed,
-    is_loopback,
-    neighbourhood,
     split_host,
     split_listen,
 )

@@ -186,8 +186,13 @@ def _notify(state: str) -> None:
 
 
 def _warm_up() -> None:
-    """Import now what the first sale would wait for."""
+    """Load now what the first sale would wait for, and say what stands around its receipt."""
     import segno  # noqa: F401, PLC0415
 
     import e2ee_ticket.pdf.draw  # noqa: PLC0415
     import e2ee_ticket.protocol.envelope  # noqa: F401, PLC0415
+    from e2ee_ticket.pdf import look, sandbox  # noqa: PLC0415
+
+    whole, sentence = sandbox.describe_walls()
+    log.log(logging.INFO if whole else logging.WARNING, "%s", sentence)
+    look.warm_up()

@@ -1,9 +1,9 @@
-"""What opens a stranger's PDF, alone in a process of its own.
+"""What opens a stranger's PDF or picture, in a process of its own, behind walls.
 
 `sandbox.run` starts this file by its path: the receipt comes on stdin, the result leaves on stdout,
-and nothing of this package is imported, so that nothing of the till is in this process. The parent
-kills it after a time; here it takes its own memory, processor time and files away before it
-touches a byte of the receipt. The exit code says what went wrong; nothing else is told.
+and nothing of the till is in this process. The parent kills it after a time; here it takes files,
+network, other processes and most of its memory and time away from itself (walls.py) before it reads
+a byte of the receipt. The exit code says what went wrong; nothing else is told.
 
     child.py picture MAX_SIZE MAX_WIDTH  → a PNG picture
     child.py inspect                     → JSON
@@ -12,30 +12,55 @@ touches a byte of the receipt. The exit code says what went wrong; nothing else 
     child.py clean                       → the PDF without what acts by itself
     child.py raster DOTS WIDTH MAX_ROWS  → rows of DOTS bits, set for black; DOTS are as many as a
                                            printer has in WIDTH millimetres, and whole bytes
+    child.py dots WIDTH MAX_HEIGHT       → of a picture, not a PDF: its width and height, two bytes
+                                           each, and rows of bits, set for black
+    child.py walls                       → JSON: which of them hold (walls.Tried); stdin is JSON,
+                                           what is to be tried
+    child.py warm                        → any number of these (warm.py)
 """
 
 # Each task imports its own library, which has no types for what a file holds.
 # ruff: noqa: ANN401, PLC0415
 
 import contextlib
+import importlib
+import importlib.util
 import io
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
-ENCRYPTED, UNREADABLE, UNFIT, EXHAUSTED, SIGNED, TOO_LONG = 3, 4, 5, 6, 7, 8
 
-MEMORY_SIZE = 768 * 1024 * 1024
-CPU_SECONDS = 10
+def _beside(name: str) -> Any:
+    """Load a module of this folder, of which an installation need not know where it lies."""
+    if __package__:
+        return importlib.import_module(f"{__package__}.{name}")
+    found = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert found is not None  # noqa: S101 - it is a path
+    assert found.loader is not None  # noqa: S101 - idem
+    module = sys.modules[name] = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+ENCRYPTED, UNREADABLE, UNFIT, EXHAUSTED, SIGNED, TOO_LONG = 3, 4, 5, 6, 7, 8
 
 PIXELS_MAX = 4_000_000  # an old phone holds four bytes for each
 HEIGHT_MAX = 8192  # the tallest picture that every phone shows
 COLOURS = 16
 WIDTH_STEP = 0.93
+
+# A picture in a receipt's page, in the dots of a receipt printer.
+PICTURE_FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
+PAPER_DOTS = 576
+DOTS_A_PIXEL = 2
+TWO_TONE = 0.95
 
 # A dot is black where enough of it is covered by what is dark enough, seen so many times finer.
 FINE = 4
@@ -85,31 +110,14 @@ class Failure(Exception):  # noqa: N818 - it is an exit, not an error
         self.code = code
 
 
-def limit_resources() -> None:  # pragma: no cover - it would limit the tests; they run the child
-    """Take away memory, time, files, cores and children, where the system can (POSIX)."""
-    try:
-        import resource
-    except ImportError:  # the parent's clock remains
-        return
-    limits = {
-        "RLIMIT_AS": MEMORY_SIZE,
-        "RLIMIT_CPU": CPU_SECONDS,
-        "RLIMIT_FSIZE": 0,
-        "RLIMIT_CORE": 0,  # a core would hold the receipt
-        "RLIMIT_NPROC": 0,
-    }
-    for name, value in limits.items():
-        # A system may lack a limit, or have set a lower one already.
-        with contextlib.suppress(AttributeError, OSError, ValueError):
-            resource.setrlimit(getattr(resource, name), (value, value))
-
-
 def load_picture(max_size: int, max_width: int) -> Callable[[bytes], bytes]:
     """Import what draws, and return the drawing."""
+    import PIL.Image
     import PIL.ImageChops
     import PIL.PngImagePlugin
     import pypdfium2
 
+    PIL.Image.preinit()
     del PIL, pypdfium2  # `picture` finds them loaded, when no file can be opened any more
     return lambda receipt: picture(receipt, max_size, max_width)
 
@@ -290,9 +298,12 @@ def _draw_dots(page: Any, ink: Ink, scale: float, left: float, dots: int) -> byt
 
 def load_inspect() -> Callable[[bytes], bytes]:
     """Import what looks inside, and return the looking."""
+    import unicodedata
+
     import pikepdf
 
-    del pikepdf  # `findings` finds it loaded
+    del pikepdf, unicodedata  # `findings` finds them loaded; the latter reads addresses
+    _load_ciphers()
     return lambda receipt: json.dumps(findings(receipt)).encode("utf-8")
 
 
@@ -327,7 +338,22 @@ def load_clean() -> Callable[[bytes], bytes]:
     import pikepdf
 
     del pikepdf  # `cleaned` finds it loaded
+    _load_ciphers()
     return cleaned
+
+
+def _load_ciphers() -> None:
+    """Let qpdf open its source of random numbers, which it looks for at the first encrypted PDF."""
+    import pikepdf
+
+    for revision in (4, 6):  # RC4 and AES
+        out = io.BytesIO()
+        with pikepdf.new() as pdf:
+            pdf.add_blank_page()
+            pdf.save(out, encryption=pikepdf.Encryption(user="", owner="", R=revision))
+        out.seek(0)
+        with pikepdf.open(out) as pdf:
+            del pdf
 
 
 @contextlib.contextmanager
@@ -686,13 +712,76 @@ def _pdfa(pdf: Any) -> str | None:
     return (part[1] + (level[1].upper() if level else b"")).decode("ascii")
 
 
+def load_dots(width: int, max_height: int) -> Callable[[bytes], bytes]:
+    """Import what reads pictures, and return the reading."""
+    import PIL.Image
+    import PIL.MpoImagePlugin  # which a camera's JPEG needs
+    import PIL.TiffImagePlugin  # idem, for what is said of it (Exif)
+    import PIL.WebPImagePlugin
+
+    PIL.Image.preinit()  # all others that are read
+    del PIL  # `dots` finds it loaded
+    return lambda data: dots(data, width, max_height)
+
+
+def dots(data: bytes, width: int, max_height: int) -> bytes:
+    """Turn a picture into black dots on white paper, `width` across, or fewer where it is too high.
+
+    Without `width` (0) it has two dots for each of its own pixels, and fits the paper.
+
+    Raises:
+        Failure: it is none that can be read, or too large.
+    """
+    import warnings
+
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as found:
+                if not 0 < found.width * found.height <= PIXELS_MAX:
+                    raise Failure(UNREADABLE)
+                shown = found.convert("RGBA")
+    except (Failure, MemoryError):
+        raise
+    # A hostile picture makes Pillow raise almost anything.
+    except Exception as error:
+        raise Failure(UNREADABLE) from error
+    paper = Image.new("RGBA", shown.size, "white")
+    grey = Image.alpha_composite(paper, shown).convert("L")
+    across = width or min(grey.width * DOTS_A_PIXEL, PAPER_DOTS)
+    size = (across, max(1, round(grey.height * across / grey.width)))
+    if size[1] > max_height:
+        size = (max(1, round(grey.width * max_height / grey.height)), max_height)
+    grey = grey.resize(size)
+    tones = grey.histogram()
+    plain = sum(tones[:64]) + sum(tones[192:]) >= TWO_TONE * size[0] * size[1]
+    dither = Image.Dither.NONE if plain else Image.Dither.FLOYDSTEINBERG
+    black = grey.point([255 - tone for tone in range(256)]).convert("1", dither=dither)
+    return b"".join(side.to_bytes(2, "big") for side in black.size) + black.tobytes()
+
+
+def load_walls() -> Callable[[bytes], bytes]:
+    """Return what tries whether the walls hold."""
+    walls = _beside("walls")
+    return lambda told: json.dumps(walls.try_walls(**json.loads(told))._asdict()).encode("ascii")
+
+
 TASKS: dict[str, Callable[..., Callable[[bytes], bytes]]] = {
     "picture": load_picture,
     "inspect": load_inspect,
     "look": load_look,
     "clean": load_clean,
     "raster": load_raster,
+    "dots": load_dots,
+    "walls": load_walls,
 }
+
+
+def prepare(task: list[str]) -> Callable[[bytes], bytes]:
+    """Load what a task needs; after this it needs no file any more."""
+    return TASKS[task[0]](*map(int, task[1:]))
 
 
 def work(task: Callable[[bytes], bytes], source: BinaryIO, sink: BinaryIO) -> int:
@@ -708,12 +797,30 @@ def work(task: Callable[[bytes], bytes], source: BinaryIO, sink: BinaryIO) -> in
     return 0
 
 
-def main() -> int:  # pragma: no cover - see limit_resources
+def confined(
+    task: Callable[[bytes], bytes], warm: int
+) -> int:  # pragma: no cover - it would wall the tests in; they run the child
+    """Do a task behind walls, in a process that `warm` made of itself."""
+    walls = _beside("walls")
+    walls.die_with(warm)
+    with open(0, "rb", closefd=False) as source, open(1, "wb", closefd=False) as sink:
+        walls.raise_walls()
+        return work(task, source, sink)
+
+
+def main() -> int:  # pragma: no cover - idem
     """Load what the task needs, give everything else away, and work."""
-    task = TASKS[sys.argv[1]](*map(int, sys.argv[2:]))
-    limit_resources()
+    walls = _beside("walls")
+    if sys.argv[1] == "warm":
+        walls.stay_unseen()
+        code: int = _beside("warm").Server(prepare, confined).serve()
+        return code
+    task = prepare(sys.argv[1:])
+    walls.raise_walls()
     return work(task, sys.stdin.buffer, sys.stdout.buffer)
 
 
 if __name__ == "__main__":  # pragma: no cover - idem
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # nothing is left that a library would have to tidy up

@@ -1,60 +1,56 @@
-"""A picture inside a page, as a printer would print it: black dots on white paper."""
+"""A picture inside a page, as a printer would print it: black dots on white paper.
+
+Whoever writes the page chooses the picture's bytes, so they are decoded where PDFs are opened: in
+a process of its own, behind walls (pdf/sandbox.py).
+"""
 
 import base64
 import binascii
 import contextlib
-import io
 import re
-import warnings
 from typing import Final
 
-from PIL import Image
-
+from e2ee_ticket.pdf import sandbox
 from e2ee_ticket.pdf.roll import Picture
 
 DATA_MAX_SIZE: Final = 1 << 20
-PIXELS_MAX: Final = 4_000_000
 PAPER_DOTS: Final = 576
 _DOTS_PER_PIXEL: Final = 2
 _HEIGHT_MAX: Final = 1_000
-_HEAD = re.compile(r"data:image/(?:png|jpe?g);base64,", re.IGNORECASE)
-_TWO_TONE: Final = 0.95
+_HEAD_SIZE: Final = 4  # of what the child writes: width and height
+_RESULT_MAX_SIZE: Final = _HEAD_SIZE + PAPER_DOTS // 8 * _HEIGHT_MAX
+_HEAD = re.compile(r"data:image/(?:png|jpe?g|gif|webp);base64,", re.IGNORECASE)
 
 
 def read_data_picture(address: str, width: str = "") -> Picture | None:
-    """Read a PNG or JPEG that stands in its own address; None where there is none to be seen.
+    """Read a PNG, JPEG, GIF or WebP that stands in its own address; None where there is none.
 
-    `width` is how wide the page wants it, in pixels.
+    `width` is how wide the page wants it, in pixels. This waits for another process, so it is
+    called from a thread that may wait.
     """
     head = _HEAD.match(address)
     if head is None or len(address) > DATA_MAX_SIZE:
         return None
     with contextlib.suppress(binascii.Error, ValueError):
-        return _read(base64.b64decode(address[head.end() :]), width)
+        return decode_picture(base64.b64decode(address[head.end() :]), width)
     return None
 
 
-def _read(data: bytes, width: str) -> Picture | None:
+def decode_picture(data: bytes, width: str = "") -> Picture | None:
+    """Turn the bytes of a picture into dots; None where they are none.
+
+    `width` is how wide the page wants it, in pixels. This waits for another process.
+    """
+    wanted = int(width) if width.isascii() and width.isdigit() and len(width) < 5 else None
+    across = 0 if wanted is None else min(max(wanted, 1) * _DOTS_PER_PIXEL, PAPER_DOTS)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as found:
-                if not 0 < found.width * found.height <= PIXELS_MAX:
-                    return None
-                shown = found.convert("RGBA")
-    # A hostile picture makes Pillow raise almost anything.
-    except Exception:  # noqa: BLE001
+        result = sandbox.run_here(
+            data, "dots", str(across), str(_HEIGHT_MAX), max_size=_RESULT_MAX_SIZE
+        )
+    except sandbox.ChildError:
         return None
-    paper = Image.new("RGBA", shown.size, "white")
-    grey = Image.alpha_composite(paper, shown).convert("L")
-    wanted = int(width) if width.isascii() and width.isdigit() and len(width) < 5 else grey.width
-    dots = min(max(wanted, 1) * _DOTS_PER_PIXEL, PAPER_DOTS)
-    size = (dots, max(1, round(grey.height * dots / grey.width)))
-    if size[1] > _HEIGHT_MAX:
-        size = (max(1, round(grey.width * _HEIGHT_MAX / grey.height)), _HEIGHT_MAX)
-    grey = grey.resize(size)
-    tones = grey.histogram()
-    plain = sum(tones[:64]) + sum(tones[192:]) >= _TWO_TONE * size[0] * size[1]
-    dither = Image.Dither.NONE if plain else Image.Dither.FLOYDSTEINBERG
-    black = grey.point(lambda tone: 255 - tone).convert("1", dither=dither)
-    return Picture(black.width, black.height, black.tobytes())
+    wide, high = (int.from_bytes(result[at : at + 2], "big") for at in (0, 2))
+    dots = result[_HEAD_SIZE:]
+    if not 0 < wide <= PAPER_DOTS or not high > 0 or len(dots) != (wide + 7) // 8 * high:
+        return None  # a child that a picture has taken over may write anything
+    return Picture(wide, high, dots)

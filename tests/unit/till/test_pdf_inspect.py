@@ -220,6 +220,7 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         path = tmp_path / "child.py"
         path.write_text("import sys\n" + program)
         monkeypatch.setattr(sandbox, "CHILD", path)
+        monkeypatch.setattr(sandbox, "WARM", False)  # a program that does one task
 
     return put
 

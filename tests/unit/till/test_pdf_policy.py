@@ -395,6 +395,7 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
             f"    runpy.run_path({real!r}, run_name='__main__')\n"
         )
         monkeypatch.setattr(sandbox, "CHILD", path)
+        monkeypatch.setattr(sandbox, "WARM", False)  # a program that does one task
 
     return put
 

@@ -18,7 +18,7 @@ COMMANDS = {"sources/__init__.py", "sources/doorman.py", "sources/http_server.py
             "till/console/auth.py", "till/console/meeting.py"}  # fmt: skip
 COMMAND_FUNCTIONS = {"check_files", "_check_config_file", "_too_open", "_check_state",
                      "_check_outbox", "_check_room", "check_console", "_check_listening",
-                     "_firewall", "_parse_listen", "_parse_currency"}  # fmt: skip
+                     "_firewall", "_parse_listen", "read_sign"}  # fmt: skip
 # What a printing program is answered, and nobody reads here.
 ANSWERS = {"sources/ipp_message.py", "sources/ipp_attributes.py"}
 NO_SENTENCES = {"total ttc à payer"}

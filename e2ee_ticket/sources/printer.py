@@ -26,7 +26,7 @@ from e2ee_ticket.sources.listening import (
 )
 from e2ee_ticket.sources.roll_facts import facts
 from e2ee_ticket.sources.roll_ticket import draw_ticket
-from e2ee_ticket.sources.settings import read_number
+from e2ee_ticket.sources.settings import read_number, read_sign
 
 IDLE_SECONDS: Final = 3.0
 
@@ -57,6 +57,7 @@ class Printer:
         columns: how many characters a line holds: 48 on 80 mm paper, 32 on 58 mm.
         idle_seconds: how long nothing must come before what was printed without a cut is a
             receipt.
+        currency: the sign to put to a total that comes without one, such as `€`.
     """
 
     tills: Sequence[str] = ()
@@ -78,6 +79,7 @@ class Printer:
         code_page: str = escpos.CODE_PAGE,
         columns: int = escpos.COLUMNS,
         idle_seconds: float = IDLE_SECONDS,
+        currency: str = "",
     ) -> None:
         self.name = name
         self._shop = shop
@@ -86,6 +88,7 @@ class Printer:
         self._code_page = escpos.check_code_page(code_page)
         self._columns = _parse_columns(columns)
         self._idle_seconds = read_number("idle_seconds", idle_seconds, 0.1, 60)
+        self._currency = read_sign(currency)
         self._connections: dict[asyncio.Task[None], Splitter] = {}
         self._waiting: deque[bytes] = deque()
         self._arrived = asyncio.Event()
@@ -295,7 +298,7 @@ class Printer:
         )
         if not roll.items:
             raise ReceiptError("there is nothing on it")
-        known = facts(roll)
+        known = facts(roll, self._currency)
         ticket = draw_ticket(
             roll, self._shop, title=self._shop.name, number=known.number, total=known.total
         )

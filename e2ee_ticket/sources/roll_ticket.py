@@ -7,24 +7,27 @@ from e2ee_ticket.pdf.roll import Roll
 from e2ee_ticket.protocol.ticket import TEXT_LIMITS, Ticket
 from e2ee_ticket.sources import Shop
 from e2ee_ticket.sources.facts import file_name, issued_at
+from e2ee_ticket.sources.roll_facts import issued_on
 
 
 def draw_ticket(
     roll: Roll, shop: Shop, *, title: str | None, number: str | None, total: str | None
 ) -> Ticket:
-    """Draw a roll that was printed just now; what is too long to be a fact is left out.
+    """Draw a roll that was printed just now, maybe again.
+
+    What is too long to be a fact is left out.
 
     Raises:
         ReceiptError: it is longer than any receipt.
     """
-    now = shop.now()
+    now = datetime.fromtimestamp(shop.now(), UTC)
     return Ticket(
-        receipt=draw_roll(roll, issued=datetime.fromtimestamp(now, UTC)),
+        receipt=draw_roll(roll, issued=now),
         name=file_name(number),
         title=_fitting(title, "title"),
         total=_fitting(total, "total"),
         number=_fitting(number, "number"),
-        issued=issued_at(now),
+        issued=issued_on(roll, now.astimezone()) or issued_at(now.timestamp()),
         lang=shop.lang,
     )
 

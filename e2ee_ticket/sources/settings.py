@@ -1,5 +1,7 @@
 """Judging settings of the kinds that several sources have; no message shows a value."""
 
+import re
+
 from e2ee_ticket.errors import ConfigError
 
 
@@ -23,3 +25,14 @@ def read_switch(setting: str, value: object) -> bool:
     if isinstance(value, bool):
         return value
     raise ConfigError(f"{setting} must be true or false")
+
+
+def read_sign(value: object) -> str:
+    """Read the sign that is put to amounts which come without one; empty where none is.
+
+    Raises:
+        ConfigError: it cannot be one.
+    """
+    if not isinstance(value, str) or len(value) > 8 or re.search(r"[\d\s]", value):
+        raise ConfigError("currency must be the sign of an amount, such as € or CHF")
+    return value

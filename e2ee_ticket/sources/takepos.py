@@ -20,7 +20,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 import aiohttp
 from aiohttp import web
@@ -39,7 +39,13 @@ from e2ee_ticket.sources.listening import (
     parse_listen,
     try_listening,
 )
-from e2ee_ticket.sources.takepos_receipts import read_job, read_receipt_page
+from e2ee_ticket.sources.settings import read_sign
+from e2ee_ticket.sources.takepos_receipts import (
+    NoReceiptError,
+    check_answer,
+    read_job,
+    read_receipt_page,
+)
 
 PAGE_MAX_SIZE: Final = 1 << 20
 JOB_MAX_SIZE: Final = 4 << 20
@@ -109,7 +115,7 @@ class TakePos:
         self._at = join(self._host, self._port)
         self._door = Doorman(frozenset(self._origins), self._port)
         self._code_page = check_code_page(code_page)
-        self._currency = _parse_currency(currency)
+        self._currency = read_sign(currency)
         self._has_received = False
         self._reported_at: float | None = None
         self._body_seconds = BODY_SECONDS
@@ -240,7 +246,7 @@ class TakePos:
             await intake.accept(arrival)
         except ReceiptError as error:
             text = f"what TakePOS printed did not become a ticket: {error}"
-            told = Finding(ok=False, text=text, hint=_PAPER)
+            told = Finding(ok=False, text=text, hint=_hint(error))
             raise _AnswerError(422, str(error), told) from error
         except OutboxError as error:
             text = f"what TakePOS printed could not be kept: {error}"
@@ -257,16 +263,8 @@ class TakePos:
         intake.report(trouble)
 
     def _read_page(self, body: bytes) -> tuple[Arrival, Finding | None]:
-        ticket, is_cut = read_receipt_page(_decode(body), self._shop, self._currency)
-        if not is_cut:
-            return Arrival(ticket, ours=True), None
-        address = f"http://127.0.0.1:{self._port}"
-        trouble = Finding(
-            ok=False,
-            text="TakePOS cuts the last digit off its totals when it prints this way",
-            hint=f"in Dolibarr, TakePOS, Receipt: write {address} as the connector's address",
-        )
-        return Arrival(ticket, ours=True), trouble
+        ticket = read_receipt_page(_decode(body), self._shop, self._currency)
+        return Arrival(ticket, ours=True), None
 
     def _read_job(self, job: bytes) -> tuple[Arrival, Finding | None]:
         ticket = read_job(job, self._shop, self._currency, code_page=self._code_page)
@@ -359,6 +357,13 @@ def _parse_form(body: bytes) -> bytes:
         hint = "in Dolibarr, TakePOS, Terminal: choose a template for receipts; then print it again"
         told = Finding(ok=False, text=text, hint=hint)
         raise _AnswerError(400, "there is nothing in this receipt", told)
+    if name == b"invoice" and not _BASE64URL.fullmatch(value):
+        try:
+            check_answer(unquote_plus(value.decode("utf-8", "replace")))
+        except NoReceiptError as error:
+            text = f"what TakePOS printed did not become a ticket: {error}"
+            told = Finding(ok=False, text=text, hint=error.hint)
+            raise _AnswerError(422, str(error), told) from error
     if name == b"invoice" and _WEB_PAGE.match(value):
         text = "Dolibarr sent a web page in place of a receipt"
         hint = "log in to Dolibarr again, then print the receipt again"
@@ -371,6 +376,10 @@ def _parse_form(body: bytes) -> bytes:
     except binascii.Error:
         raise _not_taken(400, "this is not what TakePOS sends to a printer") from None
     return job
+
+
+def _hint(error: ReceiptError) -> str:
+    return error.hint if isinstance(error, NoReceiptError) else _PAPER
 
 
 def _not_taken(status: int, why: str) -> _AnswerError:
@@ -398,12 +407,6 @@ def _parse_listen(listen: object) -> tuple[str, int]:
     raise ConfigError(
         f"listen must be an address of this computer alone, and a port, such as {TAKEPOS_LISTEN}"
     )
-
-
-def _parse_currency(currency: object) -> str:
-    if not isinstance(currency, str) or len(currency) > 8 or re.search(r"[\d\s]", currency):
-        raise ConfigError("currency must be the sign behind an amount, such as €")
-    return currency
 
 
 @contextlib.asynccontextmanager

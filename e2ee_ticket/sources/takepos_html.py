@@ -9,26 +9,47 @@ before it: the stock template's totals lose the currency behind the amount, or, 
 stands in front, the amount's last digit.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from e2ee_ticket.pdf.money import is_currency
 from e2ee_ticket.pdf.roll import Item, Paragraph, Roll, Table
+from e2ee_ticket.protocol.ticket import TEXT_LIMITS
 from e2ee_ticket.sources.html_roll import read_items
 from e2ee_ticket.sources.html_table import Box, Line
 
 _HARD_SPACE: Final = "\u00a0"
+_SALE_COLUMNS: Final = 3
+_STYLE_MAX: Final = 4_000
+_NUMBER_WORDS: Final = 3
 # What an order for the kitchen begins with; it is sent to the same address as a receipt.
 _ORDER = re.compile(r"\s{0,20}<html><br><b>")
-# A number as Dolibarr makes them: TC1-2611-0009, FA2611-0012.
-_REFERENCE = re.compile(r"\b[A-Z]{1,8}[0-9]{0,8}(?:[-/][0-9]{2,8})?[-/][0-9]{3,8}\b")
+# A number as Dolibarr makes them: TC1-2611-0009, TC1-A2611-0003, FAC/2026/11-000042/B.
+_REFERENCE = re.compile(
+    r"(?<![^\s(:])[A-Z]{1,8}[0-9]{0,8}(?:[-/][A-Z]{0,3}[0-9]{2,8})*[-/][A-Z]{0,3}[0-9]{3,8}"
+    r"(?:[-/][A-Z0-9]{1,4})?(?![^\s),;.])"
+)
+_DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{2,4}")
+# What shops write before the number (TAKEPOS_RECEIPT_NAME); capitals alone may be part of it.
+_NAMES: Final = frozenset(
+    (
+        "TICKET", "FACTURE", "REÇU", "RECU", "AVOIR", "INVOICE", "RECEIPT", "BON", "BELEG",
+        "RECHNUNG", "FATTURA", "SCONTRINO", "RICEVUTA", "FACTURA", "RECIBO", "N°", "Nº", "№", "NO",
+        "NO.", "NR", "NR.", "#",
+    )
+)  # fmt: skip
 # What the stock template prints of a sale that is still open: Terminal 1 Place 0.
 _OPEN_SALE = re.compile(r"(?:^| )[^\W\d_]{2,20} \d{1,4} [^\W\d_]{2,20} \d{1,6}$")
-_OTHER_CURRENCY = re.compile(r" [A-Z]{3}")
+_OTHER_CURRENCY = re.compile(r" ([A-Z]{3})$")
 _AMOUNT: Final = r"-?[0-9](?:[0-9.,'\u2019 \u00a0\u202f]{0,20}[0-9])?"
-# The amount's last digit was cut off behind a sign in front of it: $54.6
-_CUT = re.compile(rf"-?[^\d\s.,-]{{1,3}}[ \u00a0]?{_AMOUNT}(?<=[.,][0-9])")
+# An amount behind its sign: its last digit may have been cut off, as in $54.6
+_SIGN_FIRST = re.compile(rf"-?[^\d\s.,-]{{1,3}}[ \u00a0]?({_AMOUNT})")
+_DECIMALS = re.compile(r"[.,](\d{1,3})$")
+# The stock template's style, after a browser's script has taken the ends of its lines out.
+_HARMED = re.compile(r"<style>[^{}<]*text-align[^{}<]*</style>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +79,7 @@ def read_page(page: str, *, lang: str = "en", currency: str | None = None) -> Pa
     Raises:
         ReceiptError: it is longer than any receipt, or holds nothing to show.
     """
-    totals = _Totals(currency)
+    totals = _Totals(currency, is_harmed=_HARMED.search(page[:_STYLE_MAX]) is not None)
     items = read_items(page, totals.find)
     head = list(_head(items))
     title = next((line.text for line in head if line.bold and line.align == "center"), None)
@@ -75,20 +96,46 @@ def read_page(page: str, *, lang: str = "en", currency: str | None = None) -> Pa
 
 
 def _head(items: Sequence[Item]) -> Iterator[Paragraph]:
-    """Go through the lines before the first table."""
+    """Go through the lines before the table of what was sold: it has headings, or many columns."""
     for item in items:
         if isinstance(item, Table):
-            return
-        if isinstance(item, Paragraph):
+            if item.head or any(len(row) >= _SALE_COLUMNS for row in item.rows):
+                return
+        elif isinstance(item, Paragraph):
             yield item
 
 
 def _number(head: Sequence[Paragraph]) -> str | None:
-    # The template sets it on the right; a shop's address and its registers stand elsewhere.
+    # The template sets it on the right, in the line after the date, whatever it is made of.
+    right = [line.text for line in head if line.align == "right"]
+    for dated, text in itertools.pairwise(right):
+        if _DATE.search(dated) and not _DATE.search(text) and (number := _numbered(text)):
+            return number
+    # A shop's address and its registers stand elsewhere.
     for line in sorted(head, key=lambda line: line.align != "right"):
         if found := _REFERENCE.search(line.text):
             return found[0]
     return None
+
+
+def _numbered(line: str) -> str | None:
+    """Return what is a number in the line where it stands; None for an open sale's place."""
+    if reference := _REFERENCE.search(line):
+        return reference[0]
+    words = line.split()
+    while len(words) > 1 and _is_name(words[0]):
+        del words[0]
+    bare = " ".join(words)
+    short = len(bare) <= TEXT_LIMITS["number"] and len(bare.split()) <= _NUMBER_WORDS
+    is_number = short and ":" not in bare and any(one.isdigit() for one in bare)
+    return bare if is_number and not _OPEN_SALE.search(line) else None
+
+
+def _is_name(word: str) -> bool:
+    """Tell whether a word names what follows it: `Ticket`, `n°`, `Reçu:`, but not `FAC`."""
+    if any(one.isdigit() for one in word):
+        return False
+    return word in _NAMES or word.endswith((":", "°", "º")) or any(one.islower() for one in word)
 
 
 def _names_open_sale(head: Sequence[Paragraph]) -> bool:
@@ -102,12 +149,11 @@ class _Totals:
     Payments, which may follow, have no such label.
     """
 
-    def __init__(self, currency: str | None) -> None:
+    def __init__(self, currency: str | None, *, is_harmed: bool) -> None:
         self.total: str | None = None
         self.is_cut = False
         self._currency = currency
-        cut_off = re.escape(currency[:-1]) if currency else ""
-        self._signless = re.compile(rf"({_AMOUNT})(?:[ \u00a0]{cut_off})?")
+        self._is_harmed = is_harmed
 
     def find(self, rows: Sequence[Line]) -> int | None:
         """Find the row of the total, and mend the amounts beside it."""
@@ -116,15 +162,30 @@ class _Totals:
             boxes = [box for box in row if box.text]
             if len(boxes) != 2 or not boxes[0].is_label or boxes[1].is_label:
                 continue
-            self._mend(boxes[1])
-            self.is_cut = self.is_cut or _CUT.fullmatch(boxes[1].text) is not None
             # The total in the customer's own currency stands below the one in the shop's.
             text = boxes[0].text
-            if label is None or not _OTHER_CURRENCY.fullmatch(text.removeprefix(label)):
+            other = _OTHER_CURRENCY.search(text)
+            code = other[1] if other and is_currency(other[1]) else None
+            foreign = code is not None and label is not None and text.startswith(label)
+            self._mend(boxes[1], code if foreign else self._currency)
+            self.is_cut = self.is_cut or self._is_cut(boxes[1].text)
+            if not foreign:
                 strong, label, self.total = index, text, boxes[1].text
         return strong
 
-    def _mend(self, box: Box) -> None:
+    def _is_cut(self, text: str) -> bool:
+        """Tell whether an amount lost its last digit behind a sign that stands before it."""
+        if (found := _SIGN_FIRST.fullmatch(text)) is None:
+            return False
+        decimals = _DECIMALS.search(found[1])
+        # On an unharmed page an amount may well have no decimals; on the other, it had some.
+        return len(decimals[1]) == 1 if decimals else self._is_harmed
+
+    def _mend(self, box: Box, currency: str | None) -> None:
         text, style = box.lines[0]
-        if self._currency and (found := self._signless.fullmatch(text)):
-            box.lines[0] = (found[1] + _HARD_SPACE + self._currency, style)
+        if currency is None:
+            return
+        cut_off = re.escape(currency[:-1])
+        found = re.fullmatch(rf"({_AMOUNT})([ \u00a0]{cut_off})?", text)
+        if found and (found[2] or _DECIMALS.search(text) or self._is_harmed):
+            box.lines[0] = (found[1] + _HARD_SPACE + currency, style)

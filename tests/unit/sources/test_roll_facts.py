@@ -74,6 +74,12 @@ def test_what_is_no_number_is_none(line):
         (["TOTALE COMPLESSIVO  5,00"], "5,00"),
         (["Total   -5,00 €"], "-5,00 €"),
         (["Total 5,00", "TOTAL   5,00"], "5,00"),
+        (["Total TTC 1 500 F"], "1 500 F"),
+        (["Total TTC 1 500 F CFA"], "1 500 F CFA"),
+        (["Total : 13,345 TND"], "13,345 TND"),
+        (["TOTAL (XOF)   1 500"], "1 500 XOF"),
+        (["Total ¥1,500"], "¥1,500"),
+        (["Total 12 €"], "12 €"),
     ],
 )
 def test_a_total_is_read_as_the_shop_wrote_it(lines, total):
@@ -98,10 +104,31 @@ def test_a_total_is_read_as_the_shop_wrote_it(lines, total):
         ["Total 39,21 2,16 41,37"],
         ["Summe netto 3,00"],
         ["Le total 3,00"],
+        ["Total 12 pcs"],
+        ["Total 12,5 €"],
+        ["Total 1500"],
+        ["Total 13,345"],
     ],
 )
 def test_what_may_not_be_the_total_is_none(lines):
     assert facts(roll_of(*lines)).total is None
+
+
+@pytest.mark.parametrize(
+    ("line", "currency", "total"),
+    [
+        ("Total TTC   1 299,99", "€", "1 299,99\u00a0€"),
+        ("Total TTC  -1 299,99", "€", "-1 299,99\u00a0€"),
+        ("Total  54.64", "$", "$54.64"),
+        ("Total  54.64", "CHF", "54.64\u00a0CHF"),
+        ("Total 54,64 €", "CHF", "54,64 €"),
+        ("Total 1 500", "XOF", "1 500\u00a0XOF"),
+        ("Total 13,345", "TND", "13,345\u00a0TND"),
+        ("Total 1 500", "€", None),
+    ],
+)
+def test_the_shops_currency_is_put_to_a_total_without_one(line, currency, total):
+    assert facts(roll_of(line), currency).total == total
 
 
 def test_facts_are_read_off_paragraphs_and_tables_too():

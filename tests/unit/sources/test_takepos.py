@@ -238,18 +238,31 @@ async def test_reads_a_template_that_is_no_utf_8(source, till, send):
     assert "Café" in text_of(till.arrivals[0].ticket.receipt)
 
 
-async def test_says_that_the_totals_lost_a_digit(source, till, send, port):
+async def test_a_total_that_lost_a_digit_is_refused_and_told(source, till, send):
     async with running(source, till):
         body = HTML["body"].replace("54,64 ", "$54.6").encode()
         status, *_ = await send("POST", "/print", body)
 
-    assert status == 200
-    assert till.arrivals[0].ticket.total is None
-    assert "last digit" in till.trouble.text
-    assert f"http://127.0.0.1:{port}" in till.trouble.hint
+    assert status == 422
+    assert not till.arrivals
+    trouble = till.troubles[-1]
+    assert "cut the last digit" in trouble.text
+    assert "54" not in trouble.text
+    assert "TAKEPOS_PRINT_SERVER" in trouble.hint
 
 
-# What was not taken
+@pytest.mark.parametrize("case", ["A-session-expired-login-page", "A-mariadb-stopped-print"])
+async def test_a_page_of_dolibarr_that_is_no_receipt_is_told(source, till, send, case):
+    body = (DATA / f"receipts/takepos-live/{case}.post").read_bytes().partition(b"\n")[2]
+
+    async with running(source, till):
+        status, _, text = await send("POST", "/print", body)
+
+    assert status == 422
+    assert not till.arrivals
+    said = till.troubles[-1].text + till.troubles[-1].hint + text
+    assert "again" in till.troubles[-1].hint
+    assert not any(word in said for word in ("oubli", "db.example", "3306", "someone"))
 
 
 async def test_says_when_a_receipt_cannot_be_kept(source, till, send):

@@ -25,6 +25,7 @@ from e2ee_ticket.till.floor import (
     Trouble,
 )
 from e2ee_ticket.till.lan import LanPairingLink
+from e2ee_ticket.till.states import SaleState
 
 NOW = 1_800_000_000.0
 PAGE = "https://recus.example"
@@ -44,12 +45,14 @@ def make_sale(number=1, state="stored", **changes):
         title="Au Petit Marché",
         total="41,37 €",
         receipt=f"2026-{4200 + number:06d}",
-        state=state,
+        state=SaleState(state),
         shown=True,
+        seen=True,
         on_screen=state in ("sealed", "stored"),
         here=False,
         warning=None,
         hint=None,
+        also=(),
         remarks=(),
         actions=ALL,
         expires_at=NOW + 86_400,

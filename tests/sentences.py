@@ -24,8 +24,8 @@ ANSWERS = {"sources/ipp_message.py", "sources/ipp_attributes.py"}
 NO_SENTENCES = {"total ttc à payer"}
 PLACES = ("sources", "till", "client.py", "pdf/inspect.py", "pdf/policy.py", "pdf/sandbox.py",
           "pdf/check.py")  # fmt: skip
-SAYS = {"Finding", "Trouble", "Verdict", "_well", "_ill", "_true", "hold", "_hold", "_warn",
-        "_note_file", "_fail", "_not_taken"}  # fmt: skip
+SAYS = {"Finding", "Trouble", "Verdict", "Wording", "_well", "_ill", "_true", "hold", "_hold",
+        "_warn", "_note_file", "_fail", "_not_taken"}  # fmt: skip
 NAMES = {"text", "hint", "why", "remark", "warning", "said"}
 FIELDS = {"text", "hint", "message", "said", "warning"}
 NOT_SAID = ("TypeError", "ValueError", "RuntimeError", "AssertionError", "_AnswerError",

@@ -11,9 +11,10 @@ from e2ee_ticket.cli import loop, session, voice
 from e2ee_ticket.cli.sending import finished, sweep
 from e2ee_ticket.errors import ConfigError, RelayError, TakenError, TicketError
 from e2ee_ticket.till.config import load
-from e2ee_ticket.till.outbox import OVER, Entry
+from e2ee_ticket.till.outbox import Entry
 from e2ee_ticket.till.pipeline import flush as flush_all
 from e2ee_ticket.till.pipeline import revoke as revoke_one
+from e2ee_ticket.till.states import OVER
 
 _ID_MIN_SIZE: Final = 8
 _WAITING: Final = "not uploaded yet"

@@ -16,9 +16,10 @@ from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till.clock import SystemClock
 from e2ee_ticket.till.config import TTL_MAX_SECONDS, Config
 from e2ee_ticket.till.displays import Pairing, idle_of
-from e2ee_ticket.till.outbox import OVER, Entry, Outbox
+from e2ee_ticket.till.outbox import Entry, Outbox
 from e2ee_ticket.till.pipeline import Delivery, Till, flush
 from e2ee_ticket.till.screen import Screen
+from e2ee_ticket.till.states import OVER
 
 FLUSH_SECONDS: Final = 5.0
 

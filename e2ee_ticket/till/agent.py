@@ -36,7 +36,7 @@ from e2ee_ticket.till import salvage, settings_file
 from e2ee_ticket.till.audit import PageWatch, Verdict
 from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.config import Config, LanConfig, SourceConfig, TillConfig, judge
-from e2ee_ticket.till.desk import NO_ROOM, Desk
+from e2ee_ticket.till.desk import Desk
 from e2ee_ticket.till.displays import Displays, Pairing
 from e2ee_ticket.till.engine import (
     LOOKS_AT_ONCE,
@@ -57,11 +57,13 @@ from e2ee_ticket.till.floor import (
 )
 from e2ee_ticket.till.intake import SourceIntake
 from e2ee_ticket.till.lan import LanDisplay, LanPairingLink
-from e2ee_ticket.till.outbox import LET_GO, RECEIPT_SECONDS, Accepted, Entry, Outbox
-from e2ee_ticket.till.pipeline import OPENED, Till, facts_of
+from e2ee_ticket.till.outbox import RECEIPT_SECONDS, Accepted, Entry, History, Outbox
+from e2ee_ticket.till.pipeline import Till, facts_of
 from e2ee_ticket.till.posts import Posts
 from e2ee_ticket.till.presence import PatientClock, Presence
+from e2ee_ticket.till.reasons import NO_ROOM, Reason
 from e2ee_ticket.till.record import Record
+from e2ee_ticket.till.states import LET_GO, OPENED, Outcome, SaleState
 
 log = logging.getLogger(__name__)
 
@@ -296,6 +298,8 @@ class Agent:
                 else:
                     log.info("the outbox works again")
                     self._outbox_trouble = None
+                    for desk in self._desks.values():
+                        desk.save()
                     self.note_change()
 
     async def _sweep_always(self) -> None:
@@ -323,7 +327,8 @@ class Agent:
                 record.kept = False
                 record.ticket = record.paper = None
             if record.number in lost:
-                record.outcome = "reported"
+                record.outcome = Outcome.REPORTED
+                record.end(*Reason)
         if lost:
             self.note_change()
 
@@ -355,6 +360,7 @@ class Agent:
             till=name,
             source=intake.name,
             at=self._now(),
+            since=self._clock.monotonic(),
             facts=facts_of(ticket),
             ticket=ticket,
             paper=arrival.paper,
@@ -365,11 +371,7 @@ class Agent:
         intake.last_at = record.at
         log.info("till %s: sale %d from %s", name, number, intake.name)
         if arrival.late:
-            desk.hold(
-                record,
-                "this sale reached this program late, so that its code was not shown",
-                "if the customer is still here: show it, or hand out paper",
-            )
+            desk.hold(record, Reason.LATE)
         else:
             desk.take(record)
         if self.config.paper == "always":
@@ -400,6 +402,7 @@ class Agent:
                 key=arrival.key,
                 cursor=arrival.cursor,
                 paper=arrival.paper,
+                reason=Reason.LATE if arrival.late else None,
             )
         except OutboxError as error:
             self._note_trouble(error)
@@ -412,7 +415,7 @@ class Agent:
         for old in list(self._records.values()):
             if len(self._records) <= RECORDS_MAX:
                 break
-            if old.over or old.state == "opened":
+            if old.over or old.state == SaleState.OPENED:
                 del self._records[old.number]
 
     def _restore(self) -> None:
@@ -430,6 +433,7 @@ class Agent:
         entries: dict[int, list[Entry]] = {}
         for entry in self._outbox.entries():
             entries.setdefault(entry.receipt_number, []).append(entry)
+        histories = self._outbox.histories()
         since = self._now() - RECEIPT_SECONDS
         for accepted in self._outbox.accepted():
             if accepted.accepted_at < since and accepted.outcome is not None:
@@ -439,7 +443,8 @@ class Agent:
             if accepted.number not in entries:  # there was no room for its ticket
                 record.outcome = accepted.outcome
             self._remember(record)
-            desk.restore(record, entries.get(accepted.number, ()))
+            history = histories.get(accepted.number, History())
+            desk.restore(record, entries.get(accepted.number, ()), history)
 
     def _check_shown(self) -> None:
         for desk in self._desks.values():
@@ -545,8 +550,8 @@ class Agent:
 
     async def hide_here(self, number: int) -> None:
         """End showing it on the till's own screen."""
-        self._record(number).here = False
-        self.note_change()
+        record = self._record(number)
+        self._desk(record).hide(record)
 
     async def revoke(self, number: int) -> None:
         """Take it back."""
@@ -708,6 +713,7 @@ class Agent:
         return self._desks.get(record.till) or next(iter(self._desks.values()))
 
     def _sale(self, record: Record) -> Sale:
+        self._desk(record).look_at(record)
         facts = record.facts
         return Sale(
             number=record.number,
@@ -719,10 +725,12 @@ class Agent:
             receipt=facts.number if facts else None,
             state=record.state,
             shown=record.shown,
+            seen=record.seen,
             on_screen=record.on_screen,
             here=record.here and record.showable,
             warning=record.warning,
             hint=record.hint,
+            also=record.also,
             remarks=record.remarks,
             actions=self._desk(record).actions(record),
             expires_at=record.expires_at,
@@ -785,6 +793,6 @@ def _restored(accepted: Accepted) -> Record:
         at=accepted.accepted_at,
         facts=accepted.ticket,
         kept=accepted.ticket is not None,
-        outcome=accepted.outcome if accepted.outcome not in LET_GO - {"revoked"} else None,
+        outcome=accepted.outcome if accepted.outcome not in LET_GO - {Outcome.REVOKED} else None,
         reached=accepted.outcome if accepted.outcome in OPENED else None,
     )

@@ -4,11 +4,15 @@ No step to the code waits for the upload. A code is shown only where it will ope
 while the relay is away, and not while the receipt page is another than the released one; then the
 cashier is told at once, and has paper. What was accepted ends in one of the outbox's outcomes, or
 stands on the console until somebody decides.
+
+A code that was in nobody's way but the relay's comes back by itself while its customer can still
+be here: as long as it would have stayed on the display, and only before the next sale begins.
 """
 
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -30,10 +34,22 @@ from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till import paper, pipeline
 from e2ee_ticket.till.config import TillConfig
 from e2ee_ticket.till.engine import Engine
-from e2ee_ticket.till.outbox import LET_GO, OVER, Entry
-from e2ee_ticket.till.pipeline import OPENED, Delivery, Progress
-from e2ee_ticket.till.record import Record
+from e2ee_ticket.till.outbox import Entry, History, Open, SaleChange, Showing
+from e2ee_ticket.till.pipeline import Delivery, Progress
+from e2ee_ticket.till.reasons import (
+    HOLDS,
+    NO_PAPER_YET,
+    NO_ROOM,
+    PAST,
+    UNTIL_CONFIRMED,
+    UNTIL_SHOWN,
+    UNTIL_STORED,
+    Reason,
+    say,
+)
+from e2ee_ticket.till.record import HERE, Record
 from e2ee_ticket.till.screen import Screen
+from e2ee_ticket.till.states import LET_GO, OPENED, OVER, DeliveryState, Outcome, SaleState, may
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +66,15 @@ ASK_LONGEST_SECONDS: Final = 6 * 3600.0
 LIVE_AFTER_SECONDS: Final = 15.0
 SCAN_SECONDS: Final = 5.0
 """A code that the next sale replaced before this was hardly scanned: the cashier is told."""
+LEAST_SECONDS: Final = 15.0
+"""A code that comes back by itself must have so much of its time left."""
 
-_PAPER: Final = "the sale is done; hand out paper, or show it when this is put right"
-NO_ROOM: Final = "make room or repair it; until then, hand out paper"
-_NO_CODE: Final = "hand out paper, or show it again"
-_OVERTAKEN: Final = "the next sale came before this one's code could be shown"
-_REPLACED: Final = "the next sale came before this one's code could be scanned"
-_SLOW: Final = "the relay has not taken this receipt yet: the code does not work before it has"
+_WAITS: Final = frozenset({DeliveryState.ACCEPTED, DeliveryState.SEALED})
+_HAD: Final = frozenset({SaleState.OPENED, SaleState.RECEIVED})
+_CATCH_ALL: Final = (Reason.UNSEEN, Reason.BRIEF)
+_TAKING_BACK: Final = frozenset({Reason.REVOKING, Reason.UNREVOKED})
+_RETURNS: Final = frozenset({Reason.MISSED, Reason.INTERRUPTED})
+"""Reasons why a code is not shown that are nobody's decision: it may come back by itself."""
 
 
 class Desk:
@@ -75,7 +93,9 @@ class Desk:
         self._printing: set[int] = set()
         self._pile = asyncio.Lock()
         self._recent: list[Record] = []
-        self._put_on_at = 0.0
+        self._in_the_way: dict[int, Record] = {}
+        """Sales with a reason that says what is so now: it ends when the world changes."""
+        self._unsaved: dict[int, Record] = {}
         self._live: tuple[str, ...] | None = None
         self._lines: Content | None = None
 
@@ -96,6 +116,7 @@ class Desk:
 
     def take(self, record: Record) -> None:
         """Show a new sale's code, or say why not."""
+        self._live = None
         self._make_current(record)
         self._spawn(self._begin(record))
 
@@ -104,7 +125,7 @@ class Desk:
         if record.outcome is not None or record.deliveries:
             return  # handed over on paper meanwhile, or shown by the cashier
         if self.current is not record:
-            self.hold(record, _OVERTAKEN, _NO_CODE)
+            self.hold(record, Reason.OVERTAKEN)
             return
         if refusal is not None:
             self.hold(record, *refusal)
@@ -112,20 +133,22 @@ class Desk:
         assert record.ticket is not None  # noqa: S101 - it has just been accepted
         self._show_new(record, record.ticket)
 
-    def hold(self, record: Record, warning: str, hint: str | None) -> None:
+    def hold(
+        self, record: Record, reason: Reason, detail: str | None = None, hint: str | None = None
+    ) -> None:
         """Keep a sale without showing it: the cashier decides."""
-        record.held = True
-        record.warn(warning, hint)
+        self._tell(record, reason, detail, hint)
         if record is not self.current:
             self._forget_later(record)
         screen = self.screen
         before = self.current is record and any(each.on_screen for each in self._recent)
         if screen is not None and before:
             screen.clear()  # it is the customer's before; another till's may stay
-        log.warning("till %s: sale %d is not shown: %s", record.till, record.number, warning)
-        self._engine.changed()
+        text = say(reason, detail)
+        log.warning("till %s: sale %d is not shown: %s", record.till, record.number, text)
+        self._changed(record)
 
-    async def _refusal(self) -> tuple[str, str] | None:
+    async def _refusal(self) -> tuple[Reason, str, str] | None:
         """Say why no code may be shown now; at start, wait a moment for the first answers."""
         if not self._engine.presence.known.is_set() or self._engine.page().state == "unknown":
             await self._until_ready()
@@ -138,20 +161,18 @@ class Desk:
                 return
             await self._engine.clock.sleep(0.05)
 
-    def refusal(self) -> tuple[str, str] | None:
+    def refusal(self) -> tuple[Reason, str, str] | None:
         """Say why no code may be shown now, and what to do; None where nothing is in the way."""
         presence = self._engine.presence
         if not presence.here:
-            return f"no code is shown: {presence.failure}", _PAPER
+            return Reason.RELAY, str(presence.failure), NO_PAPER_YET
         verdict = self._engine.page()
         if not verdict.ok:
-            return f"no code is shown: {verdict.text}", verdict.hint or _PAPER
+            return Reason.PAGE, verdict.text, verdict.hint or NO_PAPER_YET
         return None
 
-    def _show_new(self, record: Record, ticket: Ticket) -> None:
+    def _show_new(self, record: Record, ticket: Ticket, seconds: int | None = None) -> None:
         """Make a ticket of a receipt, and show it."""
-        record.held = False
-        record.warn(None)
         screen = self.screen
         delivery = Delivery(
             self._engine.till,
@@ -167,18 +188,18 @@ class Desk:
         except ReceiptError as error:
             self._fail(record, delivery, error)
             return
-        self._put_on(record, delivery)
+        self._put_on(record, delivery, seconds)
         self._spawn(self._deliver(record, delivery))
 
-    def _put_on(self, record: Record, delivery: Delivery) -> None:
+    def _put_on(self, record: Record, delivery: Delivery, seconds: int | None = None) -> None:
         """Show a code on the display, or where there is none, on the till's own screen."""
         self._live = None
-        self._put_on_at = self._engine.clock.monotonic()
-        delivery.show()
+        record.end(*UNTIL_SHOWN)
+        delivery.show(seconds)
         record.here = not delivery.on_screen
         if delivery.on_screen:
             self._spawn(self._confirm(record, delivery))
-        self._engine.changed()
+        self._changed(record)
 
     async def _confirm(self, record: Record, delivery: Delivery) -> None:
         """C37: what the display does not confirm in 3 s is shown on the till's own screen."""
@@ -189,18 +210,10 @@ class Desk:
         if not delivery.on_screen and (screen is None or screen.present.kind != "ticket"):
             return  # it was taken off: the relay went away
         record.here = True
-        if delivery.on_screen:
-            record.warn(
-                f"{name} does not confirm that it shows the code",
-                "show this screen to the customer; is the tablet awake and online?",
-            )
-        else:
-            record.warn(
-                f"{name} was taken by another sale before it showed this code",
-                "show this screen to the customer, or show it again",
-            )
+        reason = Reason.UNCONFIRMED if delivery.on_screen else Reason.TAKEN
+        self._tell(record, reason, name)
         log.warning("till %s: sale %d is not confirmed by its display", record.till, record.number)
-        self._engine.changed()
+        self._changed(record)
 
     async def _deliver(self, record: Record, delivery: Delivery) -> None:
         async def upload() -> None:
@@ -224,7 +237,7 @@ class Desk:
                     doubting.cancel()  # more is known now
                     self._fail(record, delivery, error)
                     is_full = isinstance(error, OutboxError)
-                if delivery.state != "sealed":
+                if delivery.state != DeliveryState.SEALED:
                     return
                 # Refused, but not for good: a permit may be given back, and a disk have room.
                 await self._engine.till.clock.sleep(FULL_SECONDS if is_full else REFUSED_SECONDS)
@@ -234,33 +247,35 @@ class Desk:
     async def _doubt(self, record: Record, delivery: Delivery) -> None:
         """An upload that takes long may have nowhere to go: ask the relay, tell the cashier."""
         await self._engine.clock.sleep(DOUBT_SECONDS)
-        if delivery.state not in ("accepted", "sealed"):
+        if delivery.state not in _WAITS:
             return
         self._engine.presence.doubt()
         await self._engine.clock.sleep(DOUBT_SECONDS)
-        waits = delivery.state in ("accepted", "sealed")
+        waits = delivery.state in _WAITS
         if waits and record.outcome is None and not record.revoking and self._engine.presence.here:
-            record.warn(_SLOW, "wait a moment, or hand out paper; the upload goes on by itself")
+            self._tell(record, Reason.SLOW)
             log.warning("till %s: sale %d is not uploaded yet", record.till, record.number)
-            self._engine.changed()
+            self._changed(record)
 
     def _fail(self, record: Record, delivery: Delivery, error: TicketError) -> None:
         if delivery.on_screen and self.screen is not None:
             self.screen.clear()
         record.here = False
-        if record.state not in ("opened", "received") and record.outcome is None:
-            hint = NO_ROOM if isinstance(error, OutboxError) else _NO_CODE
-            record.warn(f"the ticket cannot be opened: {error}", hint)
+        if record.state not in _HAD and record.outcome is None:
+            hint = NO_ROOM if isinstance(error, OutboxError) else None
+            record.end(Reason.SLOW, Reason.AWAY)  # more is known now
+            self._tell(record, Reason.FAILED, str(error), hint)
         log.warning("till %s: sale %d: %s", record.till, record.number, error)
         if isinstance(error, OutboxError):
             self._engine.trouble(error)
         self._engine.presence.doubt()
-        self._engine.changed()
+        self._changed(record)
 
     async def _follow(self, record: Record, delivery: Delivery) -> None:
         """Ask the relay for the ticket's state: a customer who is here now is worth waiting for."""
         began = self._engine.clock.now()
-        while delivery.state not in OVER and record.outcome not in ("paper", "reported", "revoked"):
+        ended = (Outcome.PAPER, Outcome.REPORTED, Outcome.REVOKED)
+        while delivery.state not in OVER and record.outcome not in ended:
             if self._is_watched(record, began):
                 await delivery.look(pipeline.WATCH_SECONDS)
                 self._note_expiry(record, delivery)
@@ -295,16 +310,17 @@ class Desk:
         kept = record.kept or record.ticket is not None
         can: set[str] = set()
         if record.outcome is None and not record.revoking:
-            if (record.showable or kept) and record.state not in ("opened", "received"):
+            if (record.showable or kept) and record.state not in _HAD:
                 can.add("here")
                 if self.screen is not None:
                     can.add("show")
             may_be_there = bool(record.deliveries) and not record.over
-            if record.state in ("sealed", "stored", "opened") and may_be_there:
+            if record.state != SaleState.FAILED and may_be_there:
                 can.add("revoke")
-            if record.state in ("held", "sealed", "stored", "failed"):
+            waits = (SaleState.HELD, SaleState.SEALED, SaleState.STORED, SaleState.FAILED)
+            if record.state in waits:
                 can.add("dismiss")
-        if kept and record.state != "revoked" and not record.revoking:
+        if kept and record.state != SaleState.REVOKED and not record.revoking:
             can.add("paper")
         return frozenset(can)
 
@@ -318,17 +334,19 @@ class Desk:
             raise TicketError("this receipt cannot be shown any more")
         refusal = self.refusal()
         if refusal is not None:
-            record.warn(*refusal)
-            raise TicketError(refusal[0])
+            if not record.visible and HOLDS.isdisjoint(record.reasons):
+                self._tell(record, *refusal)
+                self._changed(record)
+            raise TicketError(say(refusal[0], refusal[1]))
         delivery = record.delivery
         if here and record.showable:
             record.here = True
-            self._engine.changed()
+            record.end(*UNTIL_SHOWN - UNTIL_CONFIRMED)
+            self._changed(record)
             return
         ticket = None if record.showable else self._receipt(record)
         self._make_current(record)
         if record.showable and delivery is not None:
-            record.warn(None)
             delivery.move_to(self.screen)
             self._put_on(record, delivery)
         elif ticket is not None:
@@ -337,8 +355,14 @@ class Desk:
             raise TicketError("this receipt is no longer kept")
         record.here = record.here or here
 
+    def hide(self, record: Record) -> None:
+        """End showing a code on the till's own screen."""
+        record.here = False
+        record.end(*UNTIL_CONFIRMED)
+        self._changed(record)
+
     def link(self, record: Record) -> Link:
-        """Return the link of a code that is to be shown on the till's own screen.
+        """Return the link of a code that is drawn on the till's own screen now.
 
         Raises:
             TicketError: it was handed over, or is no longer kept, or no code may be shown now.
@@ -349,6 +373,9 @@ class Desk:
         link = None if delivery is None else delivery.link
         if link is None:
             raise TicketError("this code is no longer shown")
+        if not record.drawn:
+            record.drawn = True
+            self._changed(record)
         return link
 
     def revoke(self, record: Record) -> None:
@@ -362,7 +389,8 @@ class Desk:
         for delivery in record.deliveries:
             if not delivery.kept:  # nobody else can be at it
                 delivery.withdraw()
-        if not entries and not any(each.state == "revoked" for each in record.deliveries):
+        withdrawn = any(each.state == DeliveryState.REVOKED for each in record.deliveries)
+        if not entries and not withdrawn:
             raise TicketError("there is nothing at the relay to take back")
         for entry in entries:
             self._engine.outbox.want_revoked(entry.id)
@@ -370,12 +398,11 @@ class Desk:
         record.revoking = True
         for delivery in record.deliveries:
             delivery.forget()
-        record.warn(
-            "taken back as soon as the relay has confirmed it",
-            None if self._engine.presence.here else "the relay is away; this goes on by itself",
-        )
+        away = None if self._engine.presence.here else "the relay is away; this goes on by itself"
+        record.end(*Reason)
+        self._tell(record, Reason.REVOKING, hint=away)
         self._spawn(self._revoke(record, entries))
-        self._engine.changed()
+        self._changed(record)
 
     def _revocable(self, record: Record) -> list[Entry]:
         """Name the tickets of a sale that the relay has, or may have.
@@ -398,14 +425,14 @@ class Desk:
         while not await self._revoke_once(record, entries):
             await self._engine.till.clock.sleep(REFUSED_SECONDS)
         record.revoking = False
-        if record.state not in ("received", "opened"):
+        if record.state not in _HAD:
             with self._keeping():
-                record.outcome = self._engine.outbox.settle(record.number, "revoked")
-            record.outcome = record.outcome or "revoked"
-        record.warn(None)
+                record.outcome = self._engine.outbox.settle(record.number, Outcome.REVOKED)
+            record.outcome = record.outcome or Outcome.REVOKED
+        record.end(*Reason)
         record.ticket = record.paper = None
         record.kept = False
-        self._engine.changed()
+        self._changed(record)
 
     async def _revoke_once(self, record: Record, entries: Sequence[Entry]) -> bool:
         try:
@@ -417,9 +444,9 @@ class Desk:
                     if delivery.id == entry.id:
                         delivery.end(state)
         except (RelayError, OutboxError) as error:
-            record.warn(f"not taken back yet: {error}", "it is tried again by itself")
+            self._tell(record, Reason.UNREVOKED, str(error))
             log.warning("till %s: sale %d: %s", record.till, record.number, error)
-            self._engine.changed()
+            self._changed(record)
             return False
         return True
 
@@ -446,9 +473,10 @@ class Desk:
             printed = await self._print(record, data, ticket)
         except ReceiptError as error:
             printed, unfit = False, error
-        self._end(record, "paper")
+        self._end(record, Outcome.PAPER)
         if unfit is not None:
-            record.warn(str(unfit), "print it on another printer, from this computer")
+            self._tell(record, Reason.UNFIT, str(unfit))
+            self._changed(record)
         return None if printed else ticket.receipt
 
     def print_all(self, records: Sequence[Record]) -> None:
@@ -472,8 +500,8 @@ class Desk:
                 except TicketError as error:  # it is being printed, or its time was over
                     log.info("till %s: sale %d: %s", record.till, record.number, error)
                 if failure is not None:
-                    record.warn(f"not printed: {failure}", failure.hint)
-            self._engine.changed()
+                    self._tell(record, Reason.UNPRINTED, str(failure), failure.hint)
+                    self._changed(record)
 
     async def _print(self, record: Record, data: bytes | None, ticket: Ticket) -> bool:
         """Print the till's own bytes, or else the receipt's picture; False without a printer.
@@ -498,7 +526,7 @@ class Desk:
         """Let a sale go that was not delivered: the cashier knows."""
         if "dismiss" not in self.actions(record):
             raise TicketError("there is nothing to let go")
-        self._end(record, "reported")
+        self._end(record, Outcome.REPORTED)
         record.drop_content()
 
     def drawer(self) -> None:
@@ -522,12 +550,13 @@ class Desk:
         try:
             await self._print(record, data, ticket)
         except ReceiptError as error:
-            record.warn(str(error), "print it on another printer, from this computer")
+            self._tell(record, Reason.UNFIT, str(error))
         except SourceError as error:
-            record.warn(f"not printed: {error}", error.hint)
+            self._tell(record, Reason.UNPRINTED, str(error), error.hint)
         else:
             return
-        self._engine.changed()
+        record.copied = False
+        self._changed(record)
 
     # Before payment
 
@@ -560,8 +589,9 @@ class Desk:
 
     # After a restart, and when the world changes
 
-    def restore(self, record: Record, entries: Sequence[Entry]) -> None:
-        """Go on with a sale of a process that ended."""
+    def restore(self, record: Record, entries: Sequence[Entry], history: History) -> None:
+        """Go on with a sale of a process that ended: with what was shown, and why it waits."""
+        self._remember(record, history)
         for entry in entries:
             delivery = Delivery.resume(self._engine.till, entry, _Observer(self, record))
             record.deliveries.append(delivery)
@@ -570,19 +600,37 @@ class Desk:
         wished = [entry for entry in entries if entry.revoke and entry.state not in OVER]
         if wished:
             record.revoking = True
+            self._tell(record, Reason.REVOKING)
             self._spawn(self._revoke(record, wished))
-        if record.state == "failed":
-            record.warn("the relay has refused or lost the ticket", _NO_CODE)
-        if not entries and record.outcome is None:
-            record.held = True
-            record.warn(
-                "the till was restarted before this receipt was delivered",
-                "if the customer has no receipt: show it again, or hand out paper",
-            )
+        elif record.outcome is not None or record.state in _HAD | {SaleState.EXPIRED}:
+            record.end(*Reason)
+        elif record.state == SaleState.FAILED:
+            if Reason.FAILED not in record.reasons:
+                self._tell(record, Reason.GONE)
+        elif HOLDS.isdisjoint(record.reasons) and not record.scannable:
+            self._tell(record, Reason.RESTARTED)
+        self._changed(record)
+
+    def _remember(self, record: Record, history: History) -> None:
+        """Take up what the outbox has of a sale; what was on when the process ended is over now."""
+        now = self._engine.clock.now()
+        record.saved_showings = list(history.showings)
+        record.showings = [
+            showing if showing.until is not None else replace(showing, until=now)
+            for showing in history.showings
+        ]
+        record.saved_reasons = {each.reason: each for each in history.reasons}
+        record.reasons = dict(record.saved_reasons)
+        record.end(*UNTIL_CONFIRMED, *_TAKING_BACK, Reason.AWAY)
+        self._make_past(record, *PAST)
+        record.scannable = any(
+            showing.until is not None and showing.until - showing.since >= SCAN_SECONDS
+            for showing in record.showings
+        )
 
     async def _resume(self, record: Record, delivery: Delivery, entry: Entry) -> None:
         async def upload() -> None:
-            if delivery.state == "sealed":
+            if delivery.state == DeliveryState.SEALED:
                 await self._finish(delivery, entry)
                 self._note(record, delivery)
 
@@ -599,42 +647,97 @@ class Desk:
         try:
             async with engine.uploads:
                 engine.outbox.claim(entry.id)
-                delivery.state = await pipeline.finish(
-                    engine.till, engine.outbox, entry, self._away
+                state = DeliveryState(
+                    await pipeline.finish(engine.till, engine.outbox, entry, self._away)
                 )
+                if may(delivery.state, state):
+                    delivery.state = state
         except (RefusedError, TakenError):
-            delivery.state = "failed"
+            delivery.state = DeliveryState.FAILED
             raise
 
     def check_shown(self) -> None:
-        """Take note of what a display has confirmed, be it late."""
+        """Take note of what displays show and show no more, be it late."""
         for record in self._recent:
-            for delivery in record.deliveries:
-                delivery.check_shown()
+            self.look_at(record)
+
+    def look_at(self, record: Record) -> None:
+        """Take note of what displays show of a sale now; before anything is said of it."""
+        for delivery in record.deliveries:
+            delivery.check_shown()
+        known = record.showings
+        self._note_showings(record)
+        if record.showings != known:
+            self._changed(record)
 
     def relay_changed(self) -> None:
         """Take a code off that opens nothing, because the relay went away before the upload."""
         if self._engine.presence.here:
+            self._way_is_free()
             return
         for record in self._recent:
-            if record.state != "sealed" or record.over or record.revoking:
+            waits = any(each.state in _WAITS for each in record.deliveries)
+            if not waits or record.over or record.revoking or Reason.FAILED in record.reasons:
                 continue
-            if record.warning is None or record.here:  # it is not refused for another reason
+            if record.visible:
                 self._take_off(record)
-                record.warn(
-                    "the relay is away: the code does not work yet",
-                    "hand out paper; the upload goes on by itself",
-                )
+                self._tell(record, Reason.INTERRUPTED)
+            if record.state not in _HAD:
+                self._tell(record, Reason.AWAY)
+            self._changed(record)
 
     def page_changed(self) -> None:
         """Take every code off: whoever opens it gives its secret to a page that is not ours."""
         refusal = self.refusal()
-        if refusal is None or self._engine.page().state != "changed":
+        if refusal is None:
+            self._way_is_free()
+        elif self._engine.page().state == "changed":
+            for record in self._recent:
+                if record.visible:
+                    self._take_off(record)
+                    self._tell(record, *refusal)
+                    self._changed(record)
+
+    def _way_is_free(self) -> None:
+        """What was in the way is so no longer: say so of every sale, and show the last one."""
+        presence, page = self._engine.presence, self._engine.page()
+        for record in list(self._in_the_way.values()):
+            if presence.here:
+                record.end(Reason.AWAY)
+                self._make_past(record, Reason.RELAY)
+            if page.ok:
+                self._make_past(record, Reason.PAGE)
+            self._changed(record)
+        self._return()
+
+    def _make_past(self, record: Record, *reasons: Reason) -> None:
+        for reason in reasons:
+            told = record.reasons.pop(reason, None)
+            if told is not None and PAST[reason] not in record.reasons:
+                record.reasons[PAST[reason]] = Open(PAST[reason], told.detail, None, told.since)
+
+    def _return(self) -> None:
+        """Show the last sale's code again while its customer can still be here."""
+        record = self.current
+        if record is None or record.since is None or record.visible or record.copied:
             return
-        for record in self._recent:
-            if record.on_screen or record.here:
-                self._take_off(record)
-                record.warn(*refusal)
+        if record.outcome is not None or record.revoking or record.over or record.state in _HAD:
+            return
+        # `_live`: the next customer's sale has begun.
+        if _RETURNS.isdisjoint(record.reasons) or self._live or self.refusal() is not None:
+            return
+        clock = self._engine.clock
+        passed = max(clock.monotonic() - record.since, clock.now() - record.at)
+        left = self._engine.till.ticket_seconds - passed
+        if left < LEAST_SECONDS:
+            return
+        delivery = record.delivery
+        log.info("till %s: sale %d is shown after all", record.till, record.number)
+        if record.showable and delivery is not None:
+            delivery.move_to(self.screen)
+            self._put_on(record, delivery, math.ceil(left))
+        elif delivery is None and record.ticket is not None:
+            self._show_new(record, record.ticket, math.ceil(left))
 
     # Inside
 
@@ -649,15 +752,22 @@ class Desk:
             self._note_replaced(previous)
             previous.here = False
             self._forget_later(previous)
+            self._changed(previous)
 
     def _note_replaced(self, record: Record) -> None:
         """Of receipts that come together only the last stays on: none goes in silence."""
-        age = self._engine.clock.monotonic() - self._put_on_at
-        shown = (record.on_screen or record.here) and record.showable
-        if shown and age < SCAN_SECONDS and not record.copied:
-            record.warn(
-                _REPLACED, "if the customer has no receipt: show it again, or hand out paper"
-            )
+        alive = record.deliveries and not record.over and record.state not in _HAD
+        if not alive or record.outcome is not None or record.copied or record.revoking:
+            return
+        record.end(*UNTIL_CONFIRMED)
+        if not HOLDS.isdisjoint(record.reasons):
+            return  # it is told already
+        if not record.seen:
+            self._tell(record, Reason.OVERTAKEN)
+            return
+        now = self._engine.clock.monotonic()
+        if record.seen_at is not None and now - record.seen_at < SCAN_SECONDS:
+            self._tell(record, Reason.REPLACED)
 
     def _forget_later(self, record: Record) -> None:
         self._forget_no_more(record)
@@ -680,20 +790,19 @@ class Desk:
             self.screen.clear()
         record.here = False
 
-    def _end(self, record: Record, outcome: str) -> None:
+    def _end(self, record: Record, outcome: Outcome) -> None:
         self._take_off(record)
-        record.held = False
-        record.warn(None)
-        if record.state not in ("opened", "received"):
+        record.end(*Reason)
+        if record.state not in _HAD:
             with self._keeping():
                 record.outcome = self._engine.outbox.settle(record.number, outcome)
             record.outcome = record.outcome or outcome
             record.kept = False
-            if outcome == "paper":
+            if outcome == Outcome.PAPER:
                 for delivery in record.deliveries:
                     delivery.withdraw()
         log.info("till %s: sale %d %s", record.till, record.number, outcome)
-        self._engine.changed()
+        self._changed(record)
 
     def _receipt(self, record: Record) -> Ticket | None:
         if record.ticket is not None:
@@ -706,28 +815,113 @@ class Desk:
     def _note(self, record: Record, delivery: Delivery) -> None:
         """Something has happened to a ticket."""
         self._note_expiry(record, delivery)
-        lasts = record.here or record.warning == _REPLACED
-        if delivery.state == "stored" and (record.warning == _SLOW or not lasts):
-            record.warn(None)
+        if delivery.state == DeliveryState.STORED:
+            refused = record.reasons.get(Reason.FAILED)
+            record.end(*UNTIL_STORED)
+            told = not HOLDS.isdisjoint(record.reasons)
+            if refused is not None and not record.scannable and not told:
+                self._tell(record, Reason.MISSED, refused.detail)
         if delivery.state in OPENED:
             record.reached = delivery.state
-            record.warn(None)
             record.here = record.here and record.showable
         if delivery.state in LET_GO:
             record.kept = False
         if delivery.state in OVER:
             record.here = False
-            if record.warning == _REPLACED:
-                record.warn(None)
+        if record.state in _HAD or (record.over and record.state != SaleState.FAILED):
+            record.end(*(record.reasons.keys() - _TAKING_BACK))
         log.info("till %s: sale %d %s", record.till, record.number, record.state)
-        self._engine.changed()
+        self._changed(record)
+        if record is self.current and delivery.state == DeliveryState.STORED:
+            self._return()
 
     def _note_shown(self, record: Record) -> None:
-        if record.warning is not None and record.here:
-            record.warn(None)
+        if not UNTIL_CONFIRMED.isdisjoint(record.reasons):
+            record.end(*UNTIL_CONFIRMED)
             record.here = False
         log.info("till %s: sale %d is on its display", record.till, record.number)
+        self._changed(record)
+
+    # What is known of a sale, and the outbox's copy of it
+
+    def _tell(
+        self, record: Record, reason: Reason, detail: str | None = None, hint: str | None = None
+    ) -> None:
+        """Open a reason; the same once more changes nothing."""
+        known = record.reasons.get(reason)
+        if known is None or (known.detail, known.hint) != (detail, hint):
+            record.reasons[reason] = Open(reason, detail, hint, self._engine.clock.now())
+
+    def _changed(self, record: Record) -> None:
+        """Work out what follows from a change, keep it, and tell the console."""
+        self._note_showings(record)
+        record.end(*(_CATCH_ALL if record.scannable else ()))
+        if record.seen:
+            record.end(Reason.UNSEEN)
+        if record.state == SaleState.HELD and record.deliveries and not record.reasons:
+            # Whatever happened: no sale waits in silence.
+            self._tell(record, Reason.BRIEF if record.seen else Reason.UNSEEN)
+        if PAST.keys().isdisjoint(record.reasons) and Reason.AWAY not in record.reasons:
+            self._in_the_way.pop(record.number, None)
+        else:
+            self._in_the_way[record.number] = record
+        self._save(record)
         self._engine.changed()
+
+    def _note_showings(self, record: Record) -> None:
+        """Note where its code can be seen now, and where no longer."""
+        now = self._engine.clock.now()
+        here = {HERE} if record.here and record.showable else set()
+        if not here:
+            record.drawn = False
+        on = {each.place for each in record.deliveries if each.on_screen} | here
+        seen = {each.place for each in record.deliveries if each.confirmed}
+        seen |= here if record.drawn else set()
+        known = {showing.place for showing in record.showings if showing.until is None}
+        record.showings = [
+            replace(showing, until=now)
+            if showing.until is None and showing.place not in on
+            else showing
+            for showing in record.showings
+        ]
+        record.showings += [Showing(place, now) for place in seen if place and place not in known]
+        record.showings += [Showing(HERE, now)] if HERE in seen - known else []
+        passed = self._engine.clock.monotonic()
+        if record.seen_at is not None and passed - record.seen_at >= SCAN_SECONDS:
+            record.scannable = True
+        if all(showing.until is not None for showing in record.showings):
+            record.seen_at = None
+        elif record.seen_at is None:
+            record.seen_at = passed
+
+    def _save(self, record: Record) -> None:
+        """Keep what differs from what the outbox has; what a full disk does not take, later."""
+        self._unsaved[record.number] = record
+        self.save()
+
+    def save(self) -> None:
+        """Keep what the outbox did not take before."""
+        for each in list(self._unsaved.values()):
+            change = SaleChange(
+                opened=tuple(
+                    told
+                    for reason, told in each.reasons.items()
+                    if each.saved_reasons.get(reason) != told
+                ),
+                ended=tuple(each.saved_reasons.keys() - each.reasons.keys()),
+                showings=tuple(
+                    showing for showing in each.showings if showing not in each.saved_showings
+                ),
+            )
+            if change != SaleChange():
+                try:
+                    self._engine.outbox.change_sale(each.number, change)
+                except OutboxError as error:
+                    self._engine.trouble(error)
+                    return
+                each.saved_reasons = dict(each.reasons)
+                each.saved_showings = list(each.showings)
+            del self._unsaved[each.number]
 
     @contextlib.contextmanager
     def _keeping(self) -> Iterator[None]:
@@ -772,7 +966,7 @@ class _Observer:
 
     def link(self, _link: Link) -> None:
         """Another link replaces the one before; whoever draws it asks for it each time."""
-        self._desk._engine.changed()  # noqa: SLF001 - idem
+        self._desk._changed(self._record)  # noqa: SLF001 - idem
 
     def away(self, error: TicketError, seconds: float) -> None:
         """The relay did not do its part."""

@@ -7,26 +7,13 @@ the cashier. Nothing here holds a secret but the two links, which are shown and 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from e2ee_ticket.protocol.channel import PairingLink
 from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.till.config import Config, TillConfig
 from e2ee_ticket.till.lan import LanPairingLink
-
-STATES: Final = (
-    "held",  # accepted, and no code is shown: the warning says why; the cashier decides
-    "sealed",  # on its way to the relay; the code is shown already
-    "stored",  # uploaded
-    "opened",  # the customer sees it
-    "received",  # the customer has saved it
-    "expired",  # over, and nobody came for it
-    "revoked",  # taken back
-    "failed",  # the relay refused it for good
-    "paper",  # handed over on paper
-    "reported",  # the cashier was told that it was not delivered, and let it go
-)
-"""The states of a sale. Those from `opened` on are its end, but what was opened may be saved."""
+from e2ee_ticket.till.states import SaleState
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +26,15 @@ class Sale:
         at: when it was accepted, in seconds since 1970.
         title: the shop; total: the amount as written; receipt: the number on it. None where not
             known, or let go (after a restart nothing is known of what was let go).
-        state: one of STATES.
-        shown: whether the display confirmed it; None where there is none.
+        state: states.py says what each means.
+        shown: whether a display confirmed it, and where it is on one now, whether of this time;
+            None where there is none.
+        seen: whether its code could be scanned anywhere yet, on a display or on the till's screen.
         on_screen: whether the code is on a display now.
         here: whether the code should be shown on the till's own screen: there is no display, or
             it does not confirm, or the cashier asked for it. `show_here` gives the link.
-        warning: what the cashier must know; hint: what to do about it. None where all is well.
+        warning: what the cashier must know first; hint: what to do about it. None where all is
+            well. also: what the cashier must know beside it.
         remarks: what was found inside the PDF, short sentences.
         actions: what can be done now, of `show`, `here`, `revoke`, `paper`, `dismiss`.
         expires_at: until when the relay keeps it, as far as known.
@@ -57,12 +47,14 @@ class Sale:
     title: str | None
     total: str | None
     receipt: str | None
-    state: str
+    state: SaleState
     shown: bool | None
+    seen: bool
     on_screen: bool
     here: bool
     warning: str | None
     hint: str | None
+    also: tuple[str, ...]
     remarks: tuple[str, ...]
     actions: frozenset[str]
     expires_at: float | None

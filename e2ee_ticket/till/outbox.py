@@ -29,24 +29,16 @@ from e2ee_ticket.errors import DamagedOutboxError, HeldOutboxError, OutboxError
 from e2ee_ticket.protocol.secret import Secret
 from e2ee_ticket.protocol.ticket import TEXT_LIMITS, Ticket
 from e2ee_ticket.till.config import make_private_dir
+from e2ee_ticket.till.reasons import Reason
+from e2ee_ticket.till.states import LET_GO, OVER, EntryState, Outcome, before
 
 FILE_NAME: Final = "outbox.sqlite"
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 UPLOAD_SECONDS: Final = 7 * 24 * 3600
 REVOKE_SECONDS: Final = 8 * 24 * 3600
 RECEIPT_SECONDS: Final = 24 * 3600
 CLAIM_SECONDS: Final = 60.0
 BUSY_SECONDS: Final = 10.0
-
-OVER: Final = frozenset({"received", "revoked", "expired", "failed"})
-"""States that nothing follows."""
-_FINAL: Final = OVER - {"failed"}
-"""Those that no other replaces: what has failed may turn out to be at the relay."""
-LET_GO: Final = frozenset({"opened", "received", "revoked", "expired"})
-"""States in which the receipt is no longer needed."""
-
-ENDED: Final = frozenset({"received", "revoked", "expired", "failed", "paper", "reported"})
-"""Outcomes that no other replaces; `opened` may still become `received`."""
 
 
 def _listed(states: Collection[str]) -> str:
@@ -65,6 +57,24 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE UNIQUE INDEX receipts_come_once ON receipts (source, source_key);
     CREATE TABLE cursors (source TEXT PRIMARY KEY, cursor TEXT NOT NULL) STRICT;
     """,
+    """
+    ALTER TABLE tickets ADD COLUMN uploaded_at REAL;
+    CREATE TABLE showings (
+        receipt_number INTEGER NOT NULL REFERENCES receipts ON DELETE CASCADE,
+        place TEXT NOT NULL, shown_from REAL NOT NULL, shown_until REAL
+    ) STRICT;
+    CREATE INDEX showings_of_a_receipt ON showings (receipt_number);
+    CREATE TABLE reasons (
+        receipt_number INTEGER NOT NULL REFERENCES receipts ON DELETE CASCADE,
+        reason TEXT NOT NULL, detail TEXT, hint TEXT, since REAL NOT NULL, until REAL,
+        PRIMARY KEY (receipt_number, reason)
+    ) STRICT;
+    CREATE TABLE refusals (
+        refusal_number INTEGER PRIMARY KEY AUTOINCREMENT,
+        refused_at REAL NOT NULL, till TEXT NOT NULL, source TEXT NOT NULL, fields TEXT,
+        digest TEXT NOT NULL UNIQUE, why TEXT NOT NULL
+    ) STRICT;
+    """,
 )
 
 
@@ -74,6 +84,58 @@ class Swept:
 
     not_uploaded: tuple["Entry", ...]
     not_shown: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """One time that a sale's code could be seen: where, and from when until when.
+
+    `place` is a display's name, and empty for the till's own screen. `until` is None while it is
+    on, and for one that was on when the process ended.
+    """
+
+    place: str
+    since: float
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """One open reason of a sale: what was said with it, what to do, and since when it is open."""
+
+    reason: Reason
+    detail: str | None
+    hint: str | None
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is known of a sale beside its tickets."""
+
+    showings: tuple[Showing, ...] = ()
+    reasons: tuple[Open, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SaleChange:
+    """What is to be written down of a sale: showings that began, or have ended since."""
+
+    opened: tuple[Open, ...] = ()
+    ended: tuple[Reason, ...] = ()
+    showings: tuple[Showing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A receipt that was not accepted; `facts` is what is known of it, without its bytes."""
+
+    number: int
+    at: float
+    till: str
+    source: str
+    facts: Ticket | None = field(repr=False)
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +263,9 @@ class Outbox:
         key: str | None = None,
         cursor: str | None = None,
         paper: bytes | None = None,
+        reason: Reason | None = None,
     ) -> int | None:
-        """Keep a receipt; once this returns, a power cut does not lose it.
+        """Keep a receipt; once this returns, a power cut does not lose it, nor why it is held.
 
         Returns its number; None where a receipt of this source and key was accepted before.
         """
@@ -215,7 +278,11 @@ class Outbox:
                 " paper) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, source_key) DO NOTHING",
                 (till, self._now(), _fields(ticket), ticket.receipt, source, digest, paper),
             )
-            return done.lastrowid if done.rowcount == 1 else None
+            if done.rowcount != 1 or done.lastrowid is None:
+                return None
+            if reason is not None:
+                _open_reason(execute, done.lastrowid, Open(reason, None, None, self._now()))
+            return done.lastrowid
 
     def receipt(self, number: int) -> Ticket | None:
         """Return a receipt as it was accepted, or None if it was let go."""
@@ -249,9 +316,7 @@ class Outbox:
                 source=row["source"],
                 accepted_at=row["accepted_at"],
                 outcome=row["outcome"],
-                ticket=None
-                if row["fields"] is None
-                else Ticket(receipt=b"", **json.loads(row["fields"])),
+                ticket=None if row["fields"] is None else _facts(row["fields"]),
             )
             for row in rows
         ]
@@ -286,6 +351,97 @@ class Outbox:
                 " ORDER BY receipt_number"
             ).fetchall()
         return [row["receipt_number"] for row in rows]
+
+    # What happened to a sale
+
+    def change_sale(self, number: int, change: SaleChange) -> None:
+        """Write down what happened to a sale, in one step; of one that was dropped nothing."""
+        now = self._now()
+        with self._transaction() as execute:
+            known = execute("SELECT 1 FROM receipts WHERE receipt_number = ?", (number,)).fetchone()
+            if known is None:
+                return
+            for told in change.opened:
+                _open_reason(execute, number, told)
+            for reason in change.ended:
+                execute(
+                    "UPDATE reasons SET until = ?"
+                    " WHERE receipt_number = ? AND reason = ? AND until IS NULL",
+                    (now, number, reason),
+                )
+            for showing in change.showings:
+                done = execute(
+                    "UPDATE showings SET shown_until = ?"
+                    " WHERE receipt_number = ? AND place = ? AND shown_from = ?",
+                    (showing.until, number, showing.place, showing.since),
+                )
+                if done.rowcount == 0:
+                    execute(
+                        "INSERT INTO showings VALUES (?, ?, ?, ?)",
+                        (number, showing.place, showing.since, showing.until),
+                    )
+
+    def histories(self) -> dict[int, History]:
+        """Return what happened to every sale that anything happened to."""
+        with self._reading() as execute:
+            shown = execute(
+                "SELECT receipt_number, place, shown_from, shown_until FROM showings ORDER BY rowid"
+            ).fetchall()
+            told = execute(
+                "SELECT receipt_number, reason, detail, hint, since FROM reasons"
+                " WHERE until IS NULL ORDER BY since, rowid"
+            ).fetchall()
+        showings: dict[int, list[Showing]] = {}
+        for row in shown:
+            showing = Showing(row["place"], row["shown_from"], row["shown_until"])
+            showings.setdefault(row["receipt_number"], []).append(showing)
+        reasons: dict[int, list[Open]] = {}
+        for row in told:
+            if row["reason"] in frozenset(Reason):  # a newer program's word is not ours to say
+                each = Open(Reason(row["reason"]), row["detail"], row["hint"], row["since"])
+                reasons.setdefault(row["receipt_number"], []).append(each)
+        return {
+            number: History(tuple(showings.get(number, ())), tuple(reasons.get(number, ())))
+            for number in showings.keys() | reasons.keys()
+        }
+
+    def refuse(self, ticket: Ticket, till: str, source: str, digest: str, why: str) -> int:
+        """Keep that a receipt was not accepted, each once however often it comes; number it."""
+        with self._transaction() as execute:
+            execute(
+                "INSERT INTO refusals (refused_at, till, source, fields, digest, why)"
+                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET why = excluded.why",
+                (self._now(), till, source, _fields(ticket), digest, why),
+            )
+            row = execute(
+                "SELECT refusal_number FROM refusals WHERE digest = ?", (digest,)
+            ).fetchone()
+        return int(row["refusal_number"])
+
+    def refused(self) -> list[Refused]:
+        """Return the receipts that were not accepted and that nobody has seen to, oldest first."""
+        with self._reading() as execute:
+            rows = execute(
+                "SELECT refusal_number, refused_at, till, source, fields, why FROM refusals"
+                " ORDER BY refusal_number"
+            ).fetchall()
+        return [
+            Refused(
+                number=row["refusal_number"],
+                at=row["refused_at"],
+                till=row["till"],
+                source=row["source"],
+                facts=None if row["fields"] is None else _facts(row["fields"]),
+                why=row["why"],
+            )
+            for row in rows
+        ]
+
+    def refusals_seen(self, numbers: Collection[int]) -> None:
+        """Drop refusals: somebody has seen to them, or the receipts were accepted later."""
+        with self._transaction() as execute:
+            for number in numbers:
+                execute("DELETE FROM refusals WHERE refusal_number = ?", (number,))
 
     # Tickets
 
@@ -359,9 +515,10 @@ class Outbox:
         """Write down a ticket's state, and let go of what is no longer needed."""
         with self._transaction() as execute:
             execute(
-                "UPDATE tickets SET state = ?, tried = 1"  # noqa: S608 - ours
-                f" WHERE id = ? AND state NOT IN {_listed(_FINAL)}",
-                (state, ticket_id),
+                "UPDATE tickets SET state = :state, tried = 1, uploaded_at = CASE"  # noqa: S608 - ours
+                " WHEN :state = 'failed' OR state <> 'sealed' THEN uploaded_at ELSE :now END"
+                f" WHERE id = :id AND state IN {_listed(before(EntryState(state)))}",
+                {"state": state, "now": self._now(), "id": ticket_id},
             )
             if state in LET_GO:
                 _settle_receipt_of(execute, ticket_id, state)
@@ -464,6 +621,9 @@ class Outbox:
                     _settle(execute, row["receipt_number"], "reported")
                 _let_go(execute, row["receipt_number"])
             execute(
+                "UPDATE refusals SET fields = NULL WHERE refused_at < ?", (now - RECEIPT_SECONDS,)
+            )
+            execute(
                 "DELETE FROM receipts WHERE receipt IS NULL AND accepted_at < ? AND NOT EXISTS"
                 " (SELECT 1 FROM tickets WHERE tickets.receipt_number = receipts.receipt_number)",
                 (now - REVOKE_SECONDS,),
@@ -557,6 +717,19 @@ def _fields(ticket: Ticket) -> str:
     return json.dumps({name: value for name, value in fields.items() if value is not None})
 
 
+def _facts(fields: str) -> Ticket:
+    return Ticket(receipt=b"", **json.loads(fields))
+
+
+def _open_reason(execute: Callable[..., sqlite3.Cursor], number: int, told: Open) -> None:
+    execute(
+        "INSERT INTO reasons (receipt_number, reason, detail, hint, since) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (receipt_number, reason) DO UPDATE SET detail = excluded.detail,"
+        " hint = excluded.hint, since = excluded.since, until = NULL",
+        (number, told.reason, told.detail, told.hint, told.since),
+    )
+
+
 def _keep_cursor(execute: Callable[..., sqlite3.Cursor], source: str, cursor: str) -> None:
     execute(
         "INSERT INTO cursors VALUES (?, ?) ON CONFLICT (source) DO UPDATE SET cursor = ?",
@@ -565,11 +738,11 @@ def _keep_cursor(execute: Callable[..., sqlite3.Cursor], source: str, cursor: st
 
 
 def _settle(execute: Callable[..., sqlite3.Cursor], number: int, outcome: str) -> None:
-    """The first end stands, except that what was opened may be saved."""
+    """The first end stands, but for what states.py lets follow it."""
     execute(
-        "UPDATE receipts SET outcome = ? WHERE receipt_number = ?"
-        " AND (outcome IS NULL OR (outcome = 'opened' AND ? = 'received'))",
-        (outcome, number, outcome),
+        "UPDATE receipts SET outcome = ? WHERE receipt_number = ?"  # noqa: S608 - ours
+        f" AND (outcome IS NULL OR outcome IN {_listed(before(Outcome(outcome)))})",
+        (outcome, number),
     )
     _let_go(execute, number)
 

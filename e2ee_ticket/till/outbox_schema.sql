@@ -1,4 +1,4 @@
--- The till's outbox, version 2. This file is a privacy statement: what is not listed here is not
+-- The till's outbox, version 3. This file is a privacy statement: what is not listed here is not
 -- kept. No ticket's secret, no link and no key is ever written: whoever copies this file can read
 -- the receipts that are still here, and open no envelope.
 --
@@ -36,7 +36,39 @@ CREATE TABLE tickets (
     tried       INTEGER NOT NULL DEFAULT 0, -- whether an upload was ever begun (R130)
     revoke      INTEGER NOT NULL DEFAULT 0, -- whether the cashier wants it revoked
     claimed_by  TEXT,             -- which process is at it: a random name
-    claimed_until REAL            -- and until when others leave it alone
+    claimed_until REAL,           -- and until when others leave it alone
+    uploaded_at REAL              -- when the relay said first that it has it
+) STRICT;
+
+-- What a sale's state and its sentences on the console are worked out of, beside its tickets.
+
+CREATE TABLE showings (           -- every time that a code could be seen; as long as its receipt's row
+    receipt_number INTEGER NOT NULL REFERENCES receipts ON DELETE CASCADE,
+    place       TEXT    NOT NULL, -- the display, by the till's name for it; '': the till's own screen
+    shown_from  REAL    NOT NULL, -- when the display confirmed it, or the till's screen drew it
+    shown_until REAL              -- when it was taken off; NULL: it is on, or the till ended before
+) STRICT;
+
+CREATE INDEX showings_of_a_receipt ON showings (receipt_number);
+
+CREATE TABLE reasons (            -- what the cashier must know of a sale; as long as its receipt's row
+    receipt_number INTEGER NOT NULL REFERENCES receipts ON DELETE CASCADE,
+    reason      TEXT    NOT NULL, -- which: reasons.py says what each means
+    detail      TEXT,             -- what relay, printer or page audit said; nothing of the receipt
+    hint        TEXT,             -- and what they said is to be done
+    since       REAL    NOT NULL, -- when it began
+    until       REAL,             -- when it ended; NULL while it is open
+    PRIMARY KEY (receipt_number, reason)
+) STRICT;
+
+CREATE TABLE refusals (           -- receipts that were not accepted, until somebody has seen to them
+    refusal_number INTEGER PRIMARY KEY AUTOINCREMENT, -- counts them; means nothing
+    refused_at  REAL    NOT NULL, -- when it came first
+    till        TEXT    NOT NULL, -- which till it was for, and
+    source      TEXT    NOT NULL, -- which source it came from, by their names
+    fields      TEXT,             -- as in receipts; a day at the latest
+    digest      TEXT    NOT NULL UNIQUE, -- SHA-256 of its source, till and bytes: each is one
+    why         TEXT    NOT NULL  -- what its source was told
 ) STRICT;
 
 CREATE TABLE cursors (

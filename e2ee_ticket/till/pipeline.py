@@ -34,8 +34,9 @@ from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.secret import Secret
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till.clock import Clock, within
-from e2ee_ticket.till.outbox import LET_GO, OVER, UPLOAD_SECONDS, Entry, Outbox
+from e2ee_ticket.till.outbox import UPLOAD_SECONDS, Entry, Outbox
 from e2ee_ticket.till.screen import Screen
+from e2ee_ticket.till.states import LET_GO, OPENED, OVER, SHOWABLE, DeliveryState, may
 
 PREVIEW_SECONDS: Final = 1.5
 WATCH_SECONDS: Final = 25
@@ -44,10 +45,6 @@ SILENCE_SECONDS: Final = 60.0
 PAUSE_SECONDS: Final = 1.0
 ATTEMPTS: Final = 3
 _ISSUED_TIME: Final = slice(11, 16)
-
-OPENED: Final = frozenset({"opened", "received"})
-SHOWABLE: Final = frozenset({"accepted", "sealed", "stored"})
-"""States of a delivery whose code still opens something, or soon will."""
 
 Report = Callable[[TicketError, float], None]
 
@@ -119,7 +116,7 @@ class Delivery:
         `secret` is given where its code is on show already, `number` where the outbox has accepted
         the receipt already.
         """
-        self.state = "accepted"
+        self.state = DeliveryState.ACCEPTED
         self.expires_in: int | None = None
         self.shown: bool | None = None if screen is None else False
         self.kept = False
@@ -147,7 +144,8 @@ class Delivery:
         resumed = cls(till, Ticket(receipt=b""), observer, number=entry.receipt_number)
         resumed.forget()
         resumed.id, resumed._token = entry.id, entry.token
-        resumed.state, resumed.kept, resumed._begun = entry.state, True, True
+        resumed.state = DeliveryState(entry.state)
+        resumed.kept = resumed._begun = True
         resumed.left = entry.tried
         age = till.clock.now() - entry.sealed_at
         resumed._sealed_at = till.clock.monotonic() - age
@@ -164,8 +162,11 @@ class Delivery:
         self._accept()
         self._seal()
 
-    def show(self) -> None:
-        """Show the ticket on the display; `upload` does so, unless it was done before."""
+    def show(self, seconds: int | None = None) -> None:
+        """Show the ticket on the display; `upload` does so, unless it was done before.
+
+        It stays on for so many seconds, or for as long as every ticket.
+        """
         self._begun = True
         if self._screen is None or self._secret is None:
             return
@@ -173,7 +174,7 @@ class Delivery:
         self._screen.show(
             Content.ticket(
                 self._secret,
-                self._till.ticket_seconds,
+                seconds or self._till.ticket_seconds,
                 number=_short(ticket.number, content.LINE_LIMIT),
                 time=_short((ticket.issued or "")[_ISSUED_TIME], content.LINE_LIMIT),
                 total=_short(ticket.total, content.LINE_LIMIT),
@@ -456,6 +457,16 @@ class Delivery:
         )
 
     @property
+    def confirmed(self) -> bool:
+        """Whether the display shows this ticket now, by its own word (C36)."""
+        return self._screen is not None and self.on_screen and self._screen.shown
+
+    @property
+    def place(self) -> str | None:
+        """The display that is to show it."""
+        return None if self._screen is None else self._screen.name
+
+    @property
     def lingers(self) -> bool:
         """Whether its time is over, but a customer may have prolonged it (C42, C43)."""
         return self._screen is not None and self._turn == self._screen.turn and not self.on_screen
@@ -466,6 +477,9 @@ class Delivery:
             self._observer.shown(self._progress())
 
     def _become(self, state: str, expires_in: int | None) -> None:
+        state = DeliveryState(state)
+        if not may(self.state, state):  # an answer that came late: what is over stays so
+            return
         on_screen, lingers = self.on_screen, self.lingers
         self.check_shown()
         self.state, self.expires_in = state, expires_in

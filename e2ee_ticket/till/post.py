@@ -39,7 +39,7 @@ class Post:
         shown: Callable[[], None] = lambda: None,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
-        """Name it; `doubt` is told of a relay that fails, `shown` of what the display confirms."""
+        """Name it; `doubt` is told of a relay that fails, `shown` of what begins and ends there."""
         self.pairing = pairing
         self.screen: Screen | None = None
         self.trouble: Trouble | None = None
@@ -81,7 +81,7 @@ class Post:
             log.log(level, "display %s: %s", self.name, notice.value)
         if notice is Notice.REFUSED:
             self._doubt()
-        if notice is Notice.SHOWN:
+        if notice in (Notice.SHOWN, Notice.ENDED):
             self._shown()
         if notice in _LASTING:
             hint = _HINTS.get(notice)

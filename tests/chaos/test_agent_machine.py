@@ -29,7 +29,8 @@ from e2ee_ticket.till.agent import Agent
 from e2ee_ticket.till.audit import PageWatch, Verdict
 from e2ee_ticket.till.config import Config, SourceConfig, TillConfig
 from e2ee_ticket.till.displays import Displays, Pairing
-from e2ee_ticket.till.outbox import ENDED, FILE_NAME, LET_GO, Outbox
+from e2ee_ticket.till.outbox import FILE_NAME, Outbox
+from e2ee_ticket.till.states import ENDED, LET_GO
 
 HOUR = 3600
 DISPLAYED, BARE = "Counter", "Garden"

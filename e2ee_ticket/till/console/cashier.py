@@ -28,6 +28,7 @@ from e2ee_ticket.till.console.services import (
     words,
 )
 from e2ee_ticket.till.floor import Floor, Sale
+from e2ee_ticket.till.states import CODELESS
 
 routes = web.RouteTableDef()
 
@@ -35,7 +36,6 @@ CHANGE_SECONDS: Final = 25.0
 _WAITING_MAX: Final = 64
 _SALES_MAX: Final = 500
 """All that the agent remembers: none that waits for the cashier is left out."""
-_ENDED: Final = frozenset({"opened", "received", "expired", "revoked", "failed", "paper"})
 
 
 @routes.get("/")
@@ -81,7 +81,7 @@ async def _codes(floor: Floor, sales: Iterable[Sale]) -> dict[int, Html]:
     """Draw the codes that are to be seen on this screen."""
     codes = {}
     for sale in sales:
-        if sale.here and sale.state not in _ENDED:
+        if sale.here and sale.state not in CODELESS:
             with contextlib.suppress(TicketError):  # the sale itself says why
                 codes[sale.number] = draw(await floor.show_here(sale.number))
     return codes

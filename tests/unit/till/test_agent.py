@@ -22,6 +22,7 @@ from e2ee_ticket.errors import (
 )
 from e2ee_ticket.protocol.channel import PairingSecret, WriteToken, registration
 from e2ee_ticket.protocol.envelope import unseal
+from e2ee_ticket.protocol.secret import Secret
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.sources import Arrival, Finding
 from e2ee_ticket.till.agent import Agent
@@ -294,7 +295,7 @@ async def test_of_receipts_that_come_together_none_goes_in_silence(shop):
         assert [content.total for content in tablet.shown][-1] == "3 €"
         assert (last.on_screen, last.warning) == (True, None)
         for sale in before:
-            assert sale.state == "stored"
+            assert sale.state == "held"
             assert "could be scanned" in sale.warning
             assert {"show", "paper"} < sale.actions
 
@@ -447,7 +448,7 @@ async def test_a_relay_that_goes_away_in_mid_upload_takes_the_code_off(shop):
 
         sale = shop.sale(number)
 
-        assert (sale.state, sale.on_screen, sale.here) == ("sealed", False, False)
+        assert (sale.state, sale.on_screen, sale.here) == ("held", False, False)
         assert "does not work yet" in sale.warning
         assert tablet.shown[-1].kind == "ticket"  # the relay is away: it cannot be told
 
@@ -457,13 +458,14 @@ async def test_what_was_not_uploaded_is_when_the_relay_is_back(shop):
     number = await shop.sell()
     await shop.relay.go_away()
     await shop.clock.advance(30)
-    assert shop.sale(number).state == "sealed"
+    assert shop.sale(number).state == "held"
 
     shop.relay.come_back()
     await shop.clock.advance(15)
 
     sale = shop.sale(number)
-    assert (sale.state, sale.warning) == ("stored", None)
+    assert (sale.state, sale.here) == ("stored", True)
+    assert sale.warning == "Counter does not confirm that it shows the code"
 
 
 async def test_a_changed_page_shows_no_code(shop):
@@ -737,8 +739,9 @@ async def test_a_ticket_in_mid_upload_is_uploaded_after_a_restart(shop):
     await shop.start()
     await shop.clock.advance(1)
 
-    assert shop.sale(number).state == "stored"
-    assert len(shop.relay.tickets) == 1
+    assert shop.relay.tickets.keys() == {shop.agent._records[number].delivery.id}
+    assert shop.sale(number).state == "held"  # no display has shown its code, and none can
+    assert "restarted" in shop.sale(number).warning
 
 
 async def test_after_a_restart_no_display_shows_an_earlier_sale_by_itself(shop):
@@ -1032,11 +1035,13 @@ async def test_what_was_refused_for_a_permit_is_uploaded_when_the_permit_is_give
     shop.relay.fail("put", refusal)
     shop.relay.fail("try_permit", *[refusal] * 3)
     number = await shop.sell()
-    assert shop.sale(number).state == "sealed"
+    assert shop.sale(number).state == "held"
+    assert "another permit" in shop.sale(number).warning
 
     await shop.clock.advance(60)
 
     assert shop.sale(number).state == "stored"
+    assert shop.sale(number).here
     assert len(shop.relay.tickets) == 1
 
 
@@ -1089,7 +1094,8 @@ async def test_an_upload_that_takes_long_is_told(shop):
     shop.relay.refusals.clear()
     await shop.clock.advance(31)
 
-    assert (shop.sale(number).state, shop.sale(number).warning) == ("stored", None)
+    assert shop.sale(number).state == "stored"
+    assert shop.sale(number).warning == "Counter does not confirm that it shows the code"
 
 
 async def test_an_upload_of_an_earlier_process_that_takes_long_is_told(shop):
@@ -1112,7 +1118,9 @@ async def test_an_upload_of_an_earlier_process_that_is_refused_is_tried_again(sh
 
     await shop.clock.advance(301)
 
-    assert (shop.sale(number).state, shop.sale(number).warning) == ("stored", None)
+    assert [ticket["state"] for ticket in shop.relay.tickets.values()] == ["stored"]
+    assert shop.sale(number).state == "held"
+    assert "restarted" in shop.sale(number).warning
 
 
 async def test_an_upload_of_an_earlier_process_that_is_refused_for_good_has_failed(shop):
@@ -1542,7 +1550,7 @@ async def test_nothing_leaves_unknown_to_the_outbox_and_the_cashier_hands_out_pa
         assert shop.relay.tickets == {}
         assert tablet.kinds[-1] == "idle"
         sale = shop.sale(number)
-        assert (sale.state, sale.on_screen) == ("sealed", False)
+        assert (sale.state, sale.on_screen) == ("held", False)
         assert "disk is full" in sale.warning
         assert "hand out paper" in sale.hint
         assert [trouble.place for trouble in shop.agent.troubles()] == ["outbox"]
@@ -1598,6 +1606,19 @@ async def test_a_ticket_that_has_failed_is_told_after_a_restart_too(shop):
     shop.relay.fail("put", RefusedError("it is no envelope"))
     number = await shop.sell()
     await shop.restart()
+
+    assert shop.sale(number).state == "failed"
+    assert shop.sale(number).warning == "the ticket cannot be opened: it is no envelope"
+
+
+async def test_that_a_ticket_has_failed_is_told_where_nobody_wrote_down_why(shop):
+    await shop.stop()
+    with Outbox(shop.folder / FILE_NAME, shop.clock.now) as outbox:
+        number = outbox.accept(Ticket(RECEIPT), "Till 1", source="hand")
+        secret = Secret.generate()
+        outbox.keep(number, secret, b"envelope", None)
+        outbox.note(secret.id, "failed")
+    await shop.start()
 
     assert shop.sale(number).state == "failed"
     assert "refused or lost" in shop.sale(number).warning

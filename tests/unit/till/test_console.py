@@ -20,10 +20,11 @@ from e2ee_ticket.errors import ConfigError, OutboxError, SourceError
 from e2ee_ticket.till import lan_pages
 from e2ee_ticket.till.config import LAN_LISTEN, LanConfig, SourceConfig, TillConfig
 from e2ee_ticket.till.console.markup import Html, join, plain, tag
-from e2ee_ticket.till.console.pages.cashier import face
+from e2ee_ticket.till.console.pages.cashier import face, state_text
 from e2ee_ticket.till.console.pages.icons import icon
 from e2ee_ticket.till.console.words import LANGUAGES, speak, words_for
-from e2ee_ticket.till.floor import STATES, DisplayState, PageState, RelayState, SourceState
+from e2ee_ticket.till.floor import DisplayState, PageState, RelayState, SourceState
+from e2ee_ticket.till.states import SaleState
 
 ROOT = Path(__file__).resolve().parents[3]
 CONSOLE = resources.files("e2ee_ticket.till.console")
@@ -199,7 +200,7 @@ async def test_every_page_is_whole_in_every_language(visitor, floor, lang, path)
             assert attributes.get("id") in labelled or "aria-label" in attributes
 
 
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("state", SaleState)
 async def test_every_state_has_a_word_and_a_sign_of_its_own(visitor, floor, state):
     floor.put(make_sale(1, state, warning=UNSHOWN if state == "held" else None))
 
@@ -216,9 +217,50 @@ def test_a_sale_that_the_display_confirmed_is_called_shown():
     assert face(make_sale(1, on_screen=False)) == "sent"
 
 
+@pytest.mark.parametrize("state", ["sealed", "stored"])
+@pytest.mark.parametrize("on_screen", [True, False])
+@pytest.mark.parametrize("here", [True, False])
+def test_a_code_that_nobody_has_shown_is_not_said_to_open_anything(state, on_screen, here):
+    sale = make_sale(1, state, shown=False, seen=False, on_screen=on_screen, here=here)
+
+    said = state_text(sale, drawn=False, away=False)
+
+    assert said == ("state.unseen.text" if state == "stored" else "state.sending.text")
+    assert state_text(replace(sale, seen=True), drawn=False, away=False) != "state.unseen.text"
+
+
+def test_while_the_relay_is_away_no_code_is_said_to_open_anything():
+    sale = make_sale(1, on_screen=False)
+
+    assert state_text(sale, drawn=False, away=False) == "state.sent.text"
+    assert state_text(sale, drawn=False, away=True) == "state.waits.text"
+
+
+async def test_a_sale_that_is_just_being_looked_at_is_no_trouble(visitor, floor):
+    floor.put(make_sale(1, "held", on_screen=False, shown=False, seen=False))
+
+    page = await visitor.page("/")
+
+    assert "S’assure" not in page
+    assert "s’assure" in page
+
+
+async def test_all_that_is_open_of_a_sale_is_said(visitor, floor):
+    late = "this sale reached this program late, so that its code was not shown"
+    brief = "this code was shown for a few seconds only"
+    floor.put(make_sale(1, "held", warning=UNSHOWN, also=(late, brief)))
+
+    page = await visitor.page("/")
+
+    for said in (UNSHOWN, late, brief):
+        assert speak("fr").translate(said)[0] in page
+
+
 @pytest.mark.parametrize("field", ["title", "total", "receipt", "source", "warning", "hint"])
 async def test_a_hostile_receipt_stays_a_text(visitor, floor, field):
-    floor.put(replace(make_sale(1, warning="w", remarks=(HOSTILE,)), **{field: HOSTILE}))
+    floor.put(
+        replace(make_sale(1, warning="w", remarks=(HOSTILE,), also=(HOSTILE,)), **{field: HOSTILE})
+    )
     floor.put(make_sale(2))
 
     for path in ("/", "/sale/1", "/sale/1/revoke"):

@@ -12,7 +12,9 @@ from e2ee_ticket.protocol.envelope import seal
 from e2ee_ticket.protocol.secret import Secret
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till import outbox as module
-from e2ee_ticket.till.outbox import CLAIM_SECONDS, OVER, Outbox
+from e2ee_ticket.till.outbox import CLAIM_SECONDS, History, Open, Outbox, SaleChange, Showing
+from e2ee_ticket.till.reasons import Reason
+from e2ee_ticket.till.states import ENDED, OVER
 
 CANARY = b"canary-in-a-receipt"
 TICKET = Ticket(receipt=b"%PDF-" + CANARY, title="Canary Shop", total="54,64 €", number="TC1")
@@ -379,6 +381,36 @@ def test_a_file_of_version_1_keeps_its_receipts_and_gets_the_tables_of_today(pat
         assert migrated == shape(new)
 
 
+def test_a_file_of_version_2_keeps_its_tickets_and_gets_the_tables_of_today(path, clock, tmp_path):
+    path.parent.mkdir()
+    schema = Path(__file__).parents[2] / "data/outbox_v2.sql"
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.executescript(schema.read_text(encoding="utf-8"))
+        old.execute(
+            "INSERT INTO receipts (receipt_number, till, accepted_at, fields, receipt, source,"
+            " source_key, paper) VALUES (7, 'till', 0, '{}', X'2550', 'folder', 'ab', X'1B40')"
+        )
+        old.execute(
+            "INSERT INTO tickets (id, receipt_number, envelope, token, sealed_at, state)"
+            " VALUES ('00', 7, X'01', X'02', 0, 'stored')"
+        )
+        old.execute("INSERT INTO cursors VALUES ('folder', '3')")
+        old.execute("PRAGMA user_version = 2")
+        old.commit()
+
+    with Outbox(path, clock.now) as outbox:
+        assert outbox.receipt(7) == Ticket(receipt=b"%P")
+        assert outbox.paper(7) == b"\x1b@"
+        assert outbox.cursor("folder") == "3"
+        assert [(entry.id, entry.state) for entry in outbox.entries()] == [("00", "stored")]
+        assert outbox.histories() == {}
+        outbox.change_sale(7, SaleChange(showings=(Showing("Counter", 1.0),)))
+        assert outbox.histories() == {7: History(showings=(Showing("Counter", 1.0),))}
+        migrated = shape(outbox)
+    with Outbox(tmp_path / "new.sqlite", clock.now) as new:
+        assert migrated == shape(new)
+
+
 def shape(outbox):
     """What tables and columns there are; their order in the file says nothing."""
     tables = outbox._connection.execute("SELECT name FROM sqlite_master").fetchall()
@@ -424,8 +456,77 @@ def test_the_schema_says_of_every_column_what_it_is_for():
         r"^    (?!CHECK|--)\w+ +(?:TEXT|INTEGER|REAL|BLOB).*$", schema, re.MULTILINE
     )
 
-    assert len(columns) == 22
+    assert len(columns) == 40
     assert all("--" in column or "ON DELETE" in column for column in columns)
+
+
+def test_what_happened_to_a_sale_outlives_the_process(path, clock):
+    with Outbox(path, clock.now) as outbox:
+        number = outbox.accept(TICKET, "till", reason=Reason.LATE)
+        away = Open(Reason.RELAY, "nothing answers", "wait", 5.0)
+        outbox.change_sale(number, SaleChange(opened=(away,)))
+        outbox.change_sale(
+            number, SaleChange(ended=(Reason.LATE,), showings=(Showing("Counter", 7.0),))
+        )
+    with Outbox(path, clock.now) as outbox:
+        history = History((Showing("Counter", 7.0),), (away,))
+        assert outbox.histories() == {number: history}
+        ended = Showing("Counter", 7.0, 9.5)
+
+        outbox.change_sale(number, SaleChange(showings=(ended, Showing("", 8.0))))
+
+        assert outbox.histories()[number].showings == (ended, Showing("", 8.0))
+
+
+def test_a_reason_that_comes_again_is_open_again(outbox):
+    number = outbox.accept(TICKET, "till", reason=Reason.LATE)
+    outbox.change_sale(number, SaleChange(ended=(Reason.LATE,)))
+    assert outbox.histories() == {}
+
+    again = Open(Reason.LATE, None, None, 12.0)
+    outbox.change_sale(number, SaleChange(opened=(again,)))
+
+    assert outbox.histories()[number].reasons == (again,)
+
+
+def test_of_a_sale_that_was_dropped_nothing_is_written_down(outbox, clock):
+    number = outbox.accept(TICKET, "till", reason=Reason.LATE)
+    outbox.settle(number, "paper")
+    clock.jump(8 * DAY + 1)
+    outbox.sweep()
+
+    outbox.change_sale(number, SaleChange(showings=(Showing("Counter", 1.0),)))
+
+    assert outbox.histories() == {}
+
+
+def test_when_a_ticket_was_uploaded_is_written_down_once(outbox, clock):
+    secret = keep(outbox)
+    clock.jump(10)
+    outbox.note(secret.id, "stored")
+    stored_at = clock.now()
+    clock.jump(10)
+    outbox.note(secret.id, "opened")
+
+    (row,) = outbox._connection.execute("SELECT uploaded_at FROM tickets").fetchall()
+    assert row["uploaded_at"] == stored_at
+
+
+def test_a_receipt_that_was_refused_is_told_once_however_often_it_comes(outbox, clock):
+    first = outbox.refuse(Ticket(b"", total="5 €"), "Till 1", "folder", "ab", "the disk is full")
+    again = outbox.refuse(Ticket(b"", total="5 €"), "Till 1", "folder", "ab", "it is damaged")
+    other = outbox.refuse(Ticket(b"", total="7 €"), "Till 1", "folder", "cd", "the disk is full")
+
+    told = [(each.number, each.facts.total, each.why) for each in outbox.refused()]
+    assert told == [(first, "5 €", "it is damaged"), (other, "7 €", "the disk is full")]
+    assert again == first
+
+    outbox.refusals_seen([first])
+    clock.jump(DAY + 1)
+    outbox.sweep()
+
+    (left,) = outbox.refused()
+    assert (left.number, left.facts) == (other, None)
 
 
 def test_an_entry_does_not_show_its_token(outbox):
@@ -460,7 +561,7 @@ def test_a_cursor_is_kept_by_itself_too(outbox):
     assert outbox.cursor("dolibarr") == "2"
 
 
-@pytest.mark.parametrize("outcome", sorted(module.ENDED | {"opened"}))
+@pytest.mark.parametrize("outcome", sorted(ENDED | {"opened"}))
 def test_a_receipt_ends_once_and_is_let_go(outbox, outcome):
     number = outbox.accept(TICKET, "till", paper=b"bytes for a printer")
     assert outbox.paper(number) == b"bytes for a printer"

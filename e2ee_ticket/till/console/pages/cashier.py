@@ -21,10 +21,12 @@ from e2ee_ticket.till.console.pages.layout import (
 )
 from e2ee_ticket.till.console.pages.pile import FEW, pile_card, pile_of
 from e2ee_ticket.till.floor import Sale
+from e2ee_ticket.till.states import SaleState
 
 EARLIER_MAX: Final = 49
 _TONES: Final[Mapping[str, str]] = {
     "held": "bad",
+    "checking": "busy",
     "sending": "busy",
     "sent": "busy",
     "shown": "good",
@@ -32,6 +34,12 @@ _TONES: Final[Mapping[str, str]] = {
     "saved": "good",
     "failed": "bad",
 }
+_FACES: Final[Mapping[SaleState, str]] = {
+    SaleState.SEALED: "sending",
+    SaleState.RECEIVED: "saved",
+    SaleState.REPORTED: "left",
+}
+_WITH_END: Final = ("state.sent.text", "state.shown.text", "state.opened.text")
 _DEEDS: Final = ("show", "here", "paper", "revoke", "dismiss")
 _SIGNS: Final = {
     "show": "shown",
@@ -44,10 +52,30 @@ _SIGNS: Final = {
 
 def face(sale: Sale) -> str:
     """Choose the word for a sale's state, as the cashier thinks of it."""
-    if sale.state == "stored":
+    if sale.state == SaleState.STORED:
         return "shown" if sale.on_screen and sale.shown else "sent"
-    names = {"sealed": "sending", "received": "saved", "reported": "left"}
-    return names.get(sale.state, sale.state)
+    if sale.state == SaleState.HELD and sale.warning is None:
+        return "checking"
+    return _FACES.get(sale.state, str(sale.state))
+
+
+def state_text(sale: Sale, *, drawn: bool, away: bool) -> str | None:
+    """Choose the sentence for a sale's state, or None where the warning says it.
+
+    `drawn` says whether this page draws the code, `away` whether the relay is known to be away.
+    """
+    word = face(sale)
+    if sale.warning and word in ("held", "failed"):
+        return None
+    if drawn and word in ("sending", "sent"):
+        return "state.here.text"
+    if word == "sending" and sale.on_screen and sale.shown:
+        return "state.shown.text"
+    if word == "sent" and not sale.seen:
+        return "state.unseen.text"
+    if word == "sent" and away:
+        return "state.waits.text"
+    return f"state.{word}.text"
 
 
 def choose_page(visit: Visit, tills: Sequence[TillConfig]) -> Html:
@@ -252,17 +280,14 @@ def _state(visit: Visit, sale: Sale) -> Html:
 
 def _state_text(visit: Visit, sale: Sale, code: Html | None) -> Child:
     say = visit.say
-    word = face(sale)
-    if sale.warning and word in ("held", "failed"):
+    away = visit.floor.relay().away_since is not None
+    text = state_text(sale, drawn=code is not None, away=away)
+    if text is None:
         return None
-    if code is not None and word in ("sending", "sent"):
-        return tag("span", say("state.here.text"))
-    if word == "sending" and sale.on_screen and sale.shown:
-        return tag("span", say("state.shown.text"))
     until = None
-    if sale.expires_at is not None and word in ("sent", "shown", "opened"):
+    if sale.expires_at is not None and text in _WITH_END:
         until = join(" ", say("until"), " ", when(visit, sale.expires_at), ".")
-    return tag("span", say(f"state.{word}.text"), until)
+    return tag("span", say(text), until)
 
 
 def _warning(visit: Visit, sale: Sale, back: str) -> Html:
@@ -276,6 +301,8 @@ def _warning(visit: Visit, sale: Sale, back: str) -> Html:
             "div",
             tag("h2", sentence(say, sale.warning or "")),
             tag("p", sentence(say, sale.hint)) if sale.hint else None,
+            tag("ul", (tag("li", sentence(say, each)) for each in sale.also), class_="also")
+            if sale.also else None,
             tag(
                 "div",
                 (
@@ -320,7 +347,7 @@ def _deed(visit: Visit, sale: Sale, name: str, back: str, class_: str) -> Html:
     say = visit.say
     identity = f"{name}-{sale.number}"
     text = say(f"do.{name}")
-    if name == "show" and sale.state == "held":
+    if name == "show" and sale.state == SaleState.HELD:
         text = say("do.show-now")
     label = f"{text}: {_spoken(visit, sale)}"
     if name == "revoke":

@@ -5,6 +5,7 @@ from typing import Final
 from e2ee_ticket.till.console.markup import Html, raw
 
 _SHAPES: Final = {
+    "checking": '<path d="M5 12h.2M12 12h.2M19 12h.2"/>',
     "held": '<path d="M9 6v12M15 6v12"/>',
     "sending": '<path d="M12 19V6M6 12l6-6 6 6"/>',
     "sent": '<path d="M5 12.5l4.5 4.5L19 7.5"/>',

@@ -16,6 +16,9 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
         is_interrupt = number is signal.SIGINT
         signal.signal(number, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
 
+_RELAYS = []
+"""The modules' relays that are meant to be there."""
+
 
 @pytest.fixture(scope="module")
 def playwright():
@@ -54,18 +57,18 @@ def relay(tmp_path_factory):
     running = stage.Relay(tmp_path_factory.mktemp("relay"))
     running.leave = running.permit()
     running.start()
+    _RELAYS.append(running)
     yield running
+    _RELAYS.remove(running)
     running.stop()
 
 
 @pytest.fixture(autouse=True)
-def _relay_goes_on(request):
+def _relays_go_on():
     """Start the module's relay again that a test has ended, whatever became of that test."""
     yield
-    if "relay" in request.fixturenames:
-        running = request.getfixturevalue("relay")
-        if isinstance(running, stage.Relay):
-            running.go_on()
+    for each in _RELAYS:
+        each.go_on()
 
 
 @pytest.fixture

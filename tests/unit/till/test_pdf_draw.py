@@ -139,7 +139,7 @@ def test_every_row_is_tagged_or_decoration():
 def test_it_holds_nothing_active_and_its_fonts():
     with pikepdf.open(io.BytesIO(draw_receipt(sample_receipt()))) as pdf:
         fonts = pdf.pages[0].Resources.Font
-        files = [font.DescendantFonts[0].FontDescriptor.FontFile2 for font in fonts.values()]
+        files = [font.DescendantFonts[0].FontDescriptor.FontFile2 for _, font in fonts.items()]
 
         assert len(files) == 2
         assert all(len(file.read_bytes()) > 1000 for file in files)

@@ -1,8 +1,9 @@
 # make demo    a whole sale on this machine, with real parts
 # make test    everything that must hold; 15 minutes at most
 # make check   the everyday gate, under ten seconds
+# make lowest  the unit tests with the lowest versions of the libraries that are declared
 # make soak    what takes hours
-.PHONY: help demo test check check-style check-types check-layers check-pages check-fast soak \
+.PHONY: help demo test lowest check check-style check-types check-layers check-pages check-fast soak \
     format pages manuals vectors lock release mutants clean
 .DEFAULT_GOAL := help
 BIN := .venv/bin
@@ -41,6 +42,9 @@ check-pages:
 check-fast:
 	@$(PYTEST) -q -m "not slow and not browser and not soak" $(FAST)
 
+lowest:
+	@tools/lowest
+
 soak:
 	@tools/setup soak
 	$(PYTEST) -m soak --timeout=0
@@ -65,6 +69,8 @@ lock:
 	$(LOCK) --extra till -c requirements.lock -o requirements-till.lock
 	$(LOCK) --extra relay --extra redis -c requirements.lock -o deploy/relay/requirements.lock
 	$(LOCK) --group build -c requirements.lock -o requirements-build.lock
+	$(LOCK) --extra till --extra relay --extra redis --resolution lowest-direct \
+	    -o requirements-lowest.lock
 	$(LOCK) --group soak -c requirements.lock -o requirements-soak.lock
 
 mutants:

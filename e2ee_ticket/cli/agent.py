@@ -191,8 +191,8 @@ def _warm_up() -> None:
 
     import e2ee_ticket.pdf.draw  # noqa: PLC0415
     import e2ee_ticket.protocol.envelope  # noqa: F401, PLC0415
-    from e2ee_ticket.pdf import look, sandbox  # noqa: PLC0415
+    from e2ee_ticket.pdf import look, trial  # noqa: PLC0415
 
-    whole, sentence = sandbox.describe_walls()
+    whole, sentence = trial.describe_walls()
     log.log(logging.INFO if whole else logging.WARNING, "%s", sentence)
     look.warm_up()

@@ -15,7 +15,7 @@ from e2ee_ticket.pdf.check import check_receipt
 from e2ee_ticket.protocol.envelope import MAX_SIZE
 from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.secret import Secret
-from e2ee_ticket.protocol.ticket import Ticket, plain_name
+from e2ee_ticket.protocol.ticket import Ticket, short_name
 from e2ee_ticket.till.config import Config, load
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _make_ticket(parsed: argparse.Namespace, config: Config, receipt: bytes) -> 
     name = None if parsed.file == STDIN else Path(parsed.file).name
     return Ticket(
         receipt=receipt,
-        name=plain_name(name),
+        name=short_name(name),
         title=_clean(parsed.title) or config.shop,
         total=_clean(parsed.total),
         number=_clean(parsed.number),

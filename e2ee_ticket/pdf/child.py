@@ -8,7 +8,7 @@ a byte of the receipt. The exit code says what went wrong; nothing else is told.
     child.py picture MAX_SIZE MAX_WIDTH  → a PNG picture
     child.py inspect                     → JSON
     child.py look MAX_SIZE MAX_WIDTH     → JSON (null: not readable), a line feed, and the PNG
-                                           picture if there is one
+                                           picture, or the number that says why there is none
     child.py clean                       → the PDF without what acts by itself
     child.py raster DOTS WIDTH MAX_ROWS  → rows of DOTS bits, set for black; DOTS are as many as a
                                            printer has in WIDTH millimetres, and whole bytes
@@ -49,7 +49,15 @@ def _beside(name: str) -> Any:
     return module
 
 
-ENCRYPTED, UNREADABLE, UNFIT, EXHAUSTED, SIGNED, TOO_LONG = 3, 4, 5, 6, 7, 8
+ENCRYPTED, UNREADABLE, UNFIT, EXHAUSTED, SIGNED, TOO_LONG, BLANK, THIN = range(3, 11)
+
+
+# Of the letters on a page so many are looked for in its picture, and so many must be there.
+LETTERS_MAX = 250
+SEEN_MIN = 0.6
+LETTERS_MIN = 4  # fewer may be meant not to be seen
+INVISIBLE_MODES = (3, 7)
+SAME = 6  # of 255: what differs less from its surroundings nobody sees
 
 PIXELS_MAX = 4_000_000  # an old phone holds four bytes for each
 HEIGHT_MAX = 8192  # the tallest picture that every phone shows
@@ -76,6 +84,8 @@ CHAIN_MAX = 100
 NAMES_MAX = 20
 METADATA_PACKED_MAX_SIZE = 64 * 1024
 METADATA_MAX_SIZE = 1024 * 1024
+
+HIDDEN_ENCRYPTION = b"/Encrypx"  # as long as the real one
 
 SCRIPT = "/JavaScript"
 LAUNCH = "/Launch"
@@ -126,10 +136,11 @@ def picture(receipt: bytes, max_size: int, max_width: int) -> bytes:
     """Draw the first page, as wide as fits into `max_size` bytes.
 
     Raises:
-        Failure: encrypted, not readable, or nothing legible fits.
+        Failure: encrypted, not readable, white, without some of its text, or nothing legible fits.
     """
     with _drawable(receipt) as document:
         page = document[0]
+        checked = False
         width, height = page.get_size()
         wide = min(
             float(max_width),
@@ -137,7 +148,11 @@ def picture(receipt: bytes, max_size: int, max_width: int) -> bytes:
             (PIXELS_MAX * width / height) ** 0.5,
         )
         while wide >= max_width / 8:
-            drawn = _png(page.render(scale=wide / width, may_draw_forms=False).to_pil())
+            seen = page.render(scale=wide / width).to_pil()
+            if not checked:
+                _check_whole(page, seen.convert("L"))
+                checked = True
+            drawn = _png(seen)
             if len(drawn) <= max_size:
                 return drawn
             # The size of a picture of text grows a little faster than its width.
@@ -156,10 +171,68 @@ def _drawable(receipt: bytes) -> Iterator[Any]:
     from pypdfium2 import raw
 
     try:
-        yield pypdfium2.PdfDocument(receipt)
+        document = pypdfium2.PdfDocument(receipt)
     except pypdfium2.PdfiumError as error:
-        code = ENCRYPTED if error.err_code == raw.FPDF_ERR_PASSWORD else UNREADABLE
-        raise Failure(code) from error
+        if error.err_code != raw.FPDF_ERR_PASSWORD:
+            raise Failure(UNREADABLE) from error
+        plain = without_encryption_of_attachments(receipt)
+        if plain is None:
+            raise Failure(ENCRYPTED) from error
+        document = pypdfium2.PdfDocument(plain)
+    try:
+        document.init_forms()  # what somebody filled in is drawn by this alone
+        yield document
+    except pypdfium2.PdfiumError as error:
+        raise Failure(UNREADABLE) from error
+
+
+def _check_whole(page: Any, seen: Any) -> None:
+    """Look for the page's letters in its grey picture.
+
+    Raises:
+        Failure: it is white, or too many letters are not there.
+    """
+    darkest, lightest = seen.getextrema()
+    if lightest - darkest < SAME and lightest > FAINT:
+        raise Failure(BLANK)
+    boxes = list(_letters(page, seen.size))
+    if len(boxes) < LETTERS_MIN:
+        return
+    there = 0
+    for box in boxes:
+        least, most = seen.crop(box).getextrema()
+        there += most - least >= SAME
+    if there < SEEN_MIN * len(boxes):
+        raise Failure(THIN)
+
+
+def _letters(page: Any, size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """Yield where letters of a page should be seen in its picture: left, top, right, bottom."""
+    import ctypes
+
+    from pypdfium2 import raw
+
+    text = page.get_textpage()
+    count = text.count_chars()
+    flags = (0, 0, *size, 0)
+    x, y = ctypes.c_int(), ctypes.c_int()
+    for index in range(0, count, max(1, count // LETTERS_MAX)):
+        letter = chr(raw.FPDFText_GetUnicode(text, index))
+        if not letter.isalnum() or raw.FPDFText_IsGenerated(text, index) == 1:
+            continue
+        shown = raw.FPDFText_GetTextObject(text, index)
+        if not shown or raw.FPDFTextObj_GetTextRenderMode(shown) in INVISIBLE_MODES:
+            continue
+        corners = []
+        left, bottom, right, top = text.get_charbox(index)
+        for across, up in ((left, top), (right, bottom)):
+            raw.FPDF_PageToDevice(page, *flags, across, up, x, y)
+            corners.append((x.value, y.value))
+        (x1, y1), (x2, y2) = corners
+        # One pixel more on each side: a letter may fill its box.
+        box = (min(x1, x2) - 1, min(y1, y2) - 1, max(x1, x2) + 2, max(y1, y2) + 2)
+        if box[0] >= 0 and box[1] >= 0 and box[2] <= size[0] and box[3] <= size[1]:
+            yield box
 
 
 def _png(image: Any) -> bytes:
@@ -178,6 +251,8 @@ def _png(image: Any) -> bytes:
         palette = Image.new("P", (1, 1))
         palette.putpalette([255, 255, 255, *colours])
         few = image.quantize(palette=palette, dither=Image.Dither.NONE)
+        darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
+        few.paste(0, mask=darkest.point([255 * (value == 255) for value in range(256)]))
     else:
         few = green.point([(value * (COLOURS - 1) + 127) // 255 for value in range(256)])
         step = 255 // (COLOURS - 1)
@@ -203,12 +278,12 @@ def raster(receipt: bytes, dots: int, width: int, max_rows: int) -> bytes:
     its white margins. White paper above and below is left out.
 
     Raises:
-        Failure: encrypted, not readable, or longer than `max_rows`.
+        Failure: encrypted, not readable, without some of its text, or longer than `max_rows`.
     """
     with _drawable(receipt) as document:
         if len(document) > PAGES_MAX:
             raise Failure(TOO_LONG)
-        found = [_find_ink(page) for page in document]
+        found = [_find_ink(page) for page in _pages(document)]
         inks = [ink for ink in found if ink is not None]
         places = {
             # Pages of one width go together, be there more on one than on the other.
@@ -221,7 +296,7 @@ def raster(receipt: bytes, dots: int, width: int, max_rows: int) -> bytes:
             raise Failure(TOO_LONG)
         drawn = [
             _draw_dots(page, ink, *places[ink.page_width], dots)
-            for page, ink in zip(document, found, strict=True)
+            for page, ink in zip(_pages(document), found, strict=True)
             if ink is not None
         ]
     return bytes(gap * dots // 8).join(page for page in drawn if page)
@@ -242,14 +317,23 @@ class Ink(NamedTuple):
         return self.bottom - self.top
 
 
+def _pages(document: Any) -> Iterator[Any]:
+    """Go through the pages, one open at a time."""
+    for index in range(len(document)):
+        page = document[index]
+        yield page
+        page.close()
+
+
 def _find_ink(page: Any) -> Ink | None:
     """Find where on a page anything is drawn; None where it is white."""
     width, height = page.get_size()
     scale = min(1.0, (PIXELS_MAX / (width * height)) ** 0.5)
-    seen = page.render(scale=scale, grayscale=True, may_draw_forms=False).to_pil()
+    seen = page.render(scale=scale, grayscale=True).to_pil()
     box = seen.point([255 * (value < FAINT) for value in range(256)]).getbbox()
     if box is None:
         return None
+    _check_whole(page, seen)
     left, top, right, bottom = box
     return Ink(
         max(left - 1, 0) / scale,
@@ -284,10 +368,10 @@ def _draw_dots(page: Any, ink: Ink, scale: float, left: float, dots: int) -> byt
         high = min(STRIP_ROWS, rows - start)
         strip = PdfBitmap.new_native(dots * FINE, high * FINE, raw.FPDFBitmap_Gray)
         strip.fill_rect((255, 255, 255, 255), 0, 0, dots * FINE, high * FINE)
-        raw.FPDF_RenderPageBitmap(
-            strip, page, x, y - start * FINE, width, height, 0,
-            raw.FPDF_ANNOT | raw.FPDF_GRAYSCALE,
-        )  # fmt: skip
+        place = (x, y - start * FINE, width, height, 0, raw.FPDF_ANNOT | raw.FPDF_GRAYSCALE)
+        raw.FPDF_RenderPageBitmap(strip, page, *place)
+        if page.formenv is not None:
+            raw.FPDF_FFLDraw(page.formenv, strip, page, *place)
         black = strip.to_pil().point(dark).reduce(FINE).point(covered)
         drawn += black.convert("1", dither=Image.Dither.NONE).tobytes()
     stride = dots // 8
@@ -328,8 +412,10 @@ def inspected_and_drawn(
     except Failure as failure:
         if failure.code != UNREADABLE:
             raise
-    with contextlib.suppress(Failure):
+    try:
         drawn = draw(receipt)
+    except Failure as failure:
+        drawn = b"%d" % failure.code
     return found + b"\n" + drawn
 
 
@@ -356,6 +442,42 @@ def _load_ciphers() -> None:
             del pdf
 
 
+def _open(receipt: bytes) -> Any:
+    """Open a receipt, even one whose attachments ask for a password.
+
+    Raises:
+        pikepdf.PasswordError, and many others.
+    """
+    import pikepdf
+
+    try:
+        return pikepdf.open(io.BytesIO(receipt), suppress_warnings=True)
+    except pikepdf.PasswordError:
+        plain = without_encryption_of_attachments(receipt)
+        if plain is None:
+            raise
+        return pikepdf.open(io.BytesIO(plain), suppress_warnings=True)
+
+
+def without_encryption_of_attachments(receipt: bytes) -> bytes | None:
+    """Return a receipt, to read in, without the encryption of nothing but what is attached to it.
+
+    None where pages or texts are encrypted, too. Of the attachments nothing can be read then.
+    """
+    named = set(re.findall(rb"/Encrypt\s{1,9}([0-9]{1,9})\s{1,9}([0-9]{1,5})\s{1,9}R", receipt))
+    if not named:
+        return None
+    for number, generation in named:
+        start = rb"\b%b\s{1,9}%b\s{1,9}obj\b(.{0,4000}?)endobj" % (number, generation)
+        found = re.search(start, receipt, re.DOTALL)
+        if found is None or not re.search(rb"/V\s{0,9}[45]\b", found[1]):
+            return None
+        for kind in re.findall(rb"/St[mr]F\s{0,9}/(\w{1,99})", found[1]):
+            if kind != b"Identity":
+                return None
+    return re.sub(rb"/Encrypt(?=\s)", HIDDEN_ENCRYPTION, receipt)
+
+
 @contextlib.contextmanager
 def _opened(receipt: bytes) -> Iterator[Any]:
     """Open a receipt.
@@ -366,7 +488,7 @@ def _opened(receipt: bytes) -> Iterator[Any]:
     import pikepdf
 
     try:
-        with pikepdf.open(io.BytesIO(receipt), suppress_warnings=True) as pdf:
+        with _open(receipt) as pdf:
             yield pdf
     except pikepdf.PasswordError as error:
         raise Failure(ENCRYPTED) from error
@@ -477,8 +599,7 @@ class _Seen:
     def _note_address(self, address: str) -> None:
         """Keep the host alone; the rest of an address may name the customer."""
         try:
-            parts = urlsplit(address)
-            host = parts.hostname or (parts.scheme + ":" if parts.scheme else "")
+            host = urlsplit(address).hostname or ""
         except ValueError:
             host = ""
         if host:
@@ -606,7 +727,7 @@ def cleaned(receipt: bytes) -> bytes:
     import pikepdf
 
     with _opened(receipt) as pdf:
-        if pdf.is_encrypted:
+        if pdf.is_encrypted or HIDDEN_ENCRYPTION.decode() in pdf.trailer:
             raise Failure(ENCRYPTED)
         things = list(_everything(pdf))
         if any(_is_signature(members) for _, members in things):

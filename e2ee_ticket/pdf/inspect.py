@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from e2ee_ticket.pdf import sandbox
-from e2ee_ticket.pdf.check import is_truncated
+from e2ee_ticket.pdf.check import begins_late, is_truncated, without_blanks
 
 RESULT_MAX_SIZE: Final = 64 * 1024
 _FACTURX = frozenset({"factur-x.xml", "zugferd-invoice.xml", "xrechnung.xml", "order-x.xml"})
@@ -22,6 +22,8 @@ class Findings:
     Attributes:
         failure: why nothing more is known, or None if it was read.
         truncated: its end seems to be missing.
+        late: so many blanks stand before its beginning that readers may not find it.
+        undrawn: why there is no picture of it, where it could have been drawn wrong; else None.
         pages: how many.
         encrypted: it asks for a password, be it to read or to change it.
         signed: it holds a signature, which any change would break.
@@ -37,6 +39,8 @@ class Findings:
 
     failure: str | None = None
     truncated: bool = False
+    late: bool = False
+    undrawn: str | None = None
     pages: int = 0
     encrypted: bool = False
     signed: bool = False
@@ -76,6 +80,8 @@ class Findings:
         first = _true(
             (self.failure and not self.encrypted, f"could not be looked into: {self.failure}"),
             (self.truncated, "its end seems to be missing: some readers may refuse it"),
+            (self.late, "blank lines stand before its beginning: some readers may refuse it"),
+            (self.undrawn, f"the phone shows no picture of it: {self.undrawn}"),
             (self.encrypted and self.failure, "it is encrypted: the customer needs its password"),
             (self.encrypted and not self.failure, "it is protected against changes"),
             (self.signed, "it is signed; it is delivered unchanged"),
@@ -91,16 +97,24 @@ def _true(*said: tuple[object, str]) -> tuple[str, ...]:
 
 async def examine(receipt: bytes, *, timeout: float = sandbox.TIMEOUT_SECONDS) -> Findings:  # noqa: ASYNC109 - it kills a process
     """Look inside a receipt; never raises for what is in it."""
-    truncated = is_truncated(receipt)
+    seen = without_blanks(receipt)
     try:
-        result = await sandbox.run(receipt, "inspect", max_size=RESULT_MAX_SIZE, timeout=timeout)
+        result = await sandbox.run(seen, "inspect", max_size=RESULT_MAX_SIZE, timeout=timeout)
         return take_findings(json.loads(result), receipt)
-    except sandbox.EncryptedError as error:
-        return Findings(failure=str(error), truncated=truncated, encrypted=True)
     except sandbox.ChildError as error:
-        return Findings(failure=str(error), truncated=truncated)
+        return not_read(receipt, error)
     except (LookupError, TypeError, ValueError):
-        return Findings(failure="what came is not a finding", truncated=truncated)
+        return not_read(receipt, sandbox.ChildError("what came is not a finding"))
+
+
+def not_read(receipt: bytes, error: sandbox.ChildError) -> Findings:
+    """Say what is known of a receipt that could not be looked into."""
+    return Findings(
+        failure=str(error),
+        truncated=is_truncated(receipt),
+        late=begins_late(receipt),
+        encrypted=isinstance(error, sandbox.EncryptedError),
+    )
 
 
 def inspect(receipt: bytes, *, timeout: float = sandbox.TIMEOUT_SECONDS) -> Findings:
@@ -115,7 +129,7 @@ def take_findings(told: dict[str, Any], receipt: bytes) -> Findings:
         LookupError, TypeError: not of the form expected.
     """
     taken: dict[str, Any] = {}
-    for field in fields(Findings)[2:]:
+    for field in fields(Findings)[4:]:
         value, default = told[field.name], field.default
         if isinstance(default, tuple):
             taken[field.name] = tuple(_plain(text) for text in value)
@@ -125,7 +139,7 @@ def take_findings(told: dict[str, Any], receipt: bytes) -> Findings:
             taken[field.name] = value
         else:
             raise TypeError(field.name)
-    return Findings(truncated=is_truncated(receipt), **taken)
+    return Findings(truncated=is_truncated(receipt), late=begins_late(receipt), **taken)
 
 
 def _plain(text: str) -> str:

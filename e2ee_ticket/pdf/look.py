@@ -3,11 +3,12 @@
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from e2ee_ticket.pdf import sandbox
-from e2ee_ticket.pdf.check import is_truncated
-from e2ee_ticket.pdf.inspect import RESULT_MAX_SIZE, Findings, examine, take_findings
+from e2ee_ticket.pdf.check import without_blanks
+from e2ee_ticket.pdf.inspect import RESULT_MAX_SIZE, Findings, examine, not_read, take_findings
 from e2ee_ticket.pdf.preview import MAX_SIZE, MAX_WIDTH, PNG
 
 _TASK: Final = ("look", str(MAX_SIZE), str(MAX_WIDTH))
@@ -31,28 +32,33 @@ async def look(
     The picture is None, after telling `report` why, where there is none. A receipt that breaks
     this is looked into once more, without drawing: it is the drawing that takes too long.
     """
-    why = "no legible picture of it is small enough"
+    why = ""
     try:
         result = await sandbox.run(
-            receipt, *_TASK, max_size=RESULT_MAX_SIZE + MAX_SIZE, timeout=timeout
+            without_blanks(receipt), *_TASK, max_size=RESULT_MAX_SIZE + MAX_SIZE, timeout=timeout
         )
         told, _, picture = result.partition(b"\n")
         found = json.loads(told)
         if found is None:
             why = "it cannot be read"
-            findings = Findings(failure=why, truncated=is_truncated(receipt))
+            findings = not_read(receipt, sandbox.ChildError(why))
         else:
             findings = take_findings(found, receipt)
         if picture.startswith(PNG) and len(picture) <= MAX_SIZE:
             return findings, picture
-        if picture:
+        undrawn = sandbox.reason(picture)
+        if undrawn is None:
             why = "what came is not a picture"
+        elif not why:
+            why = undrawn
+            if undrawn in sandbox.WRONG_PICTURES:
+                findings = replace(findings, undrawn=undrawn)
     except sandbox.ChildError as error:
         why = str(error)
         findings = await examine(receipt, timeout=timeout)
     except (LookupError, TypeError, ValueError):
         why = "what came is not a finding"
-        findings = Findings(failure=why)
+        findings = not_read(receipt, sandbox.ChildError(why))
     if report is not None:
         report(f"no picture of the receipt: {why}")
     return findings, None

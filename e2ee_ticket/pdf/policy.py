@@ -15,7 +15,7 @@ from typing import Final
 
 from e2ee_ticket.errors import ReceiptError
 from e2ee_ticket.pdf import sandbox
-from e2ee_ticket.pdf.check import RECEIPT_MAX_SIZE, check_receipt
+from e2ee_ticket.pdf.check import RECEIPT_MAX_SIZE, check_receipt, without_blanks
 from e2ee_ticket.pdf.inspect import Findings, examine
 from e2ee_ticket.pdf.policies import POLICIES, Policy
 
@@ -78,7 +78,7 @@ async def _clean(receipt: bytes, findings: Findings) -> Judged:
             f"cleaning the receipt would break its signature, but {_joined(findings)}: {_NOT_SENT}"
         )
     try:
-        cleaned = await sandbox.run(receipt, "clean", max_size=RECEIPT_MAX_SIZE)
+        cleaned = await sandbox.run(without_blanks(receipt), "clean", max_size=RECEIPT_MAX_SIZE)
     except sandbox.ChildError as error:
         raise ReceiptError(f"the receipt could not be cleaned ({error}): {_NOT_SENT}") from error
     check_receipt(cleaned)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from e2ee_ticket.pdf import sandbox
-from e2ee_ticket.pdf.check import PREVIEW_ROOM_SIZE
+from e2ee_ticket.pdf.check import PREVIEW_ROOM_SIZE, without_blanks
 
 MAX_SIZE: Final = PREVIEW_ROOM_SIZE
 MAX_WIDTH: Final = 900
@@ -26,7 +26,9 @@ async def preview(
     """Draw the first page as a PNG; None, after telling `report` why, where that fails."""
     task = ("picture", str(max_size), str(max_width))
     try:
-        picture = await sandbox.run(receipt, *task, max_size=max_size, timeout=timeout)
+        picture = await sandbox.run(
+            without_blanks(receipt), *task, max_size=max_size, timeout=timeout
+        )
         if not picture.startswith(PNG):
             raise sandbox.ChildError("what came is not a picture")
     except sandbox.ChildError as error:

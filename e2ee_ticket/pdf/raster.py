@@ -8,6 +8,7 @@ from typing import Final
 
 from e2ee_ticket.errors import ReceiptError
 from e2ee_ticket.pdf import sandbox
+from e2ee_ticket.pdf.check import without_blanks
 
 DOTS: Final = 576
 """As many as most printers for 80 mm paper have in a row; 512 and 384 are met, too."""
@@ -34,7 +35,7 @@ async def to_escpos(
     A receipt of the paper's width comes out in its own size, a larger page as wide as the paper.
 
     Raises:
-        ReceiptError: it is encrypted, cannot be read, or is blank or longer than 4 m.
+        ReceiptError: it is encrypted, blank, longer than 4 m, or cannot be read or drawn whole.
         ValueError: no number of dots that a printer has.
     """
     if dots % 8 or not 0 < dots <= 1024:
@@ -43,7 +44,7 @@ async def to_escpos(
     stride, max_rows = dots // 8, LENGTH_MAX * dots // width
     try:
         black = await sandbox.run(
-            receipt,
+            without_blanks(receipt),
             *("raster", str(dots), str(width), str(max_rows)),
             max_size=stride * max_rows,
             timeout=timeout,

@@ -16,15 +16,13 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from e2ee_ticket.errors import TicketError
-from e2ee_ticket.pdf import child, walls  # for their exit codes; nothing of them is called here
+from e2ee_ticket.pdf import child  # for its exit codes; nothing of it is called here
 
 TIMEOUT_SECONDS: Final = 5.0
 CHILD: Final = Path(__file__).with_name("child.py")
@@ -38,7 +36,12 @@ _REASONS: Final = {
     child.EXHAUSTED: "it takes too much memory or time",
     child.SIGNED: "it is signed",
     child.TOO_LONG: "it is longer than a receipt can be on paper",
+    child.BLANK: "its first page would be white",
+    child.THIN: "some of its text would be missing",
 }
+WRONG_PICTURES: Final = frozenset({_REASONS[child.BLANK], _REASONS[child.THIN]})
+"""Why there is no picture though one could be drawn: it would show something else."""
+
 # What an interpreter and its libraries need to start, and nothing of the shop's. HOME, and on
 # Windows APPDATA and USERPROFILE, is where an installation for one user has its libraries.
 _ENVIRONMENT: Final = (
@@ -81,6 +84,11 @@ def run_here(receipt: bytes, *task: str, max_size: int, timeout: float = TIMEOUT
     if WARM:
         return _wait_warm(receipt, task, max_size, timeout)
     return _wait_cold(receipt, task, max_size, timeout)
+
+
+def reason(code: bytes) -> str | None:
+    """Say what a failure's number means that a child wrote; None where it is none."""
+    return _REASONS.get(int(code)) if code.isdigit() and len(code) < 3 else None
 
 
 def _judge(code: int, result: bytes) -> bytes:
@@ -379,50 +387,3 @@ def _wait_cold(receipt: bytes, task: tuple[str, ...], max_size: int, timeout: fl
     if len(done.stdout) > max_size:
         raise _too_large()
     return _judge(done.returncode, done.stdout)
-
-
-# Which walls stand on this machine
-
-
-def try_walls() -> walls.Tried | None:
-    """Let a child try what none may do; None where none could be started. It takes a moment."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        socket.create_server(("127.0.0.1", 0)) as listening,
-    ):
-        file = Path(folder) / "file"
-        file.write_bytes(b"")
-        told = json.dumps({"file": str(file), "port": listening.getsockname()[1]})
-        try:
-            found = json.loads(run_here(told.encode(), "walls", max_size=1000))
-            return walls.Tried(**{name: bool(found[name]) for name in walls.Tried._fields})
-        except (ChildError, LookupError, TypeError, ValueError):
-            return None
-
-
-def describe_walls(try_them: Callable[[], walls.Tried | None] = try_walls) -> tuple[bool, str]:
-    """Say in a sentence which walls stand on this machine, and whether all do."""
-    tried = try_them()
-    if tried is None:
-        return False, "receipts cannot be looked into: no process for it could be started"
-    possible = [says for name, says in _POSSIBLE.items() if getattr(tried, name)]
-    if not possible:
-        return True, (
-            "receipts are opened in a process that can reach no file, no network and no other"
-            " process"
-        )
-    return False, (
-        "receipts are opened in a process of its own, which on this system could still "
-        + ", ".join(possible)
-    )
-
-
-_POSSIBLE: Final = {
-    "read": "read files",
-    "write": "write files",
-    "delete": "delete files",
-    "connect": "use the network",
-    "start": "start programs",
-    "inspect": "look into the till's memory",
-    "signal": "end the till",
-}

@@ -16,6 +16,7 @@ PREVIEW_TYPE = "image/png"
 TEXT_LIMITS = {"title": 200, "total": 64, "number": 64, "issued": 64, "lang": 35}
 NAME_LIMIT = 200
 TYPE_LIMIT = 100
+NAME_MAX_SIZE = 200  # bytes, of what a till proposes; most file systems take 255, phones add to it
 
 _UNSAFE_IN_A_NAME = re.compile(r'[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"*:<>?|]')
 
@@ -25,6 +26,12 @@ def plain_name(name: str | None) -> str:
     last = re.split(r"[/\\]", name or "")[-1]
     stem = re.sub(r"\.pdf$", "", _UNSAFE_IN_A_NAME.sub("", last), flags=re.IGNORECASE)
     return (stem.strip(" .")[:100].strip(" .") or "receipt") + ".pdf"
+
+
+def short_name(name: str | None) -> str:
+    """Make a plain name that every phone's file system takes: at most 200 bytes of UTF-8."""
+    stem = plain_name(name).removesuffix(".pdf").encode("utf-8", "replace")
+    return plain_name(stem[: NAME_MAX_SIZE - len(".pdf")].decode("utf-8", "ignore") + ".pdf")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-from e2ee_ticket.protocol.ticket import TEXT_LIMITS, plain_name
+from e2ee_ticket.protocol.ticket import TEXT_LIMITS, short_name
 
 _STEM: Final = re.compile(r"\.pdf$", re.IGNORECASE)
 _WORD: Final = re.compile(r"[^\s_()\[\]{},;:/\\]+")
@@ -32,7 +32,7 @@ def number_in(name: str) -> str | None:
 
 def file_name(number: str | None) -> str:
     """Name a receipt's file after its number; a slash in it is no folder."""
-    return plain_name(re.sub(r"\s*[/\\]+\s*", "-", number) if number else None)
+    return short_name(re.sub(r"\s*[/\\]+\s*", "-", number) if number else None)
 
 
 def _digits(word: str) -> int:

@@ -28,8 +28,14 @@ from pathlib import Path
 from typing import Final
 
 from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError
-from e2ee_ticket.pdf.check import RECEIPT_MAX_SIZE, check_receipt, check_size, is_truncated
-from e2ee_ticket.protocol.ticket import Ticket, plain_name
+from e2ee_ticket.pdf.check import (
+    RECEIPT_MAX_SIZE,
+    check_receipt,
+    check_size,
+    is_none,
+    is_truncated,
+)
+from e2ee_ticket.protocol.ticket import Ticket, short_name
 from e2ee_ticket.sources import Arrival, Finding, Intake, Shop
 from e2ee_ticket.sources.facts import issued_at, number_in
 from e2ee_ticket.sources.folder_files import (
@@ -254,7 +260,7 @@ class Folder:
         if receipt is None:
             self._waiting.pop(file.name, None)
             return
-        if patient and is_truncated(receipt):
+        if patient and is_truncated(receipt) and not is_none(receipt):
             self._incomplete.add(file)
             return
         try:
@@ -274,7 +280,7 @@ class Folder:
         name = file.shown_name
         ticket = Ticket(
             receipt=receipt,
-            name=plain_name(name),
+            name=short_name(name),
             title=self._shop.name,
             number=number_in(name),
             issued=issued_at(min(file.mtime, self._shop.now())),

@@ -43,8 +43,15 @@ class File:
 
     @property
     def shown_name(self) -> str:
-        """The name as text, whatever bytes the file system allows in it."""
-        return os.fsencode(self.name).decode("utf-8", "replace")
+        """The name as text, whatever bytes the file system allows in it.
+
+        What is not UTF-8 was written by a program that knows its own language's letters only.
+        """
+        name = os.fsencode(self.name)
+        try:
+            return name.decode("utf-8")
+        except UnicodeDecodeError:
+            return name.decode("cp1252", "replace")
 
     def key(self, data: bytes) -> str:
         """Name this file with this content, in a way that tells nothing of either."""

@@ -30,7 +30,7 @@ from aiohttp import web
 
 from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError, SourceError
 from e2ee_ticket.pdf.check import RECEIPT_MAX_SIZE, check_receipt
-from e2ee_ticket.protocol.ticket import Ticket, plain_name
+from e2ee_ticket.protocol.ticket import Ticket, short_name
 from e2ee_ticket.sources import Arrival, Finding, Intake, Shop
 from e2ee_ticket.sources.connections import TOO_MANY, Limits
 from e2ee_ticket.sources.facts import issued_at, number_in
@@ -147,7 +147,7 @@ class Ipp:
             check_receipt(receipt)
             ticket = Ticket(
                 receipt=receipt,
-                name=plain_name(title),
+                name=short_name(title),
                 title=self._shop.name,
                 number=number_in(title),
                 issued=issued_at(self._shop.now()),

@@ -226,13 +226,41 @@ async def test_links_and_pipes_are_not_followed(folder, intake, tmp_path):
 
 
 @posix_only
-async def test_a_name_that_is_no_text_is_sent_all_the_same(folder, intake):
+async def test_a_name_in_a_countrys_own_letters_reaches_the_phone_readable(folder, intake):
     (folder.path / os.fsdecode(b"re\xe7u.pdf")).write_bytes(RECEIPT)
 
     await folder.settle()
 
-    assert intake.arrivals[0].ticket.name == "re\ufffdu.pdf"
+    assert intake.arrivals[0].ticket.name == "reçu.pdf"
     intake.arrivals[0].ticket.to_bytes()
+
+
+async def test_a_name_is_no_longer_than_a_phone_can_keep(folder, intake):
+    name = "レ" * 83 + ".pdf"  # 253 bytes, which this file system takes
+    (folder.path / name).write_bytes(RECEIPT)
+
+    await folder.settle()
+
+    assert intake.arrivals[0].ticket.name == "レ" * 65 + ".pdf"
+
+
+async def test_a_web_page_under_the_name_of_a_pdf_is_refused_at_once(folder, intake):
+    (folder.path / "a.pdf").write_bytes(b"<!doctype html><p>Your session is over, log in again")
+
+    await folder.settle()
+
+    assert intake.arrivals == []
+    assert folder.names("refused") == [MARKER, "a.pdf"]
+    assert "this is not a PDF, but a web page or XML" in intake.trouble.text
+
+
+@pytest.mark.parametrize("behind", [bytes(79_000), b"<br /><b>Warning</b> in /var/www/x.php" * 50])
+async def test_what_a_program_wrote_behind_the_end_is_not_waited_for(folder, intake, behind):
+    (folder.path / "a.pdf").write_bytes(RECEIPT + behind)
+
+    await folder.settle()
+
+    assert intake.arrivals[0].ticket.receipt == RECEIPT + behind
 
 
 async def test_what_was_sent_can_be_deleted_instead(watched):

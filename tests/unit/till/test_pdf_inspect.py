@@ -76,7 +76,7 @@ def test_actions_in_direct_objects_are_found():
     [
         (b"https://shop.example/r?customer=42", ("shop.example",)),
         (b"HTTPS://user:pass@Shop.Example:8443/", ("shop.example",)),
-        (b"mailto:jane@shop.example", ("mailto:",)),
+        (b"mailto:jane@shop.example", ()),
         (b"no address", ()),
         (b"https://[broken", ()),
         (b"\xfe\xff\xd8\x00", ()),
@@ -157,6 +157,48 @@ async def test_a_receipt_with_a_password_is_told_and_delivered():
 
     assert findings.encrypted
     assert findings.remarks() == ("it is encrypted: the customer needs its password",)
+
+
+ATTACHED = {
+    1: b"<</Type/Catalog/Pages 2 0 R/Names<</EmbeddedFiles<</Names[(a.txt)5 0 R]>>>>>>",
+    2: b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+    3: b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R>>",
+    4: hostile_pdf.stream(b"9 9 9 9 re f"),
+    5: b"<</Type/Filespec/F(a.txt)/EF<</F 6 0 R>>>>",
+    6: hostile_pdf.stream(bytes(32), b"/Type/EmbeddedFile"),
+}
+ENCRYPTION = (
+    b"<</Filter/Standard/V 4/R 4/Length 128/P -4%b/EFF/StdCF/CF<</StdCF<</CFM/AESV2/Length 16"
+    b"/AuthEvent/EFOpen>>>>/O<" + b"11" * 32 + b">/U<" + b"22" * 32 + b">>>"
+)
+
+
+def attached(streams: bytes) -> bytes:
+    return hostile_pdf.build(
+        {**ATTACHED, 7: ENCRYPTION % streams},
+        trailer=b"/Encrypt 7 0 R/ID[<" + b"33" * 16 + b"><" + b"33" * 16 + b">]",
+    )
+
+
+@pytest.mark.parametrize("streams", [b"/StmF/Identity/StrF/Identity", b""])
+def test_a_receipt_with_an_encrypted_attachment_is_not_encrypted(streams: bytes):
+    receipt = attached(streams)
+
+    findings = found(receipt)
+
+    assert (findings.encrypted, findings.pages) == (False, 1)
+    assert findings.embedded_files == ("a.txt",)
+    assert findings.remarks() == ()
+    assert child.picture(receipt, 10_000, 300).startswith(b"\x89PNG")
+    with pytest.raises(child.Failure) as caught:
+        child.cleaned(receipt)  # what is attached would be lost
+    assert caught.value.code == child.ENCRYPTED
+
+
+async def test_where_the_pages_are_encrypted_too_it_is():
+    findings = await examine(attached(b"/StmF/StdCF/StrF/StdCF"))
+
+    assert findings.encrypted
 
 
 def test_a_receipt_protected_against_changes_is_read_all_the_same():

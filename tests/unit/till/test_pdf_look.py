@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import hostile_pdf
@@ -71,7 +72,9 @@ async def test_a_child_that_fails_or_was_taken_over_finds_nothing(play, program,
 @pytest.mark.parametrize(
     ("picture", "why"),
     [
-        (b"", "no legible picture of it is small enough"),
+        (b"5", "no legible picture of it is small enough"),
+        (b"", "what came is not a picture"),
+        (b"99", "what came is not a picture"),
         (b"<script>", "what came is not a picture"),
         (b"\x89PNG\r\n\x1a\n" + bytes(MAX_SIZE), "what came is not a picture"),
     ],
@@ -91,6 +94,37 @@ async def test_what_one_library_cannot_read_is_drawn_all_the_same(play):
     play(f"sys.stdout.buffer.write(b'null\\n' + {picture!r})")
 
     assert await look(INVOICE) == (Findings(failure="it cannot be read"), picture)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "its first page would be white"),
+        (b"0 0 9 9 re f 1 g BT /F 20 Tf 20 300 Td (Total 12,50) Tj ET",
+         "some of its text would be missing"),
+    ],
+)  # fmt: skip
+async def test_a_picture_that_would_show_something_else_is_remarked(content: bytes, why: str):
+    font = b"/Resources<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>"
+    reasons: list[str] = []
+
+    receipt = hostile_pdf.one_page(content, page=font)
+    findings, picture = await look(receipt, report=reasons.append)
+
+    assert picture is None
+    assert findings.remarks() == (f"the phone shows no picture of it: {why}",)
+    assert reasons == [f"no picture of the receipt: {why}"]
+
+
+async def test_blanks_before_its_beginning_are_looked_through_and_remarked():
+    findings, picture = await look(b"\n" * 1025 + INVOICE)
+
+    plain, shown = await look(INVOICE)
+    assert picture == shown
+    assert findings == replace(plain, late=True)
+    assert "blank lines stand before its beginning: some readers may refuse it" in (
+        findings.remarks()
+    )
 
 
 async def test_what_nobody_can_read_says_so():
@@ -118,7 +152,7 @@ def test_in_the_child_one_failure_does_not_hide_the_other():
 
     both = child.inspected_and_drawn
     assert both(b"", found, drawn) == b"{}\nPNG"
-    assert both(b"", found, fail(child.UNFIT)) == b"{}\n"
+    assert both(b"", found, fail(child.UNFIT)) == b"{}\n5"
     assert both(b"", fail(child.UNREADABLE), drawn) == b"null\nPNG"
     with pytest.raises(child.Failure):
         both(b"", fail(child.ENCRYPTED), drawn)

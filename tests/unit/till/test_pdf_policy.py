@@ -45,8 +45,11 @@ def seen(receipt: bytes) -> Findings:
     return take_findings(child.findings(receipt), receipt)
 
 
-def drawn(receipt: bytes) -> bytes:
-    return child.picture(receipt, 48 * 1024, 300)
+def drawn(receipt: bytes) -> bytes | int:
+    try:
+        return child.picture(receipt, 48 * 1024, 300)
+    except child.Failure as failure:
+        return failure.code
 
 
 def metadata_of(receipt: bytes) -> bytes:

@@ -154,7 +154,8 @@ def test_a_coloured_page_keeps_its_colours_and_white_is_white():
     [
         (encrypted, child.ENCRYPTED),
         (hostile_pdf.garbage, child.UNREADABLE),
-        (hostile_pdf.one_page, None),
+        (hostile_pdf.one_page, child.BLANK),
+        (lambda: hostile_pdf.one_page(b"9 9 9 9 re f"), None),
     ],
 )
 def test_a_failure_has_its_code(make, code: int | None):
@@ -164,6 +165,61 @@ def test_a_failure_has_its_code(make, code: int | None):
 
     assert result == (code or 0)
     assert bool(sink.getvalue()) == (code is None)
+
+
+LETTERS = b"BT /F 20 Tf 20 300 Td (%b) Tj ET"
+FONT = b"/Resources<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>"
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"1 g " + LETTERS % b"Total 12,50", child.BLANK),  # white on white
+        (b"0.8 g 0 0 300 400 re f " + LETTERS % b"Total 12,50", child.THIN),  # on as light a ground
+        (b"0 g 200 9 9 9 re f 1 g " + LETTERS % b"Total 12,50", child.THIN),
+        (b"0 g " + LETTERS % b"Total 12,50" + b" 1 g " + LETTERS % b"Ab", None),  # a little of it
+        (b"0 g 0 200 300 200 re f 1 g " + LETTERS % b"Total 12,50", None),  # white on black
+        (b"0.9 0.9 0.2 rg " + LETTERS % b"Total 12,50", None),  # light, but to be seen
+        (b"0 g 9 9 99 99 re f 3 Tr " + LETTERS % b"Total 12,50", None),  # what was read in a scan
+        (b"0 g 0 0 3 9 re f " + LETTERS % b"", None),
+    ],
+)
+def test_a_picture_without_the_pages_letters_is_not_shown(content: bytes, code: int | None):
+    receipt = hostile_pdf.one_page(content, page=FONT)
+
+    assert code_of(lambda: child.picture(receipt, MAX_SIZE, 300)) == code
+    # What would be white is left out of a roll of paper; the rest is refused there, too.
+    on_paper = code_of(lambda: child.raster(receipt, 576, 72, 32_000))
+    assert on_paper == (None if code == child.BLANK else code)
+
+
+def code_of(action) -> int | None:
+    try:
+        action()
+    except child.Failure as failure:
+        return failure.code
+    return None
+
+
+def test_what_was_filled_into_a_form_is_drawn():
+    receipt = (DATA / "filled_form.pdf").read_bytes()
+
+    shown = open_picture(child.picture(receipt, MAX_SIZE, 900)).convert("L")
+
+    # The number and the total stand beside their names, in the right half of the page.
+    fields = shown.crop((360, 80, 900, 130)), shown.crop((360, 200, 900, 250))
+    for field in fields:
+        assert sum(field.histogram()[:100]) > 1000
+    assert shown.getpixel((0, 0)) == 255
+
+
+@pytest.mark.parametrize("warm", [sandbox.WARM, False])
+async def test_behind_the_walls_it_is_the_same_picture(monkeypatch, warm):
+    monkeypatch.setattr(sandbox, "WARM", warm)
+    for name in ("filled_form.pdf", "dolibarr_sponge_invoice.pdf"):
+        receipt = (DATA / name).read_bytes()
+
+        assert await preview(receipt) == child.picture(receipt, MAX_SIZE, 900)
 
 
 def test_a_picture_that_cannot_fit_has_its_code():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from e2ee_ticket.pdf import sandbox, walls
+from e2ee_ticket.pdf import sandbox, trial, walls
 
 # Each is an action that nobody may do; `file`, `port` and `parent` are known to it.
 FORBIDDEN = {
@@ -152,8 +152,8 @@ def test_without_walls_all_of_it_is_possible(target):
 def test_the_till_says_which_walls_stand_because_it_tried(monkeypatch, warm):
     monkeypatch.setattr(sandbox, "WARM", warm)
 
-    assert sandbox.try_walls() == walls.Tried(*[False] * 7)
-    assert sandbox.describe_walls() == (
+    assert trial.try_walls() == walls.Tried(*[False] * 7)
+    assert trial.describe_walls() == (
         True,
         "receipts are opened in a process that can reach no file, no network and no other process",
     )
@@ -162,14 +162,14 @@ def test_the_till_says_which_walls_stand_because_it_tried(monkeypatch, warm):
 def test_walls_that_do_not_stand_are_named():
     tried = walls.Tried(*[False] * 7)._replace(read=True, connect=True)
 
-    whole, sentence = sandbox.describe_walls(lambda: tried)
+    whole, sentence = trial.describe_walls(lambda: tried)
 
     assert not whole
     assert sentence == (
         "receipts are opened in a process of its own,"
         " which on this system could still read files, use the network"
     )
-    assert sandbox.describe_walls(lambda: None)[0] is False
+    assert trial.describe_walls(lambda: None)[0] is False
 
 
 @pytest.mark.parametrize("told", ["sys.exit(1)", "print('[]')", "print('{}')", "print('nothing')"])
@@ -179,7 +179,7 @@ def test_a_child_that_tells_nothing_of_its_walls_has_none(monkeypatch, tmp_path,
     monkeypatch.setattr(sandbox, "CHILD", path)
     monkeypatch.setattr(sandbox, "WARM", False)
 
-    assert sandbox.try_walls() is None
+    assert trial.try_walls() is None
 
 
 # The program that decides on a system call, run as the kernel runs it

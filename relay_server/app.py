@@ -14,10 +14,11 @@ from aiohttp import web
 
 from relay_server.channels import Channels
 from relay_server.clock import Clock
-from relay_server.config import BACKLOG, HOUR, MINUTE, Config
+from relay_server.config import BACKLOG, HOUR, KIB, MINUTE, Config
 from relay_server.connections import Connection, Connections, Server
 from relay_server.crowd import Crowd, overloaded
 from relay_server.errors import (
+    BadRequestError,
     MethodError,
     OverloadedError,
     RefusalError,
@@ -35,7 +36,7 @@ from relay_server.headers import (
     refusal_bytes,
 )
 from relay_server.health import Health
-from relay_server.limits import AddressLimits, Buckets, Budget, ChannelLimits
+from relay_server.limits import AddressLimits, Buckets, ChannelLimits, Shares
 from relay_server.logs import log_request
 from relay_server.metrics import CONTENT_TYPE, Metrics
 from relay_server.pages import Page, Pages
@@ -47,6 +48,8 @@ from relay_server.sweeper import Sweeper
 from relay_server.welcome import About, Welcome
 
 UNKNOWN_TEMPLATE = "*"
+BODY_LEAST = 16 * KIB
+"""What a body counts for even where less of it has come: about what its connection costs."""
 HEALTH = "/healthz"
 ABOUT = "/about"
 
@@ -79,13 +82,13 @@ class App:
         self._welcome = None if about is None else Welcome(about, config)
         self.metrics = Metrics()
         self.health = Health(store, clock)
-        self.crowd = Crowd(config.uploads_max)
+        self.crowd = self.services.crowd
         self._store = store
         self._pages = pages
         self._access_log = access_log
         self._clock = clock
         self._dates = Dates(clock)
-        self.connections = Connections(config, clock, self.metrics, self._dates)
+        self.connections = Connections(config, clock, self.metrics, self._dates, trust)
         self.sweeper = Sweeper(store=store, clock=clock, sweep_seconds=config.sweep_seconds)
         self._busy = 0
         self._idle = asyncio.Event()
@@ -139,7 +142,10 @@ class App:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         start = self._clock.monotonic()
-        self.connections.begin(request.protocol)
+        protocol = request.protocol
+        self.connections.begin(protocol)
+        if isinstance(protocol, Connection):
+            protocol.begun(request)
         template = UNKNOWN_TEMPLATE
         self._busy += 1
         self._idle.clear()
@@ -167,8 +173,8 @@ class App:
             sent=len(body),
             received=request.content.total_bytes,
         )
-        if isinstance(request.protocol, Connection):
-            request.protocol.answered(request)
+        if isinstance(protocol, Connection):
+            protocol.answered()
         # Whoever waits for "100 Continue" may send the body or not: nobody can tell what is next.
         close = "Expect" in request.headers and not request.content.is_eof()
         return self.plain_answer(reply_head, body, close=close)
@@ -179,7 +185,7 @@ class App:
             head,
             body,
             dates=self._dates,
-            answer_seconds=self.config.answer_seconds,
+            sent=self.connections.sent,
             close=close or self._is_ending,
         )
 
@@ -190,6 +196,13 @@ class App:
         sent = len(answer.partition(b"\r\n\r\n")[2])
         self._note("PUT", TICKET.template, 503, seconds=0, sent=sent, received=size)
         return answer, is_last
+
+    def refuse_head(self, size: int) -> bytes:
+        """Return the answer to a head that is too long; it is the last one (R15)."""
+        answer = refusal_bytes(BadRequestError(), self._dates, close=True)
+        sent = len(answer.partition(b"\r\n\r\n")[2])
+        self._note(UNKNOWN_TEMPLATE, UNKNOWN_TEMPLATE, 400, seconds=0, sent=sent, received=size)
+        return answer
 
     @property
     def _is_ending(self) -> bool:
@@ -326,8 +339,8 @@ def _services(config: Config, store: Store, clock: Clock, trust: Trust) -> Servi
         channels=Channels(store=store, config=config, clock=clock, limits=hellos),
         permits=None if config.open else Permits(store.find_permit, clock),
         addresses=addresses if config.open else None,
-        reading=Budget(config.reading_max_bytes),
-        uploading=Budget(config.uploads_max),
+        reading=Shares(config.reading_max_bytes, least=BODY_LEAST),
+        crowd=Crowd(config.uploads_max),
         trust=trust,
         config=config,
         clock=clock,

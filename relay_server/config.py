@@ -40,7 +40,10 @@ class Config:
     cache_max_bytes: int = 64 * MIB
     """Envelopes of the last minutes, kept in memory for their first download."""
     reading_max_bytes: int = 256 * MIB
-    """Bodies that are being read at the same time."""
+    """What has arrived of envelopes that are not stored yet; above it who holds the most of it
+    loses an envelope that is still arriving (R14)."""
+    unread_max_bytes: int = 256 * MIB
+    """Answers that callers have not read yet; above it who holds the most of them is cut off."""
     queue_max_bytes: int = 256 * MIB
     """Envelopes that wait for the disk."""
     uploads_max: int = 256
@@ -59,8 +62,18 @@ class Config:
     """How long a stopping relay still answers whoever has connected already."""
     head_seconds: int = 20
     """A new connection that has not brought a whole request is closed."""
+    head_max_bytes: int = 16 * KIB
+    """A request's line and fields; a longer head is refused before it has come (R15)."""
+    line_max_bytes: int = 4 * KIB
+    """A request's line, and each of its fields."""
+    fields_max: int = 64
+    ahead_max_bytes: int = 64 * KIB
+    """What a caller may send ahead of the answer that it waits for; who sends more is cut off."""
     body_seconds: int = 60
     """A body that takes longer to arrive is refused."""
+    body_pace_seconds: int = 10
+    body_pace_bytes: int = 10 * KIB
+    """A body of which less arrives in a pace's seconds is refused: 1 KiB/s is a bad GPRS line."""
     answer_seconds: int = 300
     """A caller that takes longer to read its answer is cut off."""
     idle_seconds: int = 130

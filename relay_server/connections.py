@@ -15,11 +15,15 @@ from relay_server.config import Config
 from relay_server.crowd import HEAD_MAX_SIZE, UNKNOWN, Crowd, Request, measure
 from relay_server.errors import BadRequestError, InternalError, OverloadedError
 from relay_server.headers import JOIN_MAX_SIZE, Answer, Dates, Head, problem, refusal_bytes
+from relay_server.limits import Shares, network
 from relay_server.logs import log_fault
 from relay_server.metrics import Metrics
+from relay_server.proxies import Trust
 from relay_server.relay import ENVELOPE_MAX_SIZE
 
 _REFUSED_MAX = HEAD_MAX_SIZE + ENVELOPE_MAX_SIZE
+_WITH_BODY = frozenset({"POST", "PUT"})
+_END = b"\r\n\r\n"
 
 
 class Owner(Protocol):
@@ -34,6 +38,29 @@ class Owner(Protocol):
     def refuse_upload(self, size: int, *, close: bool) -> tuple[bytes, bool]:
         """Return the answer to an upload of so many bytes, and whether it is the last one."""
 
+    def refuse_head(self, size: int) -> bytes:
+        """Return the answer to a head that is too long; it is the last one."""
+
+
+class Arriving:
+    """The head of a request while it arrives: how long it is, and whether it has ended."""
+
+    __slots__ = ("_last", "is_whole", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.is_whole = False
+        self._last = b""
+
+    def add(self, data: bytes) -> int:
+        """Take more of it; return how long it is so far."""
+        joined = self._last + data
+        end = joined.find(_END)
+        self.is_whole = end >= 0
+        self.size += (end + len(_END) if self.is_whole else len(joined)) - len(self._last)
+        self._last = joined[1 - len(_END) :]
+        return self.size
+
 
 class Connection(web.RequestHandler):
     """One connection.
@@ -42,7 +69,19 @@ class Connection(web.RequestHandler):
     reasons: whole uploads are counted, and one that begins while there are too many is thrown away.
     """
 
-    __slots__ = ("_begun", "_counted", "_left", "_open", "_owner", "_refused", "_request")
+    __slots__ = (
+        "_ahead",
+        "_begun",
+        "_head",
+        "_is_answered",
+        "_is_deaf",
+        "_left",
+        "_open",
+        "_owner",
+        "_refused",
+        "_request",
+        "_under_way",
+    )
 
     def __init__(
         self,
@@ -56,6 +95,9 @@ class Connection(web.RequestHandler):
             loop=loop,
             keepalive_timeout=owner.config.idle_seconds,
             lingering_time=owner.config.linger_seconds,
+            max_line_size=owner.config.line_max_bytes,
+            max_field_size=owner.config.line_max_bytes,
+            max_headers=owner.config.fields_max,
             access_log=None,  # type: ignore[arg-type]  # aiohttp's way to have none
             auto_decompress=False,
         )
@@ -66,10 +108,17 @@ class Connection(web.RequestHandler):
         self._request = UNKNOWN
         self._left = 0
         """Bytes of it that have not come yet; below 0 nobody knows, and never will."""
-        self._counted = False
-        """It is one of the crowd."""
         self._refused = False
         """It is thrown away."""
+        self._head: Arriving | None = Arriving()
+        """The head that is arriving; None behind its end."""
+        self._under_way: web.BaseRequest | None = None
+        """The request whose answer is not made, or not read enough of."""
+        self._is_deaf = False
+        """Nothing that comes is looked at any more."""
+        self._is_answered = False
+        self._ahead = 0
+        """Bytes behind it, which wait for its answer."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, unless there are too many."""
@@ -81,11 +130,13 @@ class Connection(web.RequestHandler):
         """Let it go."""
         if self._open is not None:
             self._open.discard(self)
-        self._leave_crowd()
+        self._owner.crowd.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Let aiohttp have what comes, but for uploads that there is no room for (R14)."""
+        if self._is_deaf:
+            return
         if data:
             if not self._begun and not self._refused:
                 self._begin(measure(data))
@@ -94,9 +145,10 @@ class Connection(web.RequestHandler):
                 if self._left <= 0:
                     self._refuse()
                 return
+            if not self._has_room(data):
+                return
             if self._left == 0 and self._request.is_upload:
-                self._counted = True
-                self._owner.crowd.enter()
+                self._owner.crowd.enter(self)
         super().data_received(data)
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
@@ -104,9 +156,21 @@ class Connection(web.RequestHandler):
         if self._reading_paused:
             super().resume_reading(resume_parser)
 
-    def answered(self, request: web.BaseRequest) -> None:
-        """Note that a request has its answer."""
-        self._leave_crowd()
+    def begun(self, request: web.BaseRequest) -> None:
+        """Note that a request has its handler."""
+        self._under_way = request
+        self._is_answered = False
+        self._head = None
+        self._ahead = 0
+
+    def answered(self) -> None:
+        """Note that a request has its answer, which its caller has not read yet."""
+        self._owner.crowd.leave(self)
+
+    def rest(self, request: web.BaseRequest) -> None:
+        """Note that an answer has gone out; what comes behind its request is another one."""
+        self._is_answered = True
+        self._go_on()
         if self._left == 0 and request.content.is_eof():
             self._begun = False
 
@@ -141,11 +205,52 @@ class Connection(web.RequestHandler):
         is_small = request.size <= _REFUSED_MAX
         self._refused = request.is_upload and is_small and self._owner.crowd.is_full
         self._begun = not self._refused
+        if request.size >= 0:
+            self._head = None
 
-    def _leave_crowd(self) -> None:
-        if self._counted:
-            self._counted = False
-            self._owner.crowd.leave()
+    def _go_on(self) -> None:
+        """Expect another request, if one has its answer and its whole body has come."""
+        request = self._under_way
+        if self._is_answered and request is not None and request.content.is_eof():
+            self._is_answered, self._under_way = False, None
+            if not self._ahead:
+                self._head = Arriving()
+
+    def _has_room(self, data: bytes) -> bool:
+        """Tell whether what comes may be kept; else the connection has ended (R15)."""
+        transport = self.transport
+        if self._open is None or transport is None or transport.is_closing():
+            return True
+        self._go_on()
+        if self._head is not None:
+            if self._head.add(data) <= self._owner.config.head_max_bytes:
+                self._head = None if self._head.is_whole else self._head
+                return True
+            self._refuse_head(transport, self._head.size)
+            return False
+        if self._ahead or self._expects_nothing():
+            self._ahead += len(data)
+            if self._ahead > self._owner.config.ahead_max_bytes:
+                transport.abort()
+                return False
+        return True
+
+    def _refuse_head(self, transport: asyncio.Transport, size: int) -> None:
+        """Answer a head that is too long, and throw away what else comes until its caller leaves.
+
+        Closed at once, the connection would be reset, and the answer lost on its way.
+        """
+        self._is_deaf = True
+        transport.write(self._owner.refuse_head(size))
+        transport.write_eof()
+        if self._open is not None:
+            self._open.close_later(transport)
+
+    def _expects_nothing(self) -> bool:
+        request = self._under_way
+        return request is not None and (
+            request.method not in _WITH_BODY or request.content.is_eof()
+        )
 
     def _refuse(self) -> None:
         """Answer a refused upload, of which everything has come."""
@@ -189,28 +294,43 @@ class Server(web.Server):
 class Connections:
     """All connections, and those among them that have not brought a whole request yet."""
 
-    def __init__(self, config: Config, clock: Clock, metrics: Metrics, dates: Dates) -> None:
+    def __init__(
+        self, config: Config, clock: Clock, metrics: Metrics, dates: Dates, trust: Trust
+    ) -> None:
         self._config = config
+        self._trust = trust
+        self._unread = Shares(config.unread_max_bytes)
         self._clock = clock
         self._metrics = metrics
         self._dates = dates
         self._all: set[object] = set()
         self._fresh: dict[object, float] = {}
+        self._idle: dict[Connection, None] = {}
+        """Those without a request, the longest idle first."""
         self._timer: Timer | None = None
 
     def __len__(self) -> int:
         return len(self._all)
 
     def add(self, protocol: Connection) -> None:
-        """Count a connection; above the limit it is told so, and closed."""
-        transport = protocol.transport
-        if len(self._all) >= self._config.connections_max and transport is not None:
+        """Count a connection; above the limit the one that is idle for longest gives way to it.
+
+        Where none is idle, the new one is told so, and closed.
+        """
+        if len(self._all) >= self._config.connections_max and protocol.transport is not None:
             self._metrics.connections_refused += 1
-            transport.write(refusal_bytes(OverloadedError(), self._dates, close=True))
-            transport.close()
-            return
+            idle = next(iter(self._idle), None)
+            if idle is None:
+                refusal = refusal_bytes(OverloadedError(), self._dates, close=True)
+                protocol.transport.write(refusal)
+                protocol.transport.close()
+                return
+            self.discard(idle)
+            if idle.transport is not None:
+                idle.transport.abort()
         self._metrics.connections += 1
         self._all.add(protocol)
+        self._idle[protocol] = None
         self._fresh[protocol] = self._clock.monotonic() + self._config.head_seconds
         if self._timer is None:
             self._timer = self._clock.call_later(self._config.head_seconds, self._close_late)
@@ -218,11 +338,41 @@ class Connections:
     def begin(self, protocol: object) -> None:
         """Note that a connection has brought a request; from now on it is aiohttp that counts."""
         self._fresh.pop(protocol, None)
+        if isinstance(protocol, Connection):
+            self._idle.pop(protocol, None)
+
+    async def sent(self, request: web.BaseRequest, size: int) -> None:
+        """Wait until a caller has read most of its answer, of which this is the body's size.
+
+        Raises:
+            ConnectionResetError: it reads too slowly, or holds the most of all when there is no
+                room for more (R14).
+        """
+        transport, protocol = request.transport, request.protocol
+        if transport is not None and transport.get_write_buffer_size() > JOIN_MAX_SIZE:
+            owner = network(self._trust.caller(request.remote or "", request.headers))
+            try:
+                with self._unread.hold(owner, transport.abort) as held:
+                    held.grow(size)
+                    async with asyncio.timeout(self._config.answer_seconds):
+                        await request.writer.drain()
+            except (TimeoutError, OverloadedError):
+                transport.abort()
+                raise ConnectionResetError("the caller reads too slowly") from None
+        if isinstance(protocol, Connection):
+            protocol.rest(request)
+            if protocol in self._all:
+                self._idle[protocol] = None
 
     def discard(self, protocol: Connection) -> None:
         """Count a connection no more."""
         self._all.discard(protocol)
+        self._idle.pop(protocol, None)
         self._fresh.pop(protocol, None)
+
+    def close_later(self, transport: asyncio.Transport) -> None:
+        """Cut a connection off whose caller does not leave after its last answer."""
+        self._clock.call_later(self._config.linger_seconds, transport.abort)
 
     def _close_late(self) -> None:
         self._timer = None

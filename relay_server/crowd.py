@@ -9,6 +9,7 @@ any other goes the usual way, and meets the limit of `handlers.put_ticket`.
 
 import re
 import secrets
+from collections import Counter
 from typing import NamedTuple
 
 from relay_server.errors import OverloadedError
@@ -41,27 +42,55 @@ UNKNOWN = Request(is_upload=False, size=-1)
 
 
 class Crowd:
-    """The uploads that have arrived whole and wait for their answer."""
+    """The uploads that have arrived whole and wait for their answer, each with its connection."""
 
     def __init__(self, room: int) -> None:
         self._room = room
-        self._count = 0
+        self._share = room - room // 4
+        self._waiting: dict[object, bytes | None] = {}
+        self._owners: Counter[bytes] = Counter()
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._waiting)
 
     @property
     def is_full(self) -> bool:
         """Whether another one would wait too long."""
-        return self._count >= self._room
+        return len(self._waiting) >= self._room
 
-    def enter(self) -> None:
-        """Count an upload, whether or not there is room."""
-        self._count += 1
+    def enter(self, connection: object) -> None:
+        """Count an upload whose handler is about to start, whether or not there is room."""
+        self._waiting[connection] = None
 
-    def leave(self) -> None:
-        """Count it no more."""
-        self._count -= 1
+    def check(self, connection: object) -> None:
+        """See that there is room.
+
+        Raises:
+            OverloadedError: there is none.
+        """
+        if self.is_full and connection not in self._waiting:
+            raise overloaded()
+
+    def admit(self, connection: object, owner: bytes) -> None:
+        """Count an upload, if it is not counted yet, and whose it is.
+
+        Raises:
+            OverloadedError: there is no room, or this owner has three quarters of it.
+        """
+        self.check(connection)
+        if self._owners[owner] >= self._share:
+            raise overloaded()
+        self.leave(connection)
+        self._waiting[connection] = owner
+        self._owners[owner] += 1
+
+    def leave(self, connection: object) -> None:
+        """Count an upload no more, if it was counted."""
+        owner = self._waiting.pop(connection, None)
+        if owner is not None:
+            self._owners[owner] -= 1
+            if not self._owners[owner]:
+                del self._owners[owner]
 
 
 def overloaded() -> OverloadedError:
@@ -75,7 +104,8 @@ def measure(data: bytes) -> Request:
     Stricter than any parser: what it measures, every parser ends at the same byte. Of a GET only
     the head is looked at, and not closely, for there are many: a body shows when it comes.
     """
-    if data.startswith(b"GET ") and data.find(b"\r\n\r\n") == len(data) - 4:
+    is_one_head = len(data) <= HEAD_MAX_SIZE and data.find(b"\r\n\r\n") == len(data) - 4
+    if is_one_head and data.startswith(b"GET "):
         return Request(is_upload=False, size=len(data))
     head = _HEAD.match(data, 0, HEAD_MAX_SIZE)
     if head is None:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from relay_server.channels import OFFER_SIZE, REGISTRATION_SIZE, SEALED_SIZE, Channels
 from relay_server.clock import Clock
 from relay_server.config import Config
-from relay_server.crowd import overloaded
+from relay_server.crowd import Crowd
 from relay_server.errors import (
     AuthorizationError,
     BadRequestError,
@@ -27,7 +27,7 @@ from relay_server.errors import (
     TooLargeError,
     UnknownPathError,
 )
-from relay_server.limits import AddressLimits, Budget
+from relay_server.limits import AddressLimits, Holding, Shares, network
 from relay_server.permits import Allowance, Permits
 from relay_server.proxies import Trust
 from relay_server.relay import (
@@ -62,8 +62,8 @@ class Services:
     channels: Channels
     permits: Permits | None
     addresses: AddressLimits | None
-    reading: Budget
-    uploading: Budget
+    reading: Shares
+    crowd: Crowd
     trust: Trust
     config: Config
     clock: Clock
@@ -108,13 +108,13 @@ async def put_ticket(
         allowance.check(size)
     if services.addresses is not None:
         services.addresses.check_upload(_address(services, request), size)
-    if not services.uploading.left:
-        # R14: before its body is waited for.
-        raise overloaded()
-    with services.reading.take(size):
-        envelope = await _read(services, request, size)
-        with services.uploading.take(1):
-            created, status = await services.relay.upload(names[0], envelope, ttl)
+    services.crowd.check(request.protocol)  # R14: before its body is waited for
+    owner = _owner(services, request, allowance)
+    with services.reading.hold(owner) as held:
+        envelope = await _read(services, request, size, held)
+        held.settle()
+        services.crowd.admit(request.protocol, owner)
+        created, status = await services.relay.upload(names[0], envelope, ttl)
     return _status_reply(201 if created else 200, status)
 
 
@@ -280,6 +280,13 @@ def allow(route: Route) -> str:
 # Reading a request
 
 
+def _owner(services: Services, request: web.BaseRequest, allowance: Allowance | None) -> bytes:
+    """Return whose a body is while it arrives: a permit's, or an address's."""
+    if allowance is not None:
+        return allowance.name
+    return network(_address(services, request))
+
+
 async def _check_permit(services: Services, request: web.BaseRequest) -> Allowance | None:
     return None if services.permits is None else await services.permits.check(_bearer(request))
 
@@ -334,29 +341,70 @@ def _length(request: web.BaseRequest, most: int) -> int:
     return size
 
 
-async def _read(services: Services, request: web.BaseRequest, size: int) -> bytes:
+async def _read(
+    services: Services, request: web.BaseRequest, size: int, held: Holding | None = None
+) -> bytes:
     """Read a body of exactly this size; one that is cut off is never used."""
+    content = request.content
     if (
         request.headers.get("Expect", "").lower() == "100-continue"
         and request.transport is not None
     ):
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    if request.content.is_eof() and request.content.total_bytes == size:
-        return await request.content.read()
-    loop = asyncio.get_running_loop()
+    if content.is_eof() and content.total_bytes == size:
+        if held is not None:
+            held.grow(size)
+        return await content.read()
+    parts, came = [], 0
     try:
-        async with asyncio.timeout(None) as limit:
-            services.arriving.add(limit)
-            timer = services.clock.call_later(
-                services.config.body_seconds, lambda: limit.reschedule(loop.time())
-            )
-            try:
-                return await request.content.readexactly(size)
-            finally:
-                timer.cancel()
-                services.arriving.discard(limit)
+        async with asyncio.timeout(None) as limit, _Pace(services, content, limit):
+            if held is not None:
+                held.cut = lambda: limit.reschedule(asyncio.get_running_loop().time())
+            while came < size:
+                part = await content.readany()
+                if not part:
+                    raise BadRequestError
+                parts.append(part)
+                came += len(part)
+                if held is not None:
+                    held.grow(came)
     except TimeoutError as error:
-        raise (OverloadedError() if services.stopping else BadRequestError()) from error
+        given_up = services.stopping or (held is not None and held.is_cut)
+        raise (OverloadedError() if given_up else BadRequestError()) from error
+    return b"".join(parts)
+
+
+class _Pace:
+    """Ends the reading of a body that arrives too slowly, or not at all (R14)."""
+
+    def __init__(self, services: Services, content: StreamReader, limit: asyncio.Timeout) -> None:
+        self._services = services
+        self._content = content
+        self._limit = limit
+        self._came = 0
+        self._end = services.clock.monotonic() + services.config.body_seconds
+
+    async def __aenter__(self) -> None:
+        self._services.arriving.add(self._limit)
+        self._wait()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._timer.cancel()
+        self._services.arriving.discard(self._limit)
+
+    def _wait(self) -> None:
+        left = self._end - self._services.clock.monotonic()
+        seconds = min(left, self._services.config.body_pace_seconds)
+        self._timer = self._services.clock.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        came = self._content.total_bytes
+        enough = came - self._came >= self._services.config.body_pace_bytes
+        if enough and self._services.clock.monotonic() < self._end:
+            self._came = came
+            self._wait()
+        else:
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
 
 def _address(services: Services, request: web.BaseRequest) -> str:

@@ -3,8 +3,8 @@
 What does not change is built once: the head of a download costs one formatting and one write.
 """
 
-import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from typing import NamedTuple
 
@@ -115,13 +115,20 @@ class Answer(web.StreamResponse):
 
     # aiohttp's own constructor makes a dictionary of headers that nobody would read.
     def __init__(  # pylint: disable=super-init-not-called
-        self, head: Head, body: bytes, *, dates: Dates, answer_seconds: float, close: bool = False
+        self,
+        head: Head,
+        body: bytes,
+        *,
+        dates: Dates,
+        sent: Callable[[web.BaseRequest, int], Awaitable[None]],
+        close: bool = False,
     ) -> None:
+        """Make an answer; `sent` is told its size once it is written, and waits for its reader."""
         self._status = head.status
         self._head = head
         self._content = body
         self._dates = dates
-        self._answer_seconds = answer_seconds
+        self._sent = sent
         self._keep_alive = False if close else None
         self._request: web.BaseRequest | None = None
 
@@ -151,13 +158,7 @@ class Answer(web.StreamResponse):
             transport.write(b"".join(lines))
         else:
             transport.writelines((b"".join(lines), body))
-        if transport.get_write_buffer_size() > JOIN_MAX_SIZE:
-            try:
-                async with asyncio.timeout(self._answer_seconds):
-                    await request.writer.drain()
-            except TimeoutError:
-                transport.abort()
-                raise ConnectionResetError("the caller reads too slowly") from None
+        await self._sent(request, len(body))
 
 
 def problem(refusal: RefusalError) -> tuple[Head, bytes]:

@@ -8,8 +8,9 @@ import hashlib
 import math
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Self
 
 from relay_server.clock import Clock
 from relay_server.errors import OverloadedError, TooOftenError
@@ -135,7 +136,7 @@ class AddressLimits:
             for buckets in (self._uploads, self._volume, self._registrations):
                 buckets.clear()
             self._waiting.clear()
-        return hashlib.blake2b(_network(address), key=self._key, digest_size=16).digest()
+        return hashlib.blake2b(network(address), key=self._key, digest_size=16).digest()
 
 
 class ChannelLimits:
@@ -156,34 +157,139 @@ class ChannelLimits:
         self._hellos.spend(cid, 1)
 
 
-class Budget:
-    """How much of one thing may be in use at the same time."""
+class Shares:
+    """Bytes in memory that callers cause, bounded, and shared fairly between their owners (R14).
 
-    def __init__(self, amount: int) -> None:
-        self._left = amount
+    When there is no room for more, it is the owner of the most that gives way: it loses the oldest
+    of what it holds. So nobody is refused for what others hold who holds less than each of them.
+    """
+
+    def __init__(self, most: int, *, least: int = 0) -> None:
+        """Make room for so many bytes; each thing counts for no less than `least` of them."""
+        self._most = most
+        self._least = least
+        self._total = 0
+        self._owners: dict[bytes, dict[Holding, None]] = {}
+        self._totals: dict[bytes, int] = {}
+        self._settled: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._owners.values()))
 
     @property
-    def left(self) -> int:
-        """What nobody uses at the moment."""
-        return self._left
+    def total(self) -> int:
+        """What all owners hold, in bytes."""
+        return self._total
 
-    @contextmanager
-    def take(self, amount: int) -> Iterator[None]:
-        """Use this much until the block ends.
+    def hold(self, owner: bytes, cut: Callable[[], None] | None = None) -> "Holding":
+        """Return what keeps the count of one thing, as a context; `cut` is to end it early."""
+        return Holding(self, owner, cut or _nothing)
+
+    def begin(self, holding: "Holding") -> None:
+        """Count a thing."""
+        self._owners.setdefault(holding.owner, {})[holding] = None
+        self.grow(holding, self._least)
+
+    def end(self, holding: "Holding") -> None:
+        """Count it no more."""
+        held = self._owners.get(holding.owner)
+        if held is None or holding not in held:
+            return
+        del held[holding]
+        self._total -= holding.size
+        self._totals[holding.owner] -= holding.size
+        if holding.is_settled:
+            self._settled[holding.owner] -= holding.size
+        if not held:
+            del self._owners[holding.owner], self._totals[holding.owner]
+            self._settled.pop(holding.owner, None)
+
+    def grow(self, holding: "Holding", size: int) -> None:
+        """Let a thing have this size, if it had less.
 
         Raises:
-            OverloadedError: there is not as much left.
+            OverloadedError: it is this one that gives way.
         """
-        if amount > self._left:
+        more = size - holding.size
+        if more <= 0:
+            return
+        holding.size = size
+        self._total += more
+        self._totals[holding.owner] = self._totals.get(holding.owner, 0) + more
+        while self._total > self._most:
+            victim = self._find_victim() or holding
+            self.end(victim)
+            if victim is holding:
+                raise OverloadedError
+            victim.is_cut = True
+            victim.cut()
+
+    def settle(self, holding: "Holding") -> None:
+        """Let a thing that is whole not give way any more; of one owner that is at most half.
+
+        Raises:
+            OverloadedError: its owner has half of the room already.
+        """
+        settled = self._settled.get(holding.owner, 0) + holding.size
+        if settled > self._most // 2:
             raise OverloadedError
-        self._left -= amount
-        try:
-            yield
-        finally:
-            self._left += amount
+        self._settled[holding.owner] = settled
+        holding.is_settled = True
+
+    def _find_victim(self) -> "Holding | None":
+        for owner in sorted(self._totals, key=self._totals.__getitem__, reverse=True):
+            for holding in self._owners[owner]:
+                if not holding.is_settled:
+                    return holding
+        return None
 
 
-def _network(address: str) -> bytes:
+def _nothing() -> None:
+    pass
+
+
+class Holding:
+    """One thing that takes memory; a context, within which it is counted."""
+
+    __slots__ = ("_shares", "cut", "is_cut", "is_settled", "owner", "size")
+
+    def __init__(self, shares: Shares, owner: bytes, cut: Callable[[], None]) -> None:
+        self._shares = shares
+        self.owner = owner
+        self.cut = cut
+        self.size = 0
+        self.is_cut = False
+        """It has given way, and is counted no more."""
+        self.is_settled = False
+        """It does not give way any more."""
+
+    def __enter__(self) -> Self:
+        self._shares.begin(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._shares.end(self)
+
+    def grow(self, size: int) -> None:
+        """Let it have this size.
+
+        Raises:
+            OverloadedError: it has to give way, or has done so.
+        """
+        if self.is_cut:
+            raise OverloadedError
+        self._shares.grow(self, size)
+
+    def settle(self) -> None:
+        """Let it give way no more.
+
+        Raises:
+            OverloadedError: its owner has too much that does not.
+        """
+        self._shares.settle(self)
+
+
+def network(address: str) -> bytes:
     """Return the bytes by which an address is counted: all of IPv4, the first 64 bits of IPv6."""
     text = address.partition("%")[0]
     with suppress(OSError, ValueError):

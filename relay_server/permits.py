@@ -29,10 +29,11 @@ def digest(permit: str) -> bytes:
 class Allowance:
     """What a valid permit may still use: counted in memory, by the permit's hash."""
 
-    __slots__ = ("_name", "_uploads", "_volume")
+    __slots__ = ("_uploads", "_volume", "name")
 
     def __init__(self, name: bytes, uploads: Buckets | None, volume: Buckets | None) -> None:
-        self._name = name
+        self.name = name
+        """The permit's hash."""
         self._uploads = uploads
         self._volume = volume
 
@@ -47,14 +48,11 @@ class Allowance:
             for buckets, cost in ((self._uploads, 1), (self._volume, size))
             if buckets is not None
         ]
-        seconds = max((buckets.wait(self._name, cost) for buckets, cost in costs), default=0)
+        seconds = max((buckets.wait(self.name, cost) for buckets, cost in costs), default=0)
         if seconds:
             raise TooOftenError(seconds)
         for buckets, cost in costs:
-            buckets.spend(self._name, cost)
-
-
-_UNLIMITED = Allowance(b"", None, None)
+            buckets.spend(self.name, cost)
 
 
 class Permits:
@@ -78,8 +76,6 @@ class Permits:
         found = await self._find(name)
         if found is None:
             raise PermitError
-        if found.uploads_per_hour is None and found.bytes_per_hour is None:
-            return _UNLIMITED
         return Allowance(
             name,
             self._buckets(self._uploads, found.uploads_per_hour),

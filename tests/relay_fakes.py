@@ -104,6 +104,9 @@ class Line(asyncio.Transport):
 
     abort = close
 
+    def write_eof(self):
+        pass
+
     def is_closing(self):
         return self.closed
 

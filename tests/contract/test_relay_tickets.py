@@ -84,7 +84,7 @@ async def test_each_of_the_17_lengths_is_stored_and_comes_back_byte_for_byte(cal
 @pytest.mark.rule("R34")
 @pytest.mark.parametrize(
     "ttl",
-    ["", "59", "604801", "-60", "+60", "060", "60.0", "1e3", "sixty", "0x60", "٦٠", "9" * 5000],
+    ["", "59", "604801", "-60", "+60", "060", "60.0", "1e3", "sixty", "0x60", "٦٠", "9" * 3000],
 )
 async def test_an_upload_with_a_bad_ttl_is_refused_before_its_body_is_looked_at(call, ttl):
     headers = bearer(call.permit) | {"Ticket-TTL": ttl}
@@ -296,12 +296,12 @@ async def test_an_upload_that_takes_too_long_is_refused(relay, call, clock, conf
 
 @pytest.mark.rule("R14")
 async def test_a_relay_with_too_much_to_do_says_when_to_come_back(sqlite_store, clock, config):
-    config = dataclasses.replace(config, reading_max_bytes=40 * KIB)
+    config = dataclasses.replace(config, reading_max_bytes=72 * KIB)
     store = relay_fakes.StallingStore(sqlite_store, "keep")
     async with relays.serve(config, store, clock) as relay:
         first = asyncio.ensure_future(relay.call.put(make_envelope(size=32 * KIB)))
         await store.stalled.acquire()
-        second = await relay.call.put(ticket_id="1" * 32)
+        second = await relay.call.put(make_envelope(size=48 * KIB), ticket_id="1" * 32)
         store.go.set()
         statuses = (await first).status, second.status
         third = await relay.call.put(ticket_id="1" * 32)

@@ -5,6 +5,7 @@ import http.client
 import json
 import re
 import shutil
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -41,8 +42,19 @@ class Front:
         self.log = log
         self.context = ssl.create_default_context(cafile=authority)
 
-    def ask(self, method, path, body=None, headers=None):
-        line = http.client.HTTPSConnection("localhost", self.port, timeout=30, context=self.context)
+    def send(self, data):
+        """Send bytes as another address does; return the open line."""
+        line = socket.create_connection(
+            ("127.0.0.1", self.port), 30, source_address=("127.0.0.9", 0)
+        )
+        line = self.context.wrap_socket(line, server_hostname="localhost")
+        line.sendall(data)
+        return line
+
+    def ask(self, method, path, body=None, headers=None, source="127.0.0.1"):
+        line = http.client.HTTPSConnection(
+            "localhost", self.port, timeout=30, context=self.context, source_address=(source, 0)
+        )
         try:
             line.request(method, path, body, headers or {})
             answer = line.getresponse()
@@ -147,6 +159,7 @@ def front(request, tmp_path_factory):
     try:
         made = request.param(folder, relay.port)
         made.relay = relay
+        made.folder = folder
         yield made
     finally:
         relay.stop()
@@ -208,6 +221,63 @@ def test_it_writes_nothing_down_that_the_relay_does_not(front):
         assert "c0ffee" not in text
         assert "CANARY" not in text
         assert "9" * 20 not in text
+
+
+@pytest.mark.rule("R14")
+def test_uploads_that_another_address_only_announced_stop_nobody(front):
+    """64 of them, 9 kB in all, stopped every upload for a minute."""
+    announced = (
+        f"PUT /v1/t/{'d' * 31}%x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4194304\r\n\r\nt"
+    )
+    lines = []
+    try:
+        lines += [front.send((announced % (n % 16)).encode()) for n in range(100)]
+        status, _, _ = front.ask("PUT", "/v1/t/" + "e" * 32, make_envelope())
+        kept = list(front.folder.rglob("client_body/*"))
+    finally:
+        for line in lines:
+            line.close()
+
+    assert status == 201
+    assert kept == []
+
+
+@pytest.mark.rule("R1", "R2", "R15")
+def test_a_head_that_is_too_long_is_refused_in_the_relays_words(front):
+    status, headers, body = front.ask(
+        "GET", PATH, headers={f"X-{number}": "y" * 3900 for number in range(8)}
+    )
+
+    assert status in {400, 431}
+    if status == 400:
+        assert json.loads(body)["type"] == "urn:e2ee-ticket:bad-request"
+        assert {name: headers.get_all(name) for name in R1} == {
+            name: [text] for name, text in R1.items()
+        }
+
+
+@pytest.mark.rule("R14")
+def test_nginx_takes_64_uploads_at_once_from_one_address_and_says_so_to_more(tmp_path):
+    relay = stage.Relay(tmp_path / "relay", "--open", pages=False)
+    relay.start()
+    front = nginx(tmp_path, relay.port)
+    announced = f"PUT {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 16384\r\n\r\nt".encode()
+    lines = []
+    try:
+        lines += [front.send(announced) for _ in range(64)]
+        lines.append(front.send(announced))
+        refused = lines[-1].recv(4096)
+        other, _, _ = front.ask("PUT", PATH, make_envelope())
+    finally:
+        for line in lines:
+            line.close()
+        relay.stop()
+        front.process.terminate()
+        front.process.wait(20)
+
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert b"urn:e2ee-ticket:overloaded" in refused
+    assert other == 201
 
 
 @pytest.mark.rule("R1", "R2", "R14")

@@ -1,10 +1,12 @@
 """Token buckets, and how an address is known."""
 
+from contextlib import suppress
+
 import pytest
 import relay_fakes
 
 from relay_server.errors import OverloadedError, TooOftenError
-from relay_server.limits import AddressLimits, Buckets, Budget
+from relay_server.limits import AddressLimits, Buckets, Shares
 
 
 @pytest.fixture
@@ -102,16 +104,89 @@ def test_a_refused_upload_is_not_counted(clock):
     assert caught.value.retry_after == 10
 
 
-def test_a_budget_is_given_back_whatever_happens():
-    budget = Budget(10)
+def hold(shares, owner, size, cut=None):
+    held = shares.hold(owner, cut).__enter__()
+    held.grow(size)
+    return held
 
-    def fail():
-        with budget.take(6):
+
+@pytest.mark.rule("R14")
+def test_who_holds_the_most_gives_way_and_loses_the_oldest():
+    shares, cut = Shares(100), []
+    for name, owner, size in (("a", b"much", 40), ("b", b"much", 30), ("c", b"less", 20)):
+        hold(shares, owner, size, lambda name=name: cut.append(name))
+
+    hold(shares, b"new", 15)
+
+    assert cut == ["a"]
+    assert (shares.total, len(shares)) == (65, 3)
+
+
+@pytest.mark.rule("R14")
+def test_who_holds_less_than_each_of_the_others_never_gives_way():
+    shares, cut = Shares(100), []
+    for number in range(10):
+        hold(shares, bytes([number]), 10, lambda number=number: cut.append(number))
+    honest = hold(shares, b"honest", 9, lambda: cut.append("honest"))
+    for number in range(100):
+        owner = bytes([number % 10])
+        with suppress(OverloadedError):
+            hold(shares, owner, 20, lambda number=number: cut.append(number))
+
+    assert "honest" not in cut
+    assert not honest.is_cut
+    assert shares.total <= 100
+
+
+@pytest.mark.rule("R14")
+def test_what_has_given_way_does_not_grow():
+    shares = Shares(100)
+    first = hold(shares, b"a", 60)
+    hold(shares, b"b", 50)
+
+    with pytest.raises(OverloadedError):
+        first.grow(70)
+
+    assert first.is_cut
+    assert shares.total == 50
+
+
+@pytest.mark.rule("R14")
+def test_what_is_whole_is_kept_and_of_one_owner_that_is_half():
+    shares, cut = Shares(100), []
+    hold(shares, b"a", 50, lambda: cut.append("whole")).settle()
+    more = hold(shares, b"a", 10, lambda: cut.append("more"))
+    with pytest.raises(OverloadedError):
+        more.settle()
+    hold(shares, b"b", 45)
+
+    assert cut == ["more"]
+
+
+@pytest.mark.rule("R14")
+def test_a_thing_counts_for_no_less_than_what_its_connection_costs():
+    shares, cut = Shares(100, least=30), []
+    for name in "abcd":
+        hold(shares, b"x", 1, lambda name=name: cut.append(name))
+
+    assert cut == ["a"]
+    assert shares.total == 90
+
+
+def test_a_share_is_given_back_whatever_happens():
+    shares = Shares(10)
+
+    def fail(size):
+        with shares.hold(b"a") as held:
+            held.grow(size)
             raise ZeroDivisionError
 
-    with budget.take(6), pytest.raises(OverloadedError), budget.take(5):
-        pass
     with pytest.raises(ZeroDivisionError):
-        fail()
+        fail(6)
+    with pytest.raises(OverloadedError):
+        fail(11)
+    with shares.hold(b"a") as held:
+        held.grow(5)
+        held.settle()
 
-    assert budget.left == 10
+    assert (shares.total, len(shares)) == (0, 0)

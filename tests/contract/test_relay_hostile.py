@@ -1,0 +1,313 @@
+"""Callers that want to stop a relay: what they hold is bounded, and everybody else is served."""
+
+import asyncio
+import dataclasses
+import re
+
+import pytest
+import relay_fakes
+import relays
+from relays import KIB, bearer, make_envelope
+
+from relay_server import permits
+from relay_server.connections import Server
+from relay_server.proxies import Trust, parse_networks
+
+MIB = 1024 * KIB
+
+
+def connect(relay):
+    """Return the end of a new connection that a caller has."""
+    app = relay.app
+    line = relay_fakes.Line(Server(app, app.answer, app.connections)())
+    line.protocol.connection_made(line)
+    return line
+
+
+def head(number, size, permit, *lines):
+    lines = [f"PUT /v1/t/{number:032x} HTTP/1.1", "Host: r", f"Content-Length: {size}", *lines]
+    return "\r\n".join([*lines, f"Authorization: Bearer {permit}", "", ""]).encode()
+
+
+def statuses(line):
+    return [int(status) for status in re.findall(rb"HTTP/1.1 (\d+)", line.written)]
+
+
+async def turn():
+    """Let everything happen that can."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def another_permit(relay):
+    permit = permits.generate()
+    await relay.store.add_permit("another shop", permits.digest(permit), today=0)
+    return permit
+
+
+# Bodies
+
+
+@pytest.mark.rule("R14")
+async def test_bodies_that_were_only_announced_take_no_room(relay):
+    permit = relay.call.permit
+    lines = [connect(relay) for _ in range(200)]
+    for number, line in enumerate(lines):
+        line.protocol.data_received(head(number, 4 * MIB, permit) + b"t")
+    await relay_fakes.until(lambda: len(relay.app.services.reading) == 200)
+    held = relay.app.services.reading.total
+    answer = await relay.call.put()
+    for line in lines:
+        line.close()
+    await relay_fakes.until(lambda: not len(relay.app.services.reading))
+
+    assert answer.status == 201
+    assert held == 200 * 16 * KIB
+
+
+@pytest.mark.rule("R14")
+async def test_what_one_shop_sends_takes_no_room_from_another(sqlite_store, clock, config):
+    config = dataclasses.replace(config, reading_max_bytes=256 * KIB)
+    async with relays.serve(config, sqlite_store, clock) as relay:
+        other = await another_permit(relay)
+        lines = [connect(relay) for _ in range(20)]
+        for number, line in enumerate(lines):
+            line.protocol.data_received(head(number, 64 * KIB, relay.call.permit))
+            line.protocol.data_received(make_envelope(size=64 * KIB)[:-1])
+        await turn()
+        held = relay.app.services.reading.total
+        taken = [
+            await relay.call("PUT", f"/v1/t/{900 + n:032x}", make_envelope(), bearer(other))
+            for n in range(5)
+        ]
+        told = [statuses(line) for line in lines]
+        for line in lines:
+            line.close()
+
+    assert held <= 256 * KIB
+    assert [answer.status for answer in taken] == [201] * 5
+    # The oldest gave way, first to the shop's own and then to the other's.
+    assert told[:17] == [[503]] * 17
+    assert told[17:] == [[]] * 3
+
+
+@pytest.mark.rule("R14", "R12")
+async def test_what_one_address_sends_takes_no_room_from_another(sqlite_store, clock, config):
+    config = dataclasses.replace(config, open=True, reading_max_bytes=256 * KIB)
+    trust = Trust(parse_networks("192.0.2.1,127.0.0.1"))
+    async with relays.serve(config, sqlite_store, clock, trust=trust) as relay:
+        lines = [connect(relay) for _ in range(20)]
+        for number, line in enumerate(lines):
+            source = "X-Forwarded-For: 203.0.113.9"
+            line.protocol.data_received(head(number, 64 * KIB, "", source))
+            line.protocol.data_received(make_envelope(size=64 * KIB)[:-1])
+        await turn()
+        answer = await relay.call(
+            "PUT", f"/v1/t/{900:032x}", make_envelope(), {"X-Forwarded-For": "203.0.113.8"}
+        )
+        for line in lines:
+            line.close()
+
+    assert answer.status == 201
+
+
+@pytest.mark.rule("R14")
+@pytest.mark.parametrize(("part", "status"), [(10 * KIB, 201), (10 * KIB - 1, 400)])
+async def test_a_body_has_a_least_rate(relay, clock, part, status):
+    line = connect(relay)
+    line.protocol.data_received(head(1, 32 * KIB, relay.call.permit))
+    await relay_fakes.until(lambda: clock.planned > 2)
+    rest = make_envelope(size=32 * KIB)
+    for _ in range(3):
+        line.protocol.data_received(rest[:part])
+        rest = rest[part:]
+        await turn()
+        clock.advance(10)
+        await turn()
+    line.protocol.data_received(rest)
+    await relay_fakes.until(lambda: line.written)
+
+    assert statuses(line) == [status]
+    line.close()
+
+
+@pytest.mark.rule("R14")
+async def test_of_the_places_for_whole_uploads_one_shop_gets_three_quarters(
+    sqlite_store, clock, config
+):
+    config = dataclasses.replace(config, uploads_max=8)
+    store = relay_fakes.StallingStore(sqlite_store, "keep")
+    async with relays.serve(config, store, clock) as relay:
+        other = await another_permit(relay)
+        first = [asyncio.ensure_future(relay.call.put(ticket_id=f"{n:032x}")) for n in range(6)]
+        for _ in first:
+            await store.stalled.acquire()
+        refused = await relay.call.put(ticket_id="a" * 32)
+        second = asyncio.ensure_future(
+            relay.call("PUT", f"/v1/t/{'b' * 32}", make_envelope(), bearer(other))
+        )
+        await store.stalled.acquire()
+        store.go.set()
+        taken = [answer.status for answer in await asyncio.gather(*first, second)]
+
+    assert refused.status == 503
+    assert taken == [201] * 7
+
+
+# Answers that nobody reads
+
+
+async def stop_reading(line, path=b"/v1/info"):
+    """Ask for something, and read nothing of it."""
+    line.unread = 17 * KIB
+    line.protocol.pause_writing()
+    line.protocol.data_received(b"GET %s HTTP/1.1\r\nHost: r\r\n\r\n" % path)
+    await relay_fakes.until(lambda: line.written)
+
+
+@pytest.mark.rule("R14")
+async def test_who_does_not_read_its_answer_holds_no_place_for_uploads(relay):
+    lines = [connect(relay) for _ in range(300)]
+    for number, line in enumerate(lines):
+        await stop_reading(line)
+        line.protocol.data_received(head(number, 16 * KIB, "none") + make_envelope())
+    await turn()
+    places = len(relay.app.crowd)
+    answer = await relay.call.put()
+    for line in lines:
+        line.close()
+
+    assert places == 0
+    assert answer.status == 201
+
+
+@pytest.mark.rule("R14")
+async def test_of_answers_that_are_not_read_the_oldest_of_whom_has_the_most_is_cut_off(
+    sqlite_store, clock, config
+):
+    config = dataclasses.replace(config, unread_max_bytes=100 * KIB)
+    async with relays.serve(config, sqlite_store, clock) as relay:
+        await relay.call.put(make_envelope(size=48 * KIB))
+        lines = [connect(relay) for _ in range(5)]
+        for line in lines:
+            await stop_reading(line, b"/v1/t/" + relays.TICKET_ID.encode())
+            await turn()
+        closed = [line.closed for line in lines]
+        for line in lines:
+            line.close()
+
+    assert closed == [True, True, True, False, False]
+
+
+@pytest.mark.rule("R14")
+async def test_who_reads_on_after_a_while_is_served_on(relay):
+    line = connect(relay)
+    await stop_reading(line)
+    line.unread = 0
+    line.protocol.resume_writing()
+    await turn()
+    line.protocol.data_received(b"GET /v1/info HTTP/1.1\r\nHost: r\r\n\r\n")
+    await relay_fakes.until(lambda: len(statuses(line)) == 2)
+    line.protocol.data_received(head(1, 16 * KIB, relay.call.permit) + make_envelope())
+    await relay_fakes.until(lambda: len(statuses(line)) == 3)
+
+    assert statuses(line) == [200, 200, 201]
+    line.close()
+
+
+# Heads, and what comes ahead of an answer
+
+
+@pytest.mark.rule("R15")
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (["X: " + "y" * 4000], 200),
+        (["X: " + "y" * 4200], 400),
+        ([f"X-{n}: y" for n in range(60)], 200),
+        ([f"X-{n}: y" for n in range(70)], 400),
+        ([f"X-{n}: {'y' * 3000}" for n in range(5)], 200),
+        ([f"X-{n}: {'y' * 3000}" for n in range(6)], 400),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_head_has_limits_and_whoever_is_above_them_is_told(relay, lines, status, whole):
+    data = "\r\n".join(["GET /v1/info HTTP/1.1", "Host: r", *lines, "", ""]).encode()
+    line = connect(relay)
+    for part in [data] if whole else [data[i : i + 100] for i in range(0, len(data), 100)]:
+        line.protocol.data_received(part)
+    await relay_fakes.until(lambda: line.written)
+
+    assert statuses(line) == [status]
+    line.close()
+
+
+@pytest.mark.rule("R15")
+async def test_a_head_without_an_end_is_refused_on_a_real_line_too(call):
+    many = b"".join(b"X-%d: %s\r\n" % (n, b"y" * 4000) for n in range(200))
+
+    answer = await call.raw(b"GET /v1/info HTTP/1.1\r\nHost: r\r\n" + many)
+    after = await call("GET", "/v1/info")
+
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"\r\nConnection: close\r\n" in answer
+    assert after.status == 200
+
+
+@pytest.mark.rule("R15")
+async def test_who_does_not_leave_after_that_is_cut_off(relay, clock):
+    line = connect(relay)
+    line.protocol.data_received(b"GET / HTTP/1.1\r\nX: " + b"y" * 17_000)
+    before = line.closed
+    for _ in range(100):
+        line.protocol.data_received(b"y" * 64 * KIB)
+    clock.advance(5)
+
+    assert (statuses(line), before, line.closed) == ([400], False, True)
+
+
+@pytest.mark.rule("R15")
+async def test_the_second_head_on_a_connection_has_limits_too(relay):
+    line = connect(relay)
+    line.protocol.data_received(b"GET /v1/info HTTP/1.1\r\nHost: r\r\n\r\n")
+    await relay_fakes.until(lambda: line.written)
+    await turn()
+    for _ in range(6):
+        line.protocol.data_received(b"GET / HTTP/1.1\r\nX: " + b"y" * 3000)
+
+    assert statuses(line) == [200, 400]
+    line.close()
+
+
+@pytest.mark.rule("R15")
+async def test_the_rest_of_a_refused_body_is_no_head(relay):
+    line = connect(relay)
+    line.protocol.data_received(head(1, 256 * KIB, "none"))
+    await relay_fakes.until(lambda: line.written)
+    for _ in range(16):
+        await turn()
+        line.protocol.data_received(b"x" * 16 * KIB)
+    await turn()
+    line.protocol.data_received(head(2, 16 * KIB, relay.call.permit) + make_envelope())
+    await relay_fakes.until(lambda: len(statuses(line)) == 2)
+
+    assert statuses(line) == [401, 201]
+    line.close()
+
+
+@pytest.mark.rule("R15")
+@pytest.mark.parametrize("opening", [b"", b"Content-Length: 10000000\r\n"])
+async def test_who_sends_much_ahead_of_its_answer_is_cut_off(relay, opening):
+    await relay.call.put()
+    path = b"/v1/t/" + relays.TICKET_ID.encode() + b"/state?since=stored&wait=25"
+    till = b"Authorization: Bearer " + relays.TOKEN.hex().encode() + b"\r\n"
+    line = connect(relay)
+    line.protocol.data_received(
+        b"GET " + path + b" HTTP/1.1\r\nHost: r\r\n" + till + opening + b"\r\n"
+    )
+    await relay_fakes.until(lambda: relay.waiting.requests == 1)
+    line.protocol.data_received(b"z" * 60 * KIB)
+    before = line.closed
+    line.protocol.data_received(b"z" * 5 * KIB)
+
+    assert (before, line.closed) == (False, True)

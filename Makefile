@@ -73,6 +73,11 @@ lock:
 	    -o requirements-lowest.lock
 	$(LOCK) --group soak -c requirements.lock -o requirements-soak.lock
 
+# KEY=FILE names the maintainer's SSH key.
+release:
+	@tools/setup check
+	$(BIN)/python tools/release.py $(or $(KEY),$(error KEY=FILE names the key that signs))
+
 mutants:
 	@tools/setup soak
 	$(BIN)/mutmut run

@@ -14,6 +14,8 @@ a byte of the receipt. The exit code says what went wrong; nothing else is told.
                                            printer has in WIDTH millimetres, and whole bytes
     child.py dots WIDTH MAX_HEIGHT       → of a picture, not a PDF: its width and height, two bytes
                                            each, and rows of bits, set for black
+    child.py printed MAX_SIZE            → of pictures and raster pages (printed.py), a PDF
+    child.py unpaper                     → of what CUPS put on its paper, the PDF as it was
     child.py walls                       → JSON: which of them hold (walls.Tried); stdin is JSON,
                                            what is to be tried
     child.py warm                        → any number of these (warm.py)
@@ -883,6 +885,46 @@ def dots(data: bytes, width: int, max_height: int) -> bytes:
     return b"".join(side.to_bytes(2, "big") for side in black.size) + black.tobytes()
 
 
+def load_printed(max_size: int) -> Callable[[bytes], bytes]:
+    """Import what reads what a printer is given, and return what makes a PDF of it."""
+    import PIL.Image
+    import PIL.ImageChops
+    import PIL.ImageOps
+    import PIL.MpoImagePlugin  # which a camera's JPEG needs
+    import PIL.TiffImagePlugin  # idem, for what is said of it (Exif)
+
+    PIL.Image.preinit()
+    del PIL
+    made = _beside("printed")
+
+    def make(data: bytes) -> bytes:
+        try:
+            pdf: bytes = made.to_pdf(data, max_size)
+        except made.Unreadable as error:
+            raise Failure(error.code) from error
+        return pdf
+
+    return make
+
+
+def load_unpaper() -> Callable[[bytes], bytes]:
+    """Import what writes a PDF, and return what takes pages off CUPS' paper."""
+    import pikepdf
+
+    del pikepdf  # `unpaper` finds it loaded
+    _load_ciphers()
+    made = _beside("printed")
+
+    def unpaper(receipt: bytes) -> bytes:
+        with _opened(receipt) as pdf:
+            made.off_the_paper(pdf)
+            out = io.BytesIO()
+            pdf.save(out, deterministic_id=True)
+            return out.getvalue()
+
+    return unpaper
+
+
 def load_walls() -> Callable[[bytes], bytes]:
     """Return what tries whether the walls hold."""
     walls = _beside("walls")
@@ -896,6 +938,8 @@ TASKS: dict[str, Callable[..., Callable[[bytes], bytes]]] = {
     "clean": load_clean,
     "raster": load_raster,
     "dots": load_dots,
+    "printed": load_printed,
+    "unpaper": load_unpaper,
     "walls": load_walls,
 }
 

@@ -4,12 +4,12 @@ Add it once, then choose it in the print dialog:
 
 * Linux: `lpadmin -p e-ticket -E -v ipp://127.0.0.1:8631/ipp/print -m everywhere`
 * macOS: the same command in a terminal.
+* Windows: add a printer by its address, as an IPP device: `http://127.0.0.1:8631/ipp/print`
 * any program that can print to an IPP address itself: `ipp://127.0.0.1:8631/ipp/print`
 
-It takes PDF, which CUPS (Linux, macOS) makes of whatever a program prints. Windows' own driver for
-such printers wants to send pictures (PWG Raster), which are not taken; there "Microsoft Print to
-PDF" and a `folder` source do the same. It is not announced in the network: nobody but this shop
-need know of it.
+It takes PDF, which CUPS (Linux, macOS) makes of whatever a program prints, and what the print
+dialogs of Windows and of phones send: PWG Raster, URF, JPEG and PNG, of which a PDF is made. It is
+not announced in the network: nobody but this shop need know of it.
 
 A job is answered with "successful" once the receipt is durable, and not before. A web page open in
 this computer's browser can neither print nor ask here: a request with an Origin is refused, so is
@@ -29,13 +29,19 @@ import aiohttp
 from aiohttp import web
 
 from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError, SourceError
-from e2ee_ticket.pdf.check import RECEIPT_MAX_SIZE, check_receipt
+from e2ee_ticket.pdf.check import check_receipt
 from e2ee_ticket.protocol.ticket import Ticket, short_name
 from e2ee_ticket.sources import Arrival, Finding, Intake, Shop
 from e2ee_ticket.sources.connections import TOO_MANY, Limits
 from e2ee_ticket.sources.facts import issued_at, number_in
 from e2ee_ticket.sources.http_server import HttpServer, serving
 from e2ee_ticket.sources.ipp_attributes import MODEL, values
+from e2ee_ticket.sources.ipp_documents import (
+    DOCUMENT_MAX_SIZE,
+    as_it_was,
+    is_picture,
+    to_pdf,
+)
 from e2ee_ticket.sources.ipp_message import (
     ATTRIBUTES_MAX_SIZE,
     Group,
@@ -62,13 +68,14 @@ BODIES_MAX: Final = 8
 REPORT_SECONDS: Final = 60.0
 LIMITS: Final = Limits(connections=64, busy_seconds=240.0)
 _TYPE: Final = "application/ipp"
-_BODY_MAX_SIZE: Final = ATTRIBUTES_MAX_SIZE + RECEIPT_MAX_SIZE
+_BODY_MAX_SIZE: Final = ATTRIBUTES_MAX_SIZE + DOCUMENT_MAX_SIZE
 _DISCARDED_MAX_SIZE: Final = 64 * 1024 * 1024
 _PROBE_SECONDS: Final = 5.0
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _PRINTING: Final = frozenset((Operation.PRINT_JOB, Operation.CREATE_JOB, Operation.SEND_DOCUMENT))
 # What is tried again is told as a trouble of this computer.
 _NOT_REFUSED: Final = frozenset((Status.OK, Status.OK_SUBSTITUTED, Status.BUSY))
+_PICTURE_NAME: Final = re.compile(r"\.(?:png|jpe?g)$", re.IGNORECASE)
 _JOB_PATH: Final = re.compile(re.escape(PATH) + r"/[^/]+")
 _PRINT_HINT: Final = "print it again; if that does not help, hand out paper"
 _PAGE_HINT: Final = "receipts are printed by a program, not by a page"
@@ -77,7 +84,7 @@ _ADDRESS_HINT: Final = f"listen must be an address of this computer, such as {IP
 
 
 class Ipp:
-    """A printer that takes PDF over IPP.
+    """A printer that takes PDF and pictures over IPP.
 
     Args:
         name: the source's name, which is also the printer's.
@@ -100,6 +107,8 @@ class Ipp:
         own = () if self._is_local else _own_names()
         self._hosts = frozenset(host.lower().rstrip(".") for host in (*_LOOPBACK, *own, *names))
         self._bodies = asyncio.Semaphore(BODIES_MAX)
+        # One at a time: a page as dots takes much memory.
+        self._drawing = asyncio.Lock()
         self._told_at: float | None = None
 
     @property
@@ -144,15 +153,21 @@ class Ipp:
             OutboxError: this computer cannot keep it.
         """
         try:
+            drawn = is_picture(receipt)
+            if drawn:
+                async with self._drawing:
+                    receipt = await to_pdf(receipt)
+            else:
+                receipt = await as_it_was(receipt)
             check_receipt(receipt)
             ticket = Ticket(
                 receipt=receipt,
-                name=short_name(title),
+                name=short_name(_PICTURE_NAME.sub("", title)),
                 title=self._shop.name,
-                number=number_in(title),
+                number=number_in(_PICTURE_NAME.sub("", title)),
                 issued=issued_at(self._shop.now()),
             )
-            await intake.accept(Arrival(ticket))
+            await intake.accept(Arrival(ticket, ours=drawn))
         except ReceiptError as error:
             text = f"a printed document was refused: {error}"
             intake.refuse(Finding(ok=False, text=text, hint=_PRINT_HINT))

@@ -1,17 +1,17 @@
 """What the IPP printer says of itself, and which wishes of a print job it can fulfil.
 
-It prints nothing: the document is delivered byte for byte. So it offers every size of paper and
-nothing that would change the document, such as copies or two sides.
+It prints nothing: a PDF is delivered byte for byte, and of pictures a PDF is made. So it offers
+every size of paper and nothing that would change the document, such as two sides; copies are
+taken for granted, because a receipt is one however often it is printed.
 """
 
 from collections.abc import Mapping
 from typing import Final
 
+from e2ee_ticket.pdf.check import RECEIPT_MAX_SIZE
+from e2ee_ticket.sources.ipp_documents import DOCUMENT_MAX_SIZE, FORMATS, PDF
 from e2ee_ticket.sources.ipp_message import Content, Tag, Value, Values
 
-PDF: Final = "application/pdf"
-GUESSED: Final = "application/octet-stream"  # looked at, and a PDF or nothing
-FORMATS: Final = (PDF, GUESSED)
 MODEL: Final = "e2ee-ticket e-ticket printer"
 OPEN_SECONDS: Final = 60
 """How long a job waits for its document."""
@@ -25,7 +25,12 @@ _MEDIA: Final = {
     "om_receipt-80mm_80x297mm": (8_000, 29_700),
     "om_receipt-58mm_58x297mm": (5_800, 29_700),
 }
+_DOTS: Final = 300
+_KIB: Final = 1024
+_COPIES_MAX: Final = 999
 _CUSTOM: Final = {"custom_min_40x40mm": (40, 40), "custom_max_300x2000mm": (300, 2000)}
+# A hundredth of a millimetre: with none at all, CUPS calls every size borderless and has no A4.
+_MARGIN: Final = 1
 _MARGINS: Final = ("bottom", "left", "right", "top")
 
 
@@ -59,7 +64,7 @@ def _any_size() -> Values:
 
 
 def _media(size: Values) -> Values:
-    margins = {f"media-{side}-margin": values(Tag.INTEGER, 0) for side in _MARGINS}
+    margins = {f"media-{side}-margin": values(Tag.INTEGER, _MARGIN) for side in _MARGINS}
     return values(Tag.COLLECTION, {"media-size": size, **margins})
 
 
@@ -67,7 +72,7 @@ _DEFAULT: Final = next(iter(_MEDIA))
 
 TEMPLATE: Final[Mapping[str, Values]] = {
     "copies-default": values(Tag.INTEGER, 1),
-    "copies-supported": values(Tag.RANGE, (1, 1)),
+    "copies-supported": values(Tag.RANGE, (1, _COPIES_MAX)),
     "finishings-default": values(Tag.ENUM, _NONE),
     "finishings-supported": values(Tag.ENUM, _NONE),
     "media-default": values(Tag.KEYWORD, _DEFAULT),
@@ -79,7 +84,7 @@ TEMPLATE: Final[Mapping[str, Values]] = {
         Tag.KEYWORD, "media-size", *(f"media-{side}-margin" for side in _MARGINS)
     ),
     "media-size-supported": (*(value for name in _MEDIA for value in _size(name)), *_any_size()),
-    **{f"media-{side}-margin-supported": values(Tag.INTEGER, 0) for side in _MARGINS},
+    **{f"media-{side}-margin-supported": values(Tag.INTEGER, _MARGIN) for side in _MARGINS},
     "number-up-default": values(Tag.INTEGER, 1),
     "number-up-supported": values(Tag.INTEGER, 1),
     "orientation-requested-default": values(Tag.ENUM, _PORTRAIT),
@@ -90,8 +95,8 @@ TEMPLATE: Final[Mapping[str, Values]] = {
     "print-color-mode-supported": values(Tag.KEYWORD, "auto", "color", "monochrome"),
     "print-quality-default": values(Tag.ENUM, _NORMAL),
     "print-quality-supported": values(Tag.ENUM, 3, 4, 5),
-    "printer-resolution-default": values(Tag.RESOLUTION, (600, 600, _DOTS_PER_INCH)),
-    "printer-resolution-supported": values(Tag.RESOLUTION, (600, 600, _DOTS_PER_INCH)),
+    "printer-resolution-default": values(Tag.RESOLUTION, (_DOTS, _DOTS, _DOTS_PER_INCH)),
+    "printer-resolution-supported": values(Tag.RESOLUTION, (_DOTS, _DOTS, _DOTS_PER_INCH)),
     "sides-default": values(Tag.KEYWORD, "one-sided"),
     "sides-supported": values(Tag.KEYWORD, "one-sided"),
 }
@@ -123,6 +128,8 @@ DESCRIPTION: Final[Mapping[str, Values]] = {
     "ipp-versions-supported": values(Tag.KEYWORD, "1.1", "2.0"),
     "job-creation-attributes-supported": values(Tag.KEYWORD, *_CREATION),
     "job-ids-supported": _YES,
+    "job-k-octets-supported": values(Tag.RANGE, (0, DOCUMENT_MAX_SIZE // _KIB)),
+    "jpeg-k-octets-supported": values(Tag.RANGE, (0, DOCUMENT_MAX_SIZE // _KIB)),
     "multiple-document-jobs-supported": _NO,
     "multiple-operation-time-out": values(Tag.INTEGER, OPEN_SECONDS),
     "multiple-operation-time-out-action": values(Tag.KEYWORD, "abort-job"),
@@ -130,18 +137,27 @@ DESCRIPTION: Final[Mapping[str, Values]] = {
     "page-ranges-supported": _NO,
     "pages-per-minute": values(Tag.INTEGER, 60),
     "pages-per-minute-color": values(Tag.INTEGER, 60),
+    "pdf-k-octets-supported": values(Tag.RANGE, (0, RECEIPT_MAX_SIZE // _KIB)),
     "pdl-override-supported": values(Tag.KEYWORD, "not-attempted"),
     "preferred-attributes-supported": _NO,
-    "printer-device-id": values(Tag.TEXT, "MFG:e2ee-ticket;MDL:e-ticket printer;CMD:PDF;"),
+    "printer-device-id": values(
+        Tag.TEXT, "MFG:e2ee-ticket;MDL:e-ticket printer;CMD:PDF,PWGRaster,AppleRaster,URF,JPEG,PNG;"
+    ),
     "printer-get-attributes-supported": values(Tag.KEYWORD, "document-format"),
     "printer-is-accepting-jobs": _YES,
     "printer-location": values(Tag.TEXT, ""),
     "printer-make-and-model": values(Tag.TEXT, MODEL),
     "printer-state": values(Tag.ENUM, 3),
     "printer-state-reasons": values(Tag.KEYWORD, "none"),
+    "pwg-raster-document-resolution-supported": values(
+        Tag.RESOLUTION, (_DOTS, _DOTS, _DOTS_PER_INCH)
+    ),
+    "pwg-raster-document-sheet-back": values(Tag.KEYWORD, "normal"),
+    "pwg-raster-document-type-supported": values(Tag.KEYWORD, "black_1", "sgray_8", "srgb_8"),
     "queued-job-count": values(Tag.INTEGER, 0),
     "uri-authentication-supported": values(Tag.KEYWORD, "none"),
     "uri-security-supported": values(Tag.KEYWORD, "none"),
+    "urf-supported": values(Tag.KEYWORD, "V1.4", "CP1", f"RS{_DOTS}", "W8", "SRGB24", "PQ4", "DM1"),
     "which-jobs-supported": values(Tag.KEYWORD, "completed", "not-completed"),
 }
 """What does not change (`printer-description`)."""

@@ -1,7 +1,9 @@
 """IPP messages, as bytes and as values (RFC 8010, section 3).
 
-Reading is strict and bounded: any bytes give a `Message` or a `MalformedError`, in time linear to
-their length.
+Reading is bounded: any bytes give a `Message` or a `MalformedError`, in time linear to their
+length. What programs get wrong is read as CUPS reads it: of an attribute that stands twice the
+first is taken, a boolean is true that is not zero, and a text that is not UTF-8 is Windows'
+Latin-1.
 """
 
 from collections.abc import Iterator, Mapping
@@ -130,7 +132,7 @@ def read_message(data: bytes) -> tuple[Message, int]:
     """Read a message; return it and where the document behind it begins.
 
     Raises:
-        MalformedError: cut short, too long, a value that its tag cannot have, a name twice.
+        MalformedError: cut short, too long, a value that its tag cannot have.
     """
     head = read_head(data)
     reader = _Reader(data, HEAD_SIZE, min(len(data), ATTRIBUTES_MAX_SIZE))
@@ -175,9 +177,8 @@ class _Reader:
         while (tag := self.byte()) > _DELIMITER_MAX:
             name = _ascii(self._sized(NAME_MAX_SIZE))
             if name:
-                if name in found:
-                    raise MalformedError("an attribute stands twice")
-                values = found[name] = []
+                values = []
+                found.setdefault(name, values)
             if values is None:
                 raise MalformedError("a value has no name")
             values.append(self._value(tag, self._sized(_SIZE_MAX), DEPTH_MAX))
@@ -204,9 +205,10 @@ class _Reader:
                 return {name: tuple(values) for name, values in members.items()}
             if tag == Tag.MEMBER_NAME:
                 name = _ascii(raw)
-                if not name or name in members:
-                    raise MalformedError("a member of a collection has no name, or stands twice")
-                values = members[name] = []
+                if not name:
+                    raise MalformedError("a member of a collection has no name")
+                values = []
+                members.setdefault(name, values)
             elif values is None or tag <= _DELIMITER_MAX:
                 raise MalformedError("a member of a collection has no name")
             else:
@@ -228,8 +230,8 @@ def _content(tag: int, raw: bytes) -> Content:
         well = size == 4
         content = int.from_bytes(raw, signed=True)
     elif tag == Tag.BOOLEAN:
-        well = raw in (b"\0", b"\1")
-        content = raw == b"\1"
+        well = size == 1
+        content = raw != b"\0"
     elif tag == Tag.RANGE:
         well = size == _RANGE_SIZE
         content = tuple(_signed(raw[:8]))
@@ -265,7 +267,7 @@ def _text(raw: bytes) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise MalformedError("a text is not UTF-8") from None
+        return raw.decode("cp1252", "replace")
 
 
 def _ascii(raw: bytes) -> str:

@@ -19,12 +19,12 @@ from e2ee_ticket.sources import Shop
 from e2ee_ticket.sources.ipp_attributes import (
     DATABASE,
     DESCRIPTION,
-    FORMATS,
     OPEN_SECONDS,
     TEMPLATE,
     unsupported,
     values,
 )
+from e2ee_ticket.sources.ipp_documents import DOCUMENT_MAX_SIZE, FORMATS, is_picture
 from e2ee_ticket.sources.ipp_message import Content, Group, Message, Tag, Value, Values
 
 PATH: Final = "/ipp/print"
@@ -468,13 +468,22 @@ def _check_format(request: _Request) -> None:
     document_format = request.text("document-format", Tag.MIME)
     if document_format is not None and document_format.lower() not in FORMATS:
         refused = {"document-format": request.attributes["document-format"]}
-        raise _Refusal(Status.FORMAT_NOT_SUPPORTED, "this printer takes PDF only", refused)
+        raise _Refusal(
+            Status.FORMAT_NOT_SUPPORTED,
+            "this printer takes PDF, PNG, JPEG, PWG Raster and URF",
+            refused,
+        )
 
 
 def _receipt_of(request: _Request) -> bytes:
-    if request.document is None or len(request.document) > RECEIPT_MAX_SIZE:
-        raise _Refusal(Status.TOO_LARGE, "the document is larger than 3.9 MiB")
-    return request.document
+    document = request.document
+    limit = RECEIPT_MAX_SIZE
+    if document is None or is_picture(document):
+        limit = DOCUMENT_MAX_SIZE
+    if document is None or len(document) > limit:
+        size = f"{limit / 2**20:.1f}".rstrip("0").rstrip(".")
+        raise _Refusal(Status.TOO_LARGE, f"the document is larger than {size} MiB")
+    return document
 
 
 def _digest(receipt: bytes | None) -> bytes:

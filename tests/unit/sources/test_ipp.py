@@ -24,6 +24,7 @@ from e2ee_ticket.sources.ipp_message import Group, Message, Tag, Value, read_mes
 from e2ee_ticket.sources.ipp_printer import JOBS_MAX, IppPrinter, Operation, State, Status
 
 RECEIPT = stage.INVOICE.read_bytes()
+CASES = Path(__file__).parents[2] / "data/receipts/ipp"
 PRINTER = "ipp://127.0.0.1/ipp/print"
 TRUE = (Value(Tag.BOOLEAN, content=True),)
 SUITES = Path("/usr/share/cups/ipptool")
@@ -190,7 +191,8 @@ async def test_a_job_that_was_left_in_the_middle_takes_its_document_again(ask, i
         (b"", Status.FORMAT_ERROR, "the file is empty"),
         (b"hello", Status.FORMAT_ERROR, "this is not a PDF"),
         (b"%!PS-Adobe", Status.FORMAT_ERROR, "but PostScript"),
-        (None, Status.TOO_LARGE, "larger than 3.9 MiB"),
+        (None, Status.TOO_LARGE, "larger than 24 MiB"),
+        (b"\x89PNG\r\n\x1a\n", Status.FORMAT_ERROR, "this picture cannot be made a receipt"),
         (b"%PDF-" + bytes(RECEIPT_MAX_SIZE), Status.TOO_LARGE, "larger than 3.9 MiB"),
     ],
 )
@@ -224,7 +226,7 @@ async def test_what_the_intake_refuses_is_refused_and_the_cashier_knows(ask, int
 @pytest.mark.parametrize(
     ("name", "given", "status"),
     [
-        ("document_format", values(Tag.MIME, "image/urf"), Status.FORMAT_NOT_SUPPORTED),
+        ("document_format", values(Tag.MIME, "image/tiff"), Status.FORMAT_NOT_SUPPORTED),
         ("compression", values(Tag.KEYWORD, "gzip"), Status.COMPRESSION_NOT_SUPPORTED),
     ],
 )
@@ -239,7 +241,7 @@ async def test_what_is_not_understood_is_named(ask, intake, name, given, status)
 
 async def test_wishes_that_cannot_be_fulfilled_are_told_and_the_receipt_is_kept(ask, intake):
     wishes = {
-        "copies": values(Tag.INTEGER, 2),
+        "copies": values(Tag.INTEGER, 1000),
         "number-up": values(Tag.INTEGER, 1),
         "sides": values(Tag.KEYWORD, "two-sided-long-edge"),
         "staple": values(Tag.KEYWORD, "yes"),
@@ -252,7 +254,7 @@ async def test_wishes_that_cannot_be_fulfilled_are_told_and_the_receipt_is_kept(
     assert answer.code == Status.OK_SUBSTITUTED
     assert of(answer, Tag.UNSUPPORTED) == [
         {
-            "copies": values(Tag.INTEGER, 2),
+            "copies": values(Tag.INTEGER, 1000),
             "sides": values(Tag.KEYWORD, "two-sided-long-edge"),
             "staple": (Value(Tag.NO_SUCH),),
         }
@@ -260,16 +262,52 @@ async def test_wishes_that_cannot_be_fulfilled_are_told_and_the_receipt_is_kept(
     assert len(intake.arrivals) == 1
 
 
-async def test_one_copy_is_a_wish_that_is_fulfilled(ask):
-    answer = await ask(Operation.PRINT_JOB, {"copies": values(Tag.INTEGER, 1)}, RECEIPT)
+@pytest.mark.parametrize("copies", [1, 2])
+async def test_a_receipt_is_one_however_many_copies_are_wished(ask, intake, copies):
+    answer = await ask(Operation.PRINT_JOB, {"copies": values(Tag.INTEGER, copies)}, RECEIPT)
 
     assert answer.code == Status.OK
+    assert len(intake.arrivals) == 1
+
+
+async def test_a_picture_becomes_a_receipt(ask, intake):
+    picture = (CASES / "81-tall-picture-for-lp.png").read_bytes()
+
+    answer = await ask(
+        Operation.PRINT_JOB,
+        document=picture,
+        document_format=values(Tag.MIME, "image/png"),
+        job_name=values(Tag.NAME, "Caisse 1042.png"),
+    )
+
+    assert answer.code == Status.OK
+    (arrival,) = intake.arrivals
+    assert arrival.ours
+    assert arrival.ticket.receipt.startswith(b"%PDF")
+    assert arrival.ticket.name == "Caisse 1042.pdf"
+
+
+async def test_it_says_that_it_takes_what_dialogs_print(ask):
+    told = of(await ask(Operation.GET_PRINTER_ATTRIBUTES), Tag.PRINTER)[0]
+
+    formats = {value.content for value in told["document-format-supported"]}
+    assert {
+        "application/pdf",
+        "image/pwg-raster",
+        "image/urf",
+        "image/jpeg",
+        "image/png",
+    } <= formats
+    assert "urf-supported" in told
+    assert "pwg-raster-document-type-supported" in told
+    # With no margin at all CUPS has no plain A4.
+    assert all(value.content > 0 for value in told["media-top-margin-supported"])
 
 
 async def test_who_insists_on_wishes_is_refused(ask, intake):
     answer = await ask(
         Operation.PRINT_JOB,
-        {"copies": values(Tag.INTEGER, 2)},
+        {"sides": values(Tag.KEYWORD, "two-sided-long-edge")},
         RECEIPT,
         ipp_attribute_fidelity=TRUE,
     )
@@ -555,7 +593,7 @@ async def test_a_page_says_how_the_printer_is_added(at):
     assert f"lpadmin -p e-ticket -E -v ipp{at.removeprefix('http')}/ipp/print -m everywhere" in text
 
 
-@pytest.mark.parametrize("size", [5 * 1024 * 1024, 65 * 1024 * 1024])
+@pytest.mark.parametrize("size", [5 * 1024 * 1024, 25 * 1024 * 1024, 65 * 1024 * 1024])
 async def test_a_document_that_is_too_large_is_not_kept_and_not_held(at, intake, size):
     async def document():
         yield PRINTING
@@ -714,7 +752,8 @@ async def test_ipptool_finds_nothing_wrong(at, intake, tmp_path, version):
     assert process.returncode == 0, said
     assert "FAIL" not in said
     assert said.count("[PASS]") >= (26 if version == "1.1" else 27)
-    assert len(intake.arrivals) == 5
+    # Twice as many as there are documents: some suites print each with two copies.
+    assert len(intake.arrivals) == 10
 
 
 # Settings and checks

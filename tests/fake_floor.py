@@ -78,6 +78,7 @@ class FakeFloor:
         self.config = config or make_config()
         self.all_sales = list(sales)
         self.all_troubles = []
+        self.all_refusals = []
         self.all_displays = [DisplayState("Comptoir", ("Caisse 1",), True, "idle", None)]  # noqa: FBT003
         self.all_sources = [
             SourceState("TakePOS", "takepos", "Caisse 1", NOW - 600, False, None),  # noqa: FBT003
@@ -165,6 +166,13 @@ class FakeFloor:
 
     async def look_up(self, source, number, till=None):
         self._do("look_up", source, number, till)
+
+    def refused(self, till=None):
+        return [each for each in self.all_refusals if till in (None, each.till)]
+
+    async def refusals_seen(self, names):
+        self._do("refusals_seen", *names)
+        self.all_refusals = [each for each in self.all_refusals if each.name not in names]
 
     def troubles(self):
         return self.all_troubles

@@ -50,6 +50,7 @@ from e2ee_ticket.till.file_watch import LOOK_SECONDS, FileWatch
 from e2ee_ticket.till.floor import (
     DisplayState,
     PageState,
+    Refusal,
     RelayState,
     Sale,
     SourceState,
@@ -63,6 +64,7 @@ from e2ee_ticket.till.posts import Posts
 from e2ee_ticket.till.presence import PatientClock, Presence
 from e2ee_ticket.till.reasons import NO_ROOM, Reason
 from e2ee_ticket.till.record import Record
+from e2ee_ticket.till.refusals import Refusals, digest_of
 from e2ee_ticket.till.states import LET_GO, OPENED, Outcome, SaleState
 
 log = logging.getLogger(__name__)
@@ -119,6 +121,7 @@ class Agent:
         self._outbox_trouble: Trouble | None = None
         self._undelivered: dict[int, Trouble] = {}
         self._losses: Sequence[salvage.Loss] = ()
+        self.refusals = Refusals(outbox, clock, self.note_change)
         self._presence = Presence(relay, clock, self._relay_changed)
         self._watch = watch or PageWatch(
             config.page_origin,
@@ -298,6 +301,7 @@ class Agent:
                 else:
                     log.info("the outbox works again")
                     self._outbox_trouble = None
+                    self.refusals.save()
                     for desk in self._desks.values():
                         desk.save()
                     self.note_change()
@@ -335,11 +339,26 @@ class Agent:
     # Receipts
 
     async def accept(self, intake: SourceIntake, arrival: Arrival) -> bool:
-        """Keep a receipt, and put its sale on its way."""
+        """Keep a receipt, and put its sale on its way; one that is refused is told of."""
         name = arrival.till or intake.config.till
-        desk = self._desks.get(name)
-        if desk is None:
-            raise ReceiptError("no till of this name is configured")
+        digest = digest_of(arrival, name, intake.name)
+        try:
+            desk = self._desks.get(name)
+            if desk is None:
+                raise ReceiptError("no till of this name is configured")
+            accepted = await self._accept(intake, arrival, desk, self.refusals.first_at(digest))
+        except (ReceiptError, OutboxError) as error:
+            self.refusals.add(arrival, name, intake.name, digest, error)
+            raise
+        self.refusals.accepted(digest)
+        return accepted
+
+    async def _accept(
+        self, intake: SourceIntake, arrival: Arrival, desk: Desk, first_at: float
+    ) -> bool:
+        """Keep a receipt that came first at a time of the clock that never jumps."""
+        waited = 0.0 if arrival.began is None else max(self._now() - arrival.began, 0.0)
+        began = min(first_at, self._clock.monotonic() - waited)
         check_receipt(arrival.ticket.receipt)
         ticket = arrival.ticket
         remarks = arrival.remarks
@@ -352,15 +371,15 @@ class Agent:
             title=ticket.title or self.config.shop,
             lang=ticket.lang or self.config.lang,
         )
-        number = await self._keep(intake, arrival, ticket, name)
+        number, reason = await self._keep(intake, arrival, ticket, desk, began)
         if number is None:
             return False
         record = Record(
             number=number,
-            till=name,
+            till=desk.config.name,
             source=intake.name,
             at=self._now(),
-            since=self._clock.monotonic(),
+            since=began,
             facts=facts_of(ticket),
             ticket=ticket,
             paper=arrival.paper,
@@ -369,9 +388,9 @@ class Agent:
         )
         self._remember(record)
         intake.last_at = record.at
-        log.info("till %s: sale %d from %s", name, number, intake.name)
-        if arrival.late:
-            desk.hold(record, Reason.LATE)
+        log.info("till %s: sale %d from %s", record.till, number, intake.name)
+        if reason is not None:
+            desk.hold(record, reason)
         else:
             desk.take(record)
         if self.config.paper == "always":
@@ -379,20 +398,26 @@ class Agent:
         return True
 
     async def _keep(
-        self, intake: SourceIntake, arrival: Arrival, ticket: Ticket, till: str
-    ) -> int | None:
+        self, intake: SourceIntake, arrival: Arrival, ticket: Ticket, desk: Desk, began: float
+    ) -> tuple[int | None, Reason | None]:
         """Keep a receipt; while another program writes, its source waits, and nobody else."""
         end = self._clock.monotonic() + HELD_SECONDS
         while True:
             try:
-                return self._keep_now(intake, arrival, ticket, till)
+                reason = desk.why_late(began, late=arrival.late)
+                return self._keep_now(intake, arrival, ticket, desk.config.name, reason), reason
             except HeldOutboxError:
                 if self._clock.monotonic() >= end:
                     raise
             await self._clock.sleep(HELD_AGAIN_SECONDS)
 
     def _keep_now(
-        self, intake: SourceIntake, arrival: Arrival, ticket: Ticket, till: str
+        self,
+        intake: SourceIntake,
+        arrival: Arrival,
+        ticket: Ticket,
+        till: str,
+        reason: Reason | None,
     ) -> int | None:
         try:
             number = self._outbox.accept(
@@ -402,7 +427,7 @@ class Agent:
                 key=arrival.key,
                 cursor=arrival.cursor,
                 paper=arrival.paper,
-                reason=Reason.LATE if arrival.late else None,
+                reason=reason,
             )
         except OutboxError as error:
             self._note_trouble(error)
@@ -426,6 +451,7 @@ class Agent:
             self._note_trouble(error)
         try:
             self._restore_sales()
+            self.refusals.restore()
         except OutboxError as error:  # it cannot be opened: its sales come when it can be
             self._note_trouble(error)
 
@@ -525,7 +551,7 @@ class Agent:
         """The counters."""
         return self.config.tills
 
-    def sales(self, till: str | None = None, limit: int = 50) -> Sequence[Sale]:
+    def sales(self, till: str | None = None, limit: int | None = 50) -> Sequence[Sale]:
         """Return the latest sales, newest first."""
         found = [
             record
@@ -577,6 +603,28 @@ class Agent:
         record = self._record(number)
         self._desk(record).dismiss(record)
 
+    def refused(self, till: str | None = None) -> Sequence[Refusal]:
+        """Return what was not accepted and nobody has seen to, newest first."""
+        return [
+            Refusal(
+                name=refused.digest[:32],
+                at=refused.at,
+                till=refused.till,
+                source=refused.source,
+                total=None if refused.facts is None else refused.facts.total,
+                receipt=None if refused.facts is None else refused.facts.number,
+                why=refused.why,
+            )
+            for refused in reversed(self.refusals.all())
+            if till is None or refused.till == till or refused.till not in self._desks
+        ]
+
+    async def refusals_seen(self, names: Sequence[str]) -> None:
+        """Somebody has seen to what was not accepted."""
+        self.refusals.end(
+            [each.digest for each in self.refusals.all() if each.digest[:32] in names]
+        )
+
     async def look_up(self, source: str, number: str, till: str | None = None) -> None:
         """Make a ticket of an invoice that is chosen by its number."""
         for intake in self._intakes:
@@ -600,6 +648,11 @@ class Agent:
         found += self._file_troubles.values()
         found += [Trouble("outbox", str(loss), loss.hint, loss.at) for loss in self._losses]
         found += self._undelivered.values()
+        refused = self.refusals.all()
+        if refused:
+            text = f"receipts that were not accepted: {len(refused)}"
+            hint = "see on the till's page which they are"
+            found.append(Trouble("outbox", text, hint, refused[0].at))
         return [trouble for trouble in found if trouble is not None]
 
     def displays(self) -> Sequence[DisplayState]:

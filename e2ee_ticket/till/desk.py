@@ -66,6 +66,8 @@ ASK_LONGEST_SECONDS: Final = 6 * 3600.0
 LIVE_AFTER_SECONDS: Final = 15.0
 SCAN_SECONDS: Final = 5.0
 """A code that the next sale replaced before this was hardly scanned: the cashier is told."""
+LATE_SECONDS: Final = 15.0
+"""What waited longer than this before it was accepted is not shown to whoever stands here now."""
 LEAST_SECONDS: Final = 15.0
 """A code that comes back by itself must have so much of its time left."""
 
@@ -113,6 +115,17 @@ class Desk:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     # A sale
+
+    def why_late(self, began: float, *, late: bool) -> Reason | None:
+        """Say why a receipt that began to come at a time is not shown by itself; None: it is.
+
+        Whatever kept it from being accepted (a full disk, a slow line, another program, this
+        computer's sleep), its customer may have left, or a later one stands here.
+        """
+        if self.current is not None and (self.current.since or 0.0) > began:
+            return Reason.OVERTAKEN
+        is_late = late or self._engine.clock.monotonic() - began > LATE_SECONDS
+        return Reason.LATE if is_late else None
 
     def take(self, record: Record) -> None:
         """Show a new sale's code, or say why not."""
@@ -667,8 +680,15 @@ class Desk:
             delivery.check_shown()
         known = record.showings
         self._note_showings(record)
-        if record.showings != known:
+        if record.showings != known or self._is_silent(record):
             self._changed(record)
+
+    @staticmethod
+    def _is_silent(record: Record) -> bool:
+        """Whether a sale waits and nothing says why; while its code is being prepared, it may."""
+        return bool(
+            record.deliveries and not record.reasons and record.state == SaleState.HELD
+        )  # fmt: skip
 
     def relay_changed(self) -> None:
         """Take a code off that opens nothing, because the relay went away before the upload."""
@@ -858,8 +878,7 @@ class Desk:
         record.end(*(_CATCH_ALL if record.scannable else ()))
         if record.seen:
             record.end(Reason.UNSEEN)
-        if record.state == SaleState.HELD and record.deliveries and not record.reasons:
-            # Whatever happened: no sale waits in silence.
+        if self._is_silent(record):  # whatever happened
             self._tell(record, Reason.BRIEF if record.seen else Reason.UNSEEN)
         if PAST.keys().isdisjoint(record.reasons) and Reason.AWAY not in record.reasons:
             self._in_the_way.pop(record.number, None)

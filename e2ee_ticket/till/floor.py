@@ -61,6 +61,26 @@ class Sale:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """A receipt that was not accepted, and that nobody has seen to.
+
+    Attributes:
+        name: names it in `refusals_seen`.
+        at: when it came first, in seconds since 1970. till, source: whence.
+        total, receipt: the amount and the number on it, as far as known.
+        why: what its source was told.
+    """
+
+    name: str
+    at: float
+    till: str
+    source: str
+    total: str | None
+    receipt: str | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trouble:
     """Something that is wrong now: where (relay, page, a display's or source's name), and since."""
 
@@ -122,8 +142,11 @@ class Floor(Protocol):
         """The counters."""
         ...
 
-    def sales(self, till: str | None = None, limit: int = 50) -> Sequence[Sale]:
-        """Return the latest sales, newest first."""
+    def sales(self, till: str | None = None, limit: int | None = 50) -> Sequence[Sale]:
+        """Return the latest sales, newest first; without a limit all that are remembered.
+
+        A sale that waits for the cashier is remembered until it has ended.
+        """
         ...
 
     def sale(self, number: int) -> Sale:
@@ -167,6 +190,14 @@ class Floor(Protocol):
 
     async def look_up(self, source: str, number: str, till: str | None = None) -> None:
         """Make a ticket of an invoice that is chosen by its number."""
+        ...
+
+    def refused(self, till: str | None = None) -> Sequence[Refusal]:
+        """Return what was not accepted and nobody has seen to, newest first."""
+        ...
+
+    async def refusals_seen(self, names: Sequence[str]) -> None:
+        """Somebody has seen to what was not accepted: it is not listed any more."""
         ...
 
     def troubles(self) -> Sequence[Trouble]:

@@ -130,7 +130,7 @@ class SaleChange:
 class Refused:
     """A receipt that was not accepted; `facts` is what is known of it, without its bytes."""
 
-    number: int
+    digest: str
     at: float
     till: str
     source: str
@@ -405,29 +405,32 @@ class Outbox:
             for number in showings.keys() | reasons.keys()
         }
 
-    def refuse(self, ticket: Ticket, till: str, source: str, digest: str, why: str) -> int:
-        """Keep that a receipt was not accepted, each once however often it comes; number it."""
+    def refuse(self, refused: Refused) -> None:
+        """Keep that a receipt was not accepted, each once however often it comes."""
         with self._transaction() as execute:
             execute(
                 "INSERT INTO refusals (refused_at, till, source, fields, digest, why)"
                 " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET why = excluded.why",
-                (self._now(), till, source, _fields(ticket), digest, why),
+                (
+                    refused.at,
+                    refused.till,
+                    refused.source,
+                    None if refused.facts is None else _fields(refused.facts),
+                    refused.digest,
+                    refused.why,
+                ),
             )
-            row = execute(
-                "SELECT refusal_number FROM refusals WHERE digest = ?", (digest,)
-            ).fetchone()
-        return int(row["refusal_number"])
 
     def refused(self) -> list[Refused]:
         """Return the receipts that were not accepted and that nobody has seen to, oldest first."""
         with self._reading() as execute:
             rows = execute(
-                "SELECT refusal_number, refused_at, till, source, fields, why FROM refusals"
+                "SELECT digest, refused_at, till, source, fields, why FROM refusals"
                 " ORDER BY refusal_number"
             ).fetchall()
         return [
             Refused(
-                number=row["refusal_number"],
+                digest=row["digest"],
                 at=row["refused_at"],
                 till=row["till"],
                 source=row["source"],
@@ -437,11 +440,11 @@ class Outbox:
             for row in rows
         ]
 
-    def refusals_seen(self, numbers: Collection[int]) -> None:
+    def refusals_seen(self, digests: Collection[str]) -> None:
         """Drop refusals: somebody has seen to them, or the receipts were accepted later."""
         with self._transaction() as execute:
-            for number in numbers:
-                execute("DELETE FROM refusals WHERE refusal_number = ?", (number,))
+            for digest in digests:
+                execute("DELETE FROM refusals WHERE digest = ?", (digest,))
 
     # Tickets
 

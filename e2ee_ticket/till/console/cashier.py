@@ -34,8 +34,6 @@ routes = web.RouteTableDef()
 
 CHANGE_SECONDS: Final = 25.0
 _WAITING_MAX: Final = 64
-_SALES_MAX: Final = 500
-"""All that the agent remembers: none that waits for the cashier is left out."""
 
 
 @routes.get("/")
@@ -65,7 +63,7 @@ async def _till(request: web.Request, name: str | None, where: str) -> web.Respo
     floor = request.app[SERVICES].floor
     chosen = _chosen(floor, name)
     now = await visit(request)
-    sales = floor.sales(name, _SALES_MAX)
+    sales = floor.sales(name, None)
     # The newest alone: what an earlier customer bought is not shown to the next one.
     codes = await _codes(floor, sales[:1])
     sources = [
@@ -73,8 +71,17 @@ async def _till(request: web.Request, name: str | None, where: str) -> web.Respo
         for source in floor.sources()
         if source.can_look_up and (name is None or source.till == name)
     ]
-    page = pages.till_page(now, sales, codes, back=where, till=chosen, sources=sources)
-    return answer(page)
+    return answer(
+        pages.till_page(
+            now,
+            sales,
+            codes,
+            back=where,
+            till=chosen,
+            sources=sources,
+            refused=floor.refused(name),
+        )
+    )
 
 
 async def _codes(floor: Floor, sales: Iterable[Sale]) -> dict[int, Html]:
@@ -162,6 +169,19 @@ async def paper(request: web.Request) -> web.Response:
     raise web.HTTPSeeOther(f"/paper/{services.keep_paper(receipt)}?back={where}")
 
 
+@routes.get("/pile")
+async def all_that_wait(request: web.Request) -> web.Response:
+    """List all sales that wait: the till's page has the newest of very many."""
+    floor = request.app[SERVICES].floor
+    name = request.query.get("till") or None
+    chosen = _chosen(floor, name)
+    where = pages.till_path(name) if name else "/"
+    pile = pile_pages.pile_of(floor.sales(name, None))
+    if not pile:
+        raise web.HTTPSeeOther(where)
+    return answer(pages.waiting_page(await visit(request), pile, till=chosen, back=where))
+
+
 @routes.get("/pile/{what:paper|dismiss}")
 async def ask_pile(request: web.Request) -> web.Response:
     """Ask whether all sales that wait are really to be printed, or let go."""
@@ -169,7 +189,7 @@ async def ask_pile(request: web.Request) -> web.Response:
     name, what = request.query.get("till") or None, request.match_info["what"]
     chosen = _chosen(floor, name)
     where = pages.till_path(name) if name else "/"
-    pile = pile_pages.pile_of(floor.sales(name, _SALES_MAX))
+    pile = pile_pages.pile_of(floor.sales(name, None))
     now = await visit(request)
     if not pile or (what == "paper" and not pile_pages.can_print(now, chosen)):
         raise web.HTTPSeeOther(where)
@@ -201,11 +221,9 @@ async def _do_pile(
     services = request.app[SERVICES]
     name = await text_of(request, "till")
     where = pages.till_path(name) if name else "/"
-    asked = {str(number) for number in (await request.post()).getall("sale", [])}
-    pile = [
-        sale for sale in services.floor.sales(name or None, _SALES_MAX) if pile_pages.waits(sale)
-    ]
-    numbers = sorted(sale.number for sale in pile if str(sale.number) in asked)
+    asked = pile_pages.read_numbers(await text_of(request, "sales", 16_000))
+    pile = [sale for sale in services.floor.sales(name or None, None) if pile_pages.waits(sale)]
+    numbers = sorted(sale.number for sale in pile if any(sale.number in run for run in asked))
     if not numbers:
         raise web.HTTPSeeOther(where)
     try:
@@ -218,6 +236,15 @@ async def _do_pile(
         raise done(request, where, what)
     services.tell(session(request), say(f"pile.{what}.done", n=len(numbers)))
     raise web.HTTPSeeOther(where)
+
+
+@routes.post("/refused/seen")
+async def refused_seen(request: web.Request) -> web.Response:
+    """Somebody has seen to receipts that were not accepted: to these, not to what came since."""
+    names = [str(name) for name in (await request.post()).getall("refused", [])]
+    where = back(await text_of(request, "back"))
+    await request.app[SERVICES].floor.refusals_seen(names)
+    raise done(request, where, "seen")
 
 
 @routes.get("/paper/{name:[A-Za-z0-9_-]{22}}")

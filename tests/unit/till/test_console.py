@@ -22,8 +22,9 @@ from e2ee_ticket.till.config import LAN_LISTEN, LanConfig, SourceConfig, TillCon
 from e2ee_ticket.till.console.markup import Html, join, plain, tag
 from e2ee_ticket.till.console.pages.cashier import face, state_text
 from e2ee_ticket.till.console.pages.icons import icon
+from e2ee_ticket.till.console.pages.pile import read_numbers, write_numbers
 from e2ee_ticket.till.console.words import LANGUAGES, speak, words_for
-from e2ee_ticket.till.floor import DisplayState, PageState, RelayState, SourceState
+from e2ee_ticket.till.floor import DisplayState, PageState, Refusal, RelayState, SourceState
 from e2ee_ticket.till.states import SaleState
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -360,12 +361,12 @@ async def test_all_that_wait_are_let_go_after_one_question_and_no_other(visitor,
     page = await visitor.page("/pile/dismiss")
     assert "Classer 5 tickets" in page
     assert floor.done == []
-    asked = re.findall(r'name="sale" value="([0-9]+)"', page)
+    asked = re.findall(r'name="sales" value="([0-9,-]+)"', page)
     floor.put(make_sale(2, "opened"))  # a customer has come back
     floor.put(make_sale(6, **WAITING))  # and this one was not asked about
     floor.put(make_sale(7))
 
-    page = await visitor.press("/pile/dismiss", sale=asked)
+    page = await visitor.press("/pile/dismiss", sales=asked)
 
     assert floor.done == [("dismiss", 1), ("dismiss", 3), ("dismiss", 4), ("dismiss", 5)]
     assert "4 tickets classés" in page
@@ -379,7 +380,7 @@ async def test_the_printer_prints_all_that_wait_in_the_order_of_the_sales(visito
     assert "Imprimer 5 tickets" in page
 
     page = await visitor.press(
-        "/pile/paper", sale=re.findall(r'name="sale" value="([0-9]+)"', page)
+        "/pile/paper", sales=re.findall(r'name="sales" value="([0-9,-]+)"', page)
     )
 
     assert floor.done == [("paper_all", 1, 2, 3, 4, 5)]
@@ -401,7 +402,7 @@ async def test_each_till_has_its_own_that_wait(visitor, floor):
 
     page = await visitor.page("/pile/dismiss?till=Au%20fond")
     assert "Classer 5 tickets" in page
-    await visitor.press("/pile/dismiss", till="Au fond", sale=["1", "11", "12", "no", "99"])
+    await visitor.press("/pile/dismiss", till="Au fond", sales="1,11-12,no,99-,-14,¹³")
 
     assert floor.done == [("dismiss", 11), ("dismiss", 12)]
     assert (await visitor.get("/pile/dismiss?till=Nulle%20part")).status == 404
@@ -410,16 +411,103 @@ async def test_each_till_has_its_own_that_wait(visitor, floor):
 async def test_what_nobody_waits_for_is_not_asked(visitor, floor):
     assert (await visitor.get("/pile/dismiss")).status == 303
 
-    await visitor.press("/pile/dismiss", sale=["1"])
+    await visitor.press("/pile/dismiss", sales="1")
 
     assert floor.done == []
+
+
+async def test_however_many_wait_none_is_hidden(visitor, floor):
+    for number in range(1, 703):
+        floor.all_sales.append(make_sale(number, **WAITING))
+
+    page = await visitor.page("/")
+    assert "701 tickets vous attendent" in page
+    assert len(page.encode()) < 200_000
+    page = await visitor.page("/pile")
+    assert all(f'href="/sale/{number}"' in page for number in range(1, 702))
+
+    page = await visitor.page("/pile/dismiss")
+    assert "Classer 701 tickets" in page
+    page = await visitor.press(
+        "/pile/dismiss", sales=re.findall(r'name="sales" value="([0-9,-]+)"', page)
+    )
+
+    assert [number for _, number in floor.done] == list(range(1, 702))
+    assert (await visitor.get("/pile")).status == 303
+
+
+async def test_of_very_many_the_oldest_are_asked_about_first(visitor, floor):
+    for number in range(1, 9001, 2):  # no two together, so that they take most room
+        floor.all_sales.append(make_sale(number, **WAITING))
+
+    page = await visitor.page("/pile/dismiss")
+
+    (asked,) = re.findall(r'name="sales" value="([0-9,-]+)"', page)
+    numbers = [number for run in read_numbers(asked) for number in run]
+    assert numbers == list(range(1, numbers[-1] + 1, 2))
+    assert 1_000 < len(numbers) < 4_499
+    assert f"Classer {len(numbers)} tickets" in page
+
+
+@pytest.mark.parametrize(
+    "numbers", [[1], [1, 2, 3], [3, 1, 2, 9], [1, 3, 5], [10, 11, 20, 21, 22, 40]]
+)
+def test_numbers_that_were_written_are_read(numbers):
+    read = read_numbers(write_numbers(numbers))
+
+    assert sorted(number for run in read for number in run) == sorted(numbers)
+
+
+def make_refusal(name="ab", **changes):
+    facts = {"till": "Caisse 1", "source": "TakePOS", "total": "5,00 €", "receipt": "TC1-0009"}
+    facts["why"] = "this computer's disk is full"
+    return Refusal(name=name, at=NOW, **{**facts, **changes})
+
+
+async def test_a_receipt_that_was_refused_stays_until_somebody_has_seen_it(visitor, floor):
+    floor.put(make_sale(1))
+    floor.all_refusals = [make_refusal("ab"), make_refusal("cd", total=None, receipt=None)]
+
+    page = await visitor.page("/")
+
+    assert "2 tickets n’ont pas été acceptés" in page
+    assert "TC1-0009" in page
+    assert "Le disque de cet ordinateur est plein" in page
+    names = re.findall(r'name="refused" value="([a-z]+)"', page)
+    floor.all_refusals.append(make_refusal("ef"))  # this one was not on the page
+
+    page = await visitor.press("/refused/seen", refused=names, back="/")
+
+    assert floor.done == [("refusals_seen", "ab", "cd")]
+    assert "C’est noté" in page
+    assert "1 ticket n’a pas été accepté" in page
+
+
+async def test_very_many_refused_receipts_are_counted_and_the_newest_listed(visitor, floor):
+    floor.all_refusals = [make_refusal(f"{number:032x}") for number in range(450)]
+
+    page = await visitor.page("/")
+
+    assert "450 tickets n’ont pas été acceptés" in page
+    assert "et 350 de plus" in page
+    assert len(re.findall('name="refused"', page)) == 100
+
+
+@pytest.mark.parametrize("field", ["total", "receipt", "source", "why"])
+async def test_a_hostile_refused_receipt_stays_a_text(visitor, floor, field):
+    floor.all_refusals = [make_refusal(**{field: HOSTILE})]
+
+    names = [name for name, _ in Reader(await visitor.page("/")).tags]
+
+    assert names.count("script") == 1
+    assert "img" not in names
 
 
 async def test_why_they_could_not_be_let_go_is_said(visitor, floor):
     heap_up(floor, 5)
     floor.refuse(OutboxError("this computer's disk is full"))
 
-    page = await visitor.press("/pile/dismiss", sale=["1", "2"])
+    page = await visitor.press("/pile/dismiss", sales="1-2")
 
     assert 'class="told bad"' in page
 

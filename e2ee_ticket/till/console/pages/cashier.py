@@ -19,8 +19,9 @@ from e2ee_ticket.till.console.pages.layout import (
     sentence,
     when,
 )
-from e2ee_ticket.till.console.pages.pile import FEW, pile_card, pile_of
-from e2ee_ticket.till.floor import Sale
+from e2ee_ticket.till.console.pages.pile import FEW, LISTED_MAX, pile_card, pile_of
+from e2ee_ticket.till.console.pages.refused import refused_card
+from e2ee_ticket.till.floor import Refusal, Sale
 from e2ee_ticket.till.states import SaleState
 
 EARLIER_MAX: Final = 49
@@ -117,14 +118,16 @@ def till_page(
     back: str,
     till: TillConfig | None,
     sources: Sequence[str],
+    refused: Sequence[Refusal],
 ) -> Html:
     """Show what goes on at a till."""
     say = visit.say
     newest = sales[0] if sales else None
     pile = pile_of(sales)
     pile = pile if len(pile) > FEW else []
-    rows = (_row(visit, sale, waits=True) for sale in pile)
-    waiting = [sale for sale in sales[1:] if sale.warning and sale not in pile]
+    rows = [_row(visit, sale, waits=True) for sale in pile[:LISTED_MAX]]
+    piled = {sale.number for sale in pile}
+    waiting = [sale for sale in sales[1:] if sale.warning and sale.number not in piled]
     earlier = [sale for sale in sales[1:] if not sale.warning][:EARLIER_MAX]
     return page(
         visit,
@@ -136,6 +139,7 @@ def till_page(
             tag(
                 "section",
                 _card(visit, newest, codes, back) if newest else _empty(visit),
+                refused_card(visit, refused, back=back),
                 (_card(visit, sale, codes, back, small=True) for sale in waiting),
                 aria_label=say("newest"),
                 class_="now",
@@ -156,6 +160,20 @@ def till_page(
         look_up_form(visit, sources, back=back, till=till.name if till else None),
         wide=True,
     )  # fmt: skip
+
+
+def waiting_page(visit: Visit, pile: Sequence[Sale], *, till: TillConfig | None, back: str) -> Html:
+    """List all sales that wait, with what can be done with all of them."""
+    say = visit.say
+    rows = [_row(visit, sale, waits=True) for sale in pile]
+    return page(
+        visit,
+        "till",
+        say("pile", n=len(pile)),
+        tag("p", tag("a", icon("back"), say("back"), href=back, class_="back")),
+        tag("h1", say("pile", n=len(pile)), class_="unseen"),
+        pile_card(visit, pile, rows, till, opened=True),
+    )
 
 
 def foreign_title(till: TillConfig | None) -> str | None:

@@ -1,7 +1,7 @@
 """Many sales that wait for the cashier: one card for all of them, and one question before it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
 
@@ -13,6 +13,12 @@ from e2ee_ticket.till.floor import Sale
 
 FEW: Final = 3
 """So many have a card each."""
+_NUMBERS_SIZE: Final = 8_000
+"""So much of a request's body (app.py) may be taken up by what was asked about."""
+_LESS: Final = 100
+_DIGITS_MAX: Final = 15
+LISTED_MAX: Final = 200
+"""So many of the newest are listed on the till's page; all of them are a page of their own."""
 _SIGNS: Final[Mapping[str, str]] = {"paper": "printer", "dismiss": "left"}
 
 
@@ -27,7 +33,12 @@ def pile_of(sales: Sequence[Sale]) -> list[Sale]:
 
 
 def pile_card(
-    visit: Visit, pile: Sequence[Sale], rows: Iterable[Html], till: TillConfig | None
+    visit: Visit,
+    pile: Sequence[Sale],
+    rows: Sequence[Html],
+    till: TillConfig | None,
+    *,
+    opened: bool = False,
 ) -> Html:
     """Offer what can be done with all of them; each is one press further."""
     say = visit.say
@@ -56,11 +67,36 @@ def pile_card(
             "details",
             tag("summary", say("pile.each")),
             tag("ol", rows, class_="rows"),
+            tag("p", tag("a", say("pile.all", n=len(pile)), href=f"/pile{_query(till)}"))
+            if len(rows) < len(pile) else None,
             id="pile-each",
+            open=opened,
         ),
         class_="paper card small pile",
         id="pile",
-    )
+    )  # fmt: skip
+
+
+def write_numbers(numbers: Sequence[int]) -> str:
+    """Write numbers as ranges, such as `3-90,92`."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def read_numbers(written: str) -> list[range]:
+    """Read what `write_numbers` wrote; nonsense is no number."""
+    runs = []
+    for run in written.split(","):
+        first, _, last = run.partition("-")
+        ends = (first, last or first)
+        if all(end.isascii() and end.isdigit() and len(end) <= _DIGITS_MAX for end in ends):
+            runs.append(range(int(ends[0]), int(ends[1]) + 1))
+    return runs
 
 
 def can_print(visit: Visit, till: TillConfig | None) -> bool:
@@ -73,15 +109,18 @@ def _choices(visit: Visit, till: TillConfig | None) -> Sequence[str]:
 
 
 def _choice(visit: Visit, what: str, count: int, till: TillConfig | None, class_: str) -> Html:
-    query = f"?till={quote(till.name, safe='')}" if till else ""
     return tag(
         "a",
         icon(_SIGNS[what]),
         tag("span", visit.say(f"pile.{what}", n=count)),
-        href=f"/pile/{what}{query}",
+        href=f"/pile/{what}{_query(till)}",
         class_=f"button {class_}",
         id=f"pile-{what}",
     )
+
+
+def _query(till: TillConfig | None) -> str:
+    return f"?till={quote(till.name, safe='')}" if till else ""
 
 
 def pile_page(
@@ -89,8 +128,13 @@ def pile_page(
 ) -> Html:
     """Ask once, before something is done with all of them: with these, not with what comes next."""
     say = visit.say
-    count = len(pile)
-    values = [("till", till.name if till else ""), *(("sale", str(sale.number)) for sale in pile)]
+    numbers, asked = "", len(pile)
+    for count in range(len(pile), 0, -_LESS):  # the oldest of very many: the rest wait on
+        numbers, asked = write_numbers([sale.number for sale in pile[-count:]]), count
+        if len(numbers) <= _NUMBERS_SIZE:
+            break
+    pile, count = pile[-asked:], asked
+    values = [("till", till.name if till else ""), ("sales", numbers)]
     first, last = when(visit, pile[-1].at), when(visit, pile[0].at)
     return page(
         visit,

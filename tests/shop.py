@@ -59,6 +59,9 @@ class Watch:
     def may_show(self):
         return self.verdict
 
+    def sold(self):
+        pass
+
     async def run(self):
         await asyncio.Event().wait()
 

@@ -1,8 +1,8 @@
 """`e2ee-ticket agent`: every source, till and display of the configuration, and the console.
 
 It logs to stderr, a line an event, with nothing of what was sold or to whom; under systemd each
-line has its level, and the service is told when it is ready. SIGTERM and Ctrl-C end it cleanly:
-what is not uploaded yet is in the outbox.
+line has its level, and the service is told when it is ready. SIGTERM, SIGHUP and Ctrl-C end it
+cleanly: what is not uploaded yet is in the outbox.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Final
 from e2ee_ticket.cli import voice
 from e2ee_ticket.cli.session import open_outbox_of_the_agent, relay_client
 from e2ee_ticket.errors import ConfigError
-from e2ee_ticket.till import console, lock
+from e2ee_ticket.till import console, last_good, lock
 from e2ee_ticket.till.agent import Agent
 from e2ee_ticket.till.clock import SystemClock
 from e2ee_ticket.till.config import Config, config_path, load
@@ -47,51 +47,75 @@ def run(parsed: argparse.Namespace) -> int:
     os.environ.update(parsed.setting)
     _log_lines(parsed.log, debug=parsed.debug)
     written = FileWatch(config_path(os.environ))  # before it is read: nothing is missed
-    config = load()
-    config.page_origin  # noqa: B018 - a ConfigError now rather than later
+    broken = None
+    try:
+        config = load()
+        config.page_origin  # noqa: B018 - a ConfigError now rather than later
+    except ConfigError as error:
+        good = last_good.read(config_path(os.environ))
+        if good is None:
+            raise
+        config, broken = good, error
     with lock.lock(config.state_dir):
         if sys.platform == "win32":
-            return _run_on_windows(config, written)
-        return asyncio.run(_main(config, written))
+            return _run_on_windows(config, written, broken)
+        return asyncio.run(_main(config, written, broken))
 
 
-async def _main(config: Config, written: FileWatch) -> int:
+async def _main(config: Config, written: FileWatch, broken: ConfigError | None) -> int:
     loop = asyncio.get_running_loop()
     main = asyncio.current_task()
     assert main is not None  # noqa: S101 - a coroutine runs in a task
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, main.cancel)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            loop.add_signal_handler(number, main.cancel)
     try:
-        await _work(config, written)
+        await _work(config, written, broken)
     except asyncio.CancelledError:
         log.info("stopped; what is not uploaded is in the outbox")
     return voice.DONE
 
 
 def _run_on_windows(  # pragma: no cover - Windows only
-    config: Config, written: FileWatch
+    config: Config, written: FileWatch, broken: ConfigError | None
 ) -> int:
     try:
-        asyncio.run(_work(config, written))
+        asyncio.run(_work(config, written, broken))
     except KeyboardInterrupt:
         log.info("stopped; what is not uploaded is in the outbox")
     return voice.DONE
 
 
-async def _work(config: Config, written: FileWatch) -> None:
+async def _work(config: Config, written: FileWatch, broken: ConfigError | None) -> None:
+    """Run one agent after the other; `broken` says why the file's configuration is not used."""
     damaged = False
+    file = config_path(os.environ)
     while True:
-        agent = await _work_once(config, written, damaged=damaged)
-        damaged = agent.damaged
-        written = FileWatch(config_path(os.environ))
         try:
-            config = load()
+            agent = await _work_once(config, written, damaged=damaged, broken=broken)
+        except ConfigError as error:  # a source's settings cannot be
+            good = last_good.read(file)
+            if good is None or broken is not None:
+                raise
+            config, broken = good, error
+            continue
+        damaged = agent.damaged
+        written = FileWatch(file)
+        try:
+            config, broken = load(), None
         except ConfigError as error:
+            broken = error
             log.error("the changed configuration cannot be used: %s", error)  # noqa: TRY400
 
 
-async def _work_once(config: Config, written: FileWatch, *, damaged: bool) -> Agent:
-    """Run an agent until it is to begin anew."""
+async def _work_once(
+    config: Config, written: FileWatch, *, damaged: bool, broken: ConfigError | None
+) -> Agent:
+    """Run an agent until it is to begin anew.
+
+    Raises:
+        ConfigError: this configuration cannot be used.
+    """
     clock = SystemClock()
     with open_outbox_of_the_agent(config, damaged=damaged) as outbox:
         async with relay_client(config) as relay:
@@ -108,7 +132,10 @@ async def _work_once(config: Config, written: FileWatch, *, damaged: bool) -> Ag
                     **({"outbox": _open_later} if isinstance(outbox, ClosedOutbox) else {}),
                 },
                 written=written,
+                broken=broken,
             )
+            if broken is None:
+                last_good.keep(config_path(os.environ))
             _greet(config)
             await agent.run()
             return agent

@@ -10,7 +10,7 @@ from typing import Final
 from e2ee_ticket.cli import loop, service, session, voice
 from e2ee_ticket.cli.terminal import Keyboard, Terminal
 from e2ee_ticket.errors import ConfigError, RelayError, TicketError
-from e2ee_ticket.till import displays, lock, outbox, settings_file
+from e2ee_ticket.till import displays, last_good, lock, outbox, settings_file
 from e2ee_ticket.till.config import Config, config_path, load, reason
 from e2ee_ticket.till.console import auth
 from e2ee_ticket.till.displays import Displays, unpair
@@ -48,7 +48,7 @@ def run(parsed: argparse.Namespace, terminal: Terminal | None = None) -> int:
         return ready
     wipe_state(config.state_dir)
     if not parsed.keep_config:
-        for path in (*secrets_, file):
+        for path in (*secrets_, file, last_good.path_of(file)):
             wipe(path)
     voice.say("removed; the program itself goes as it came: pip uninstall e2ee-ticket")
     return voice.DONE
@@ -112,7 +112,8 @@ async def _empty_the_outbox(config: Config) -> int:
 def wipe_state(state: Path) -> None:
     """Overwrite and remove what this program keeps; a folder that is empty then goes too."""
     databases = [outbox.FILE_NAME + end for end in ("", "-wal", "-shm")]
-    for name in (displays.FILE_NAME, *databases, *_OF_THE_CONSOLE, lock.FILE_NAME):
+    damaged = [path.name for path in state.glob("*-damaged-*") if path.is_file()]
+    for name in (displays.FILE_NAME, *databases, *damaged, *_OF_THE_CONSOLE, lock.FILE_NAME):
         wipe(state / name)
     with contextlib.suppress(OSError):
         state.rmdir()

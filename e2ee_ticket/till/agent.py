@@ -97,12 +97,14 @@ class Agent:
         make: Callable[[str, str, Shop, Mapping[str, Any]], Source] = make_source,
         looker: Looker | None = None,
         written: FileWatch | None = None,
+        broken: ConfigError | None = None,
     ) -> None:
         """Put it together; nothing runs yet. `relay` is open and stays open.
 
         `servers` run beside it, by the names that their troubles have. `watch`, `make` and `looker`
         are the audit, the sources and the looking inside, unless a test brings its own. `written`
-        has watched the configuration's file since before it was read.
+        has watched the configuration's file since before it was read. `broken` says why what is in
+        that file is not used, but the last that could be (last_good.py).
 
         Raises:
             ConfigError: a source's settings cannot be.
@@ -175,6 +177,14 @@ class Agent:
         self._config_watch = written or FileWatch(config_file)
         self._displays_watch = FileWatch(displays.path)
         self._file_troubles: dict[str, Trouble] = {}
+        if broken is not None:
+            log.error("configuration: %s; the last good one is used", broken)
+            self._file_troubles["configuration"] = Trouble(
+                "configuration",
+                str(broken),
+                "the last good one is used; e2ee-ticket setup",
+                clock.now(),
+            )
         self._outdated = False
         self.damaged = False
         """Whether the outbox turned out to be damaged."""
@@ -389,6 +399,7 @@ class Agent:
         self._remember(record)
         intake.last_at = record.at
         log.info("till %s: sale %d from %s", record.till, number, intake.name)
+        self._watch.sold()
         if reason is not None:
             desk.hold(record, reason)
         else:

@@ -25,7 +25,7 @@ import aiohttp
 from e2ee_ticket import __version__
 from e2ee_ticket.errors import ConfigError
 from e2ee_ticket.protocol.link import is_origin
-from e2ee_ticket.till.clock import Clock, SystemClock
+from e2ee_ticket.till.clock import Clock, SystemClock, within
 from e2ee_ticket.till.released import page_file
 
 PAGES: Final[Mapping[str, str]] = {"/": "ticket.html", "/d": "display.html"}
@@ -34,7 +34,11 @@ TIMEOUT_SECONDS: Final = 20.0
 REDIRECTS_MAX: Final = 3
 MEAN_SECONDS: Final = 20 * 60.0
 LONGEST_SECONDS: Final = 2 * 3600.0
-AGAIN_SECONDS: Final = 60.0
+AGAIN_FIRST_SECONDS: Final = 2.0
+AGAIN_LONGEST_SECONDS: Final = 15.0
+"""While no code may be shown: sales wait for a good result."""
+BESIDE_SECONDS: Final = 30.0
+"""With sales going on, the page is looked at so often."""
 STANDS_SECONDS: Final = 3600.0
 
 _META: Final = re.compile(rb'(<meta name="(relay|page)" content=")([^"<>]*)(">)')
@@ -94,6 +98,7 @@ class _Fetched:
     body: bytes
     kind: str
     refresh: bool
+    etag: str
 
 
 class _ChangedError(Exception):
@@ -140,11 +145,14 @@ async def audit(
     own_hashes: Collection[str] = (),
     *,
     seconds: float = TIMEOUT_SECONDS,
+    known: dict[str, tuple[str, str]] | None = None,
 ) -> Verdict:
     """Fetch the ticket page and the display page of an origin, and compare them.
 
     `relay` is the origin that they must name, None where any will do; `own_hashes` are the sums of
-    pages of the shop's own, whole or with the two attributes empty.
+    pages of the shop's own, whole or with the two attributes empty. `known` has the ETag and the
+    sum of pages that were right before: they are asked for as a phone does that was here before,
+    which costs no page where the host says that nothing has changed. It is brought up to date.
 
     Raises:
         ConfigError: not an origin, or this installation has no pages to compare with.
@@ -152,18 +160,23 @@ async def audit(
     page = page.removesuffix("/")
     if not is_origin(page):
         raise ConfigError("a page's address is https://host or https://host:port, in lower case")
-    known = released()
+    right = released()
     hashes: list[tuple[str, str]] = []
     path = "/"
     try:
         async with asyncio.timeout(seconds), _session() as session:
             headers = _as_a_phone()
-            for path, wanted in known.items():
-                fetched = await _fetch(session, page + path, headers)
-                digest = _judge(
-                    fetched, path, page=page, relay=relay, wanted=wanted, own_hashes=own_hashes
-                )
+            for path, wanted in right.items():
+                etag, digest = (known or {}).get(path, ("", ""))
+                conditions = {"If-None-Match": etag} if etag else {}
+                fetched = await _fetch(session, page + path, headers | conditions)
+                if not (etag and fetched.status == 304):
+                    digest = _judge(
+                        fetched, path, page=page, relay=relay, wanted=wanted, own_hashes=own_hashes
+                    )
                 hashes.append((path, digest))
+                if known is not None and fetched.status == 200:
+                    known[path] = (fetched.etag, digest)
     except _ChangedError as error:
         if error.digest is not None:
             hashes.append((path, error.digest))
@@ -171,7 +184,7 @@ async def audit(
     except (_UnreachableError, TimeoutError) as error:
         text = str(error) or "the receipt page does not answer in time"
         return Verdict("unreachable", text, _UNREACHABLE_HINT, tuple(hashes))
-    if dict(hashes) == known:
+    if dict(hashes) == right:
         return Verdict("ok", f"the pages are those of release {__version__}", None, tuple(hashes))
     return Verdict("ok", "the pages are those that page_hashes names", None, tuple(hashes))
 
@@ -196,7 +209,7 @@ class PageWatch:
         *,
         clock: Clock | None = None,
         changed: Callable[[Verdict], None] = lambda _: None,
-        look: Callable[[str, str, Collection[str]], Awaitable[Verdict]] = audit,
+        look: Callable[..., Awaitable[Verdict]] = audit,
         expovariate: Callable[[float], float] = _RANDOM.expovariate,
     ) -> None:
         """Name the page; `changed` is told each verdict that is another than the one before."""
@@ -207,6 +220,10 @@ class PageWatch:
         self.changed = changed
         self._look, self._expovariate = look, expovariate
         self._good_at: float | None = None
+        self._looked_at = 0.0
+        self._known: dict[str, tuple[str, str]] = {}
+        self._sold = asyncio.Event()
+        self._again = AGAIN_FIRST_SECONDS
 
     @property
     def state(self) -> str:
@@ -222,30 +239,58 @@ class PageWatch:
                 return Verdict("ok", f"the page was as released {minutes} min ago")
         return self.verdict
 
-    async def check(self) -> Verdict:
-        """Look now."""
+    def sold(self) -> None:
+        """A code is on its way to a phone: look within half a minute, unless that was just done."""
+        self._sold.set()
+
+    async def check(self, *, cheaply: bool = False) -> Verdict:
+        """Look now; `cheaply` asks the host only whether what was right has changed."""
         before = self.verdict
+        known = {"known": self._known} if cheaply else {}
+        self._looked_at = self._clock.monotonic()
         try:
-            self.verdict = await self._look(self._page, self._relay, self._own_hashes)
+            self.verdict = await self._look(self._page, self._relay, self._own_hashes, **known)
         except ConfigError as error:
             text, _, advice = str(error).partition("; ")
             self.verdict = Verdict("unknown", text, advice or None)
         self.checked_at = self._clock.now()
         if self.verdict.ok:
             self._good_at = self._clock.monotonic()
+            self._again = AGAIN_FIRST_SECONDS
         elif self.state == "changed":
             self._good_at = None
+            self._known.clear()
         if self.verdict != before:
             self.changed(self.verdict)
         return self.verdict
 
     async def run(self) -> None:
-        """Look at once, and then at moments that nobody can foresee, until cancelled."""
+        """Look at once, then beside sales and at moments that nobody can foresee, until cancelled.
+
+        While no code may be shown for what the last look found, or did not, it looks often.
+        """
+        whole = True
         while True:
-            await self.check()
-            # Without memory: however long the last look is ago, the next is as near as ever.
-            mean = MEAN_SECONDS if self.verdict.ok else AGAIN_SECONDS
-            await self._clock.sleep(min(self._expovariate(1 / mean), LONGEST_SECONDS))
+            await self.check(cheaply=not whole)
+            whole = not await self._pause()
+
+    async def _pause(self) -> bool:
+        """Wait for the next look; tell whether it is a sale's."""
+        if not self.verdict.ok:
+            wait, self._again = self._again, min(self._again * 2, AGAIN_LONGEST_SECONDS)
+            await self._clock.sleep(wait)
+            return False
+        # Without memory: however long the last look is ago, the next is as near as ever.
+        wait = min(self._expovariate(1 / MEAN_SECONDS), LONGEST_SECONDS)
+        end = self._clock.monotonic() + wait
+        try:
+            await within(wait, self._sold.wait(), self._clock)
+        except TimeoutError:
+            return False
+        self._sold.clear()
+        at = min(end, self._looked_at + BESIDE_SECONDS)
+        await self._clock.sleep(max(at - self._clock.monotonic(), 0.0))
+        return at < end
 
 
 def _as_a_phone() -> dict[str, str]:
@@ -292,7 +337,9 @@ async def _fetch(session: aiohttp.ClientSession, url: str, headers: Mapping[str,
                     continue
                 body = await _read(response)
                 kind = response.headers.get("Content-Type", "")
-                return _Fetched(response.status, body, kind, "Refresh" in response.headers)
+                refresh = "Refresh" in response.headers
+                etag = response.headers.get("ETag", "")
+                return _Fetched(response.status, body, kind, refresh, etag)
     except aiohttp.ClientConnectorCertificateError:
         raise _UnreachableError(
             "the page's certificate is not valid, or this computer's clock is wrong"

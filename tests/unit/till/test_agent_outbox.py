@@ -6,11 +6,11 @@ import sqlite3
 
 import pytest
 from fakes import settle
+from shop import Shop, arrival
 
 from e2ee_ticket.errors import DamagedOutboxError, HeldOutboxError, OutboxError
 from e2ee_ticket.till.outbox import FILE_NAME, Outbox
 from e2ee_ticket.till.salvage import ClosedOutbox, open_outbox
-from tests.unit.till.test_agent import Shop, arrival
 
 
 class FastShop(Shop):
@@ -57,7 +57,7 @@ async def test_a_receipt_waits_for_another_program_and_nothing_else_does(shop):
     assert await waiting
     assert told(shop) == []
     (sale,) = shop.agent.sales()
-    assert sale.state == "stored"
+    assert sale.state == "held"  # half a minute late: its customer may have gone
 
 
 async def test_a_program_that_never_ends_costs_the_receipt_and_its_source_is_told(shop):
@@ -82,22 +82,24 @@ async def test_a_trouble_of_the_outbox_ends_by_itself_without_another_receipt(sh
     shop.outbox._connection.execute("PRAGMA max_page_count = 1")
     with pytest.raises(OutboxError):
         await shop.intake().accept(arrival(receipt=b"%PDF-" + bytes(1_000_000)))
-    assert told(shop) == ["this computer's disk is full"]
+    assert "this computer's disk is full" in told(shop)
     await shop.clock.advance(5)
 
     shop.outbox._connection.execute("PRAGMA max_page_count = 100000")
     await shop.clock.advance(3)
 
-    assert told(shop) == []
+    assert "this computer's disk is full" not in told(shop)
 
 
 async def test_damage_while_it_runs_ends_the_agent_and_the_next_begins_with_a_new_outbox(shop):
     await shop.sell()
     shop.outbox.close()
-    data = bytearray((shop.folder / FILE_NAME).read_bytes())
-    data[4096:] = bytes(len(data) - 4096)
-    (shop.folder / FILE_NAME).write_bytes(data)
     shop.agent._outbox = Outbox(shop.folder / FILE_NAME, shop.clock.now)
+    with (shop.folder / FILE_NAME).open("r+b") as file:
+        size = file.seek(0, 2)
+        file.seek(4096)
+        file.write(bytes(size - 4096))
+    shop.agent._outbox._connection.execute("PRAGMA shrink_memory")  # it reads them again
 
     with pytest.raises(DamagedOutboxError):
         await shop.intake().accept(arrival())

@@ -296,10 +296,12 @@ class Looking:
         self.states = list(states)
         self.means = []
         self.told = []
+        self.cheap = []
         self.clock = Clock()
 
     def watch(self):
-        async def look(*_):
+        async def look(*_, **options):
+            self.cheap.append("known" in options)
             state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
             return Verdict(state, f"it is {state}")
 
@@ -330,12 +332,86 @@ async def test_it_looks_at_once_and_again_at_random_times():
     await looking.clock.advance(audit.MEAN_SECONDS)
     assert not watch.may_show().ok
 
-    await looking.clock.advance(audit.AGAIN_SECONDS)
+    await looking.clock.advance(audit.AGAIN_FIRST_SECONDS)
     assert watch.may_show().ok
     running.cancel()
 
-    assert looking.means == pytest.approx([1200, 60, 1200])
+    assert looking.means == pytest.approx([1200, 1200])
     assert [verdict.state for verdict in looking.told] == ["ok", "changed", "ok"]
+
+
+async def test_while_no_code_may_be_shown_it_looks_soon_and_often():
+    looking = Looking("unreachable")
+    watch = looking.watch()
+    running = asyncio.create_task(watch.run())
+    await looking.clock.advance(2 + 4 + 8 + 15 + 15)
+    assert len(looking.cheap) == 6
+
+    looking.states = ["ok", "unreachable"]
+    await looking.clock.advance(15)
+    assert watch.may_show().ok
+    running.cancel()
+
+
+async def test_a_page_that_changes_between_sales_is_found_within_a_minute_of_one():
+    looking = Looking("ok", "ok", "changed")
+    watch = looking.watch()
+    running = asyncio.create_task(watch.run())
+    await looking.clock.advance(300)
+    watch.sold()
+    await settle()
+    assert looking.cheap == [False, True]  # the last look is long ago: now
+
+    watch.sold()
+    await looking.clock.advance(audit.BESIDE_SECONDS - 1)
+    assert watch.may_show().ok
+    await looking.clock.advance(2)
+
+    assert not watch.may_show().ok
+    running.cancel()
+
+
+async def test_many_sales_cost_one_look_in_half_a_minute():
+    looking = Looking("ok")
+    watch = looking.watch()
+    running = asyncio.create_task(watch.run())
+    for _ in range(100):
+        await looking.clock.advance(1)
+        watch.sold()
+    running.cancel()
+
+    assert len(looking.cheap) == 4
+
+
+async def test_a_page_that_was_right_is_asked_for_with_its_etag_and_costs_nothing(host):
+    async def serve(request):
+        tag = f'"{len(host.pages[request.path])}"'
+        if request.headers.get("If-None-Match") == tag:
+            return web.Response(status=304, headers={"ETag": tag})
+        return web.Response(body=host.pages[request.path], headers=HTML | {"ETag": tag})
+
+    host.answer = serve
+    known = {}
+    first = await audit.audit(host.origin, host.origin, known=known)
+    second = await audit.audit(host.origin, host.origin, known=known)
+
+    assert first.ok
+    assert second == first
+    assert [("If-None-Match" in request.headers) for request in host.asked] == [
+        False, False, True, True,
+    ]  # fmt: skip
+    host.pages["/"] += b"<!-- -->"
+    assert (await audit.audit(host.origin, host.origin, known=known)).state == "changed"
+
+
+async def test_that_nothing_has_changed_is_believed_of_nothing_that_was_not_right(host):
+    async def serve(_request):
+        return web.Response(status=304)
+
+    host.answer = serve
+
+    assert (await audit.audit(host.origin, host.origin, known={})).state != "ok"
+    assert (await audit.audit(host.origin, host.origin)).state != "ok"
 
 
 async def test_a_good_result_stands_for_an_hour_while_the_page_cannot_be_reached():

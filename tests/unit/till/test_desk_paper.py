@@ -93,6 +93,9 @@ class Watch:
     def may_show(self):
         return Verdict("ok", "the pages are those of the release")
 
+    def sold(self):
+        pass
+
     async def run(self):
         await asyncio.Event().wait()
 

@@ -8,6 +8,7 @@ from typing import Any
 from e2ee_ticket.cli import voice
 from e2ee_ticket.cli.send import read_file
 from e2ee_ticket.errors import ReceiptError
+from e2ee_ticket.pdf.check import begins
 from e2ee_ticket.protocol.envelope import MAGIC, NONCE_OFFSET, SEALED_OFFSET, SIZES, TH_OFFSET
 
 
@@ -16,7 +17,7 @@ def run(parsed: argparse.Namespace) -> int:
     data = read_file(parsed.file)
     if data.startswith(MAGIC[:4]):
         code, seen = _see_envelope(data)
-    elif b"%PDF-" in data[:1024]:
+    elif begins(data):
         code, seen = _see_receipt(data)
     elif len(data) in SIZES:
         raise ReceiptError("this has an envelope's length, but neither its first bytes nor a PDF's")

@@ -46,7 +46,7 @@ def check_receipt(receipt: bytes) -> None:
     """
     if not receipt:
         raise ReceiptError("the file is empty: was it still being written?")
-    if not _begins(receipt):
+    if not begins(receipt):
         kind = _kind(receipt)
         instead = f", but {kind}" if kind else ""
         raise ReceiptError(f"this is not a PDF{instead}: save or print it as a PDF first")
@@ -66,7 +66,8 @@ def check_size(size: int) -> None:
         )
 
 
-def _begins(receipt: bytes) -> bool:
+def begins(receipt: bytes) -> bool:
+    """Tell whether a file begins as a PDF does, be it a little late."""
     return _MARK in receipt[:MARK_WITHIN_SIZE] or begins_late(receipt)
 
 
@@ -90,7 +91,7 @@ def without_blanks(receipt: bytes) -> bytes:
 
 def is_none(data: bytes) -> bool:
     """Tell whether a file can be no PDF any more, whatever is still being written behind it."""
-    if _begins(data):
+    if begins(data):
         return False
     return _kind(data) is not None or len(data.lstrip(_BLANKS)) >= MARK_WITHIN_SIZE
 

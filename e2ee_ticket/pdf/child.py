@@ -840,10 +840,14 @@ def load_dots(width: int, max_height: int) -> Callable[[bytes], bytes]:
     import PIL.Image
     import PIL.MpoImagePlugin  # which a camera's JPEG needs
     import PIL.TiffImagePlugin  # idem, for what is said of it (Exif)
-    import PIL.WebPImagePlugin
+    import PIL.WebPImagePlugin  # which Pillow may have been built without: then none is read
 
-    PIL.Image.preinit()  # all others that are read
-    del PIL  # `dots` finds it loaded
+    PIL.Image.preinit()
+    # Each loads more when it is read for the first time.
+    for kind in set(PICTURE_FORMATS) & set(PIL.Image.SAVE):
+        sample = io.BytesIO()
+        PIL.Image.new("L", (8, 8)).save(sample, kind)
+        dots(sample.getvalue(), width, max_height)
     return lambda data: dots(data, width, max_height)
 
 

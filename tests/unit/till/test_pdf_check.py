@@ -7,6 +7,7 @@ import pytest
 from e2ee_ticket.errors import ReceiptError
 from e2ee_ticket.pdf.check import (
     RECEIPT_MAX_SIZE,
+    begins,
     begins_late,
     check_receipt,
     is_none,
@@ -73,6 +74,7 @@ def test_the_largest_receipt_fits_with_the_largest_header_and_preview():
 def test_a_pdf_behind_many_blanks_is_taken_and_looked_into_without_them(blanks: bytes):
     check_receipt(blanks + INVOICE)
 
+    assert begins(blanks + INVOICE)
     assert begins_late(blanks + INVOICE)
     assert without_blanks(blanks + INVOICE) == INVOICE
     assert not begins_late(INVOICE)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+from e2ee_ticket.pdf.money import currency_of
+
 _EURO: Final = (
     "AD AT BE BG BL CY DE EE ES FI FR GF GP GR HR IE IT LT LU LV MC ME MF MQ MT NL PM PT RE SI SK"
     " SM VA XK YT"
@@ -30,8 +32,8 @@ _FIRST: Final = frozenset(
 
 
 def sign_of(country: str | None) -> str | None:
-    """Return the sign of a country's money; None where it is not known."""
-    return None if country is None else _SIGNS.get(country)
+    """Return the sign of a country's money, or its code; None where it is not known."""
+    return None if country is None else _SIGNS.get(country) or currency_of(country)
 
 
 def is_sign_first(country: str | None) -> bool:

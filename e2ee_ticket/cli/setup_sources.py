@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from e2ee_ticket.cli import currencies
 from e2ee_ticket.cli.questions import NONE
 from e2ee_ticket.errors import ConfigError
+from e2ee_ticket.pdf.money import currency_of
 from e2ee_ticket.sources.listening import IPP_LISTEN, PRINTER_LISTEN, TAKEPOS_LISTEN
 from e2ee_ticket.till import settings_file
 from e2ee_ticket.till.checks import check_source
@@ -182,6 +183,9 @@ def _ask_dolibarr(setup: "Setup") -> Settings:
     key = asking.ask("key", _read_key, hidden=True)
     write_private(file, key.encode("ascii") + b"\n")
     settings: Settings = {"url": url, "key_file": str(file)}
+    currency = setup.config.notice and currency_of(setup.config.notice)
+    if currency:
+        settings["currency"] = currency
     receipt = asking.choose("receipt", ("drawn", "pdf"), default="drawn")
     if receipt == "drawn":
         settings |= _ask_company(setup, url, key, known)
@@ -229,8 +233,15 @@ def _read_lines(most: int) -> Callable[[str], list[str]]:
 
 
 def _read_url(text: str) -> str:
-    _split(text)
-    return text if "://" in text else f"https://{text}"
+    """Take the address of that Dolibarr off whatever page of it was copied.
+
+    Raises:
+        ConfigError: there is none in it.
+    """
+    from e2ee_ticket.sources.dolibarr.settings import read_url  # noqa: PLC0415 - only here
+
+    _split(text.strip())
+    return read_url(text if "://" in text else f"https://{text.strip()}")
 
 
 def _read_key(text: str) -> str:
@@ -262,7 +273,12 @@ def _tell_ipp(setup: "Setup", settings: Settings) -> None:
 
 def _ask_printer(setup: "Setup") -> Settings:
     setup.asking.say("here.why")
-    return {} if setup.asking.yes("here", default=True) else {"listen": _PRINTER_IN_THE_NETWORK}
+    here = setup.asking.yes("here", default=True)
+    settings: Settings = {} if here else {"listen": _PRINTER_IN_THE_NETWORK}
+    currency = currencies.sign_of(setup.config.notice)
+    if currency is not None:
+        settings["currency"] = currency
+    return settings
 
 
 def _tell_printer(setup: "Setup", settings: Settings) -> None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from e2ee_ticket.errors import ReceiptError
-from e2ee_ticket.pdf.roll import Item, Paragraph, Picture, Rule, Space, Table
+from e2ee_ticket.pdf.roll import Code, Item, Paragraph, Picture, Rule, Space, Table
 from e2ee_ticket.sources.html_style import Style, rule_of, style_in
 from e2ee_ticket.sources.html_table import COLUMNS_MAX, Box, Line, count_headings, lay_table
 from e2ee_ticket.sources.markup import Closing, Opening, read_markup
-from e2ee_ticket.sources.pictures import read_data_picture
+from e2ee_ticket.sources.page_pictures import PagePictures, words_for
 
 TEXT_MAX: Final = 50_000
 TAGS_MAX: Final = 40_000
@@ -41,13 +41,15 @@ FindStrong = Callable[[Sequence[Line]], int | None]
 """Looks through a table's rows, below the headings, for the one to be seen first."""
 
 
-def read_items(page: str, find_strong: FindStrong) -> tuple[Item, ...]:
-    """Read a page.
+def read_items(
+    page: str, find_strong: FindStrong, pictures: PagePictures | None = None
+) -> tuple[Item, ...]:
+    """Read a page; `pictures` is asked for those in it.
 
     Raises:
         ReceiptError: it is longer than any receipt, or holds nothing to show.
     """
-    reader = _Reader(find_strong)
+    reader = _Reader(find_strong, pictures or PagePictures())
     for count, part in enumerate(read_markup(page)):
         if count > TAGS_MAX:
             raise _too_long()
@@ -58,7 +60,7 @@ def read_items(page: str, find_strong: FindStrong) -> tuple[Item, ...]:
         else:
             reader.add_text(part.text)
     items = reader.finish()
-    if not any(isinstance(item, Paragraph | Table | Picture) for item in items):
+    if not any(isinstance(item, Paragraph | Table | Picture | Code) for item in items):
         raise ReceiptError("this page holds nothing that a receipt could show")
     return tuple(items)
 
@@ -101,8 +103,9 @@ class _Grid:
 class _Reader:
     """What was read so far, and where in the page that is."""
 
-    def __init__(self, find_strong: FindStrong) -> None:
+    def __init__(self, find_strong: FindStrong, pictures: PagePictures) -> None:
         self._find_strong = find_strong
+        self._pictures = pictures
         self._items: list[Item] = []
         self._gap = 0.0
         self._stack: list[_Open] = []
@@ -210,9 +213,9 @@ class _Reader:
         self._picture_count += 1
         if style.hidden or self._picture_count > PICTURES_MAX:
             return
-        picture = read_data_picture(tag.attributes.get("src", ""), tag.attributes.get("width", ""))
+        picture = self._pictures.read(tag)
         if picture is None:
-            self.add_text(tag.attributes.get("alt", ""))
+            self.add_text(words_for(tag))
             return
         self._end_line()
         with self._between_rows():

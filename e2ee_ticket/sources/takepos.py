@@ -1,12 +1,14 @@
 """TakePOS prints here: the till's browser posts each receipt to this computer.
 
-Nothing of Dolibarr is changed. In its set-up, under TakePOS, Receipt: method "TakePOS Connector"
-(`TAKEPOS_PRINT_METHOD=takeposconnector`), address `127.0.0.1` (`TAKEPOS_PRINT_SERVER`), automatic
-printing on (`TAKEPOS_AUTO_PRINT_TICKETS=1`). TakePOS speaks two dialects:
+Nothing of Dolibarr is changed but three constants (Setup, Other setup; no page of 20.0.2 and
+22.0.4 draws fields for the first two): `TAKEPOS_PRINT_METHOD=takeposconnector`,
+`TAKEPOS_PRINT_SERVER`, and automatic printing, `TAKEPOS_AUTO_PRINT_TICKETS=1`. Saving TakePOS' tab
+Receipt erases `TAKEPOS_PRINT_SERVER`. TakePOS speaks two dialects:
 
-* address `127.0.0.1`: the receipt's page (HTML) to port 8111; typeset anew here.
-* address `http://127.0.0.1:8111`: what a receipt printer would get (ESC/POS); and, with
-  `TAKEPOS_CUSTOMER_DISPLAY=1`, each item and the total before it is paid.
+* `TAKEPOS_PRINT_SERVER=127.0.0.1`: the receipt's page (HTML) to port 8111; typeset anew here.
+* `TAKEPOS_PRINT_SERVER=http://127.0.0.1:8111`: what a receipt printer would get (ESC/POS), by the
+  template that `TAKEPOS_TEMPLATE_TO_USE_FOR_INVOICES<n>` names; and, with
+  `TAKEPOS_CUSTOMER_DISPLAY=1`, each item, one at a time, and the total when it is paid.
 
 TakePOS' page listens to no answer: what was not taken is reported here, to be printed on paper.
 """
@@ -39,6 +41,7 @@ from e2ee_ticket.sources.listening import (
     parse_listen,
     try_listening,
 )
+from e2ee_ticket.sources.page_pictures import Fetcher, PagePictures
 from e2ee_ticket.sources.settings import read_sign
 from e2ee_ticket.sources.takepos_receipts import (
     NoReceiptError,
@@ -113,6 +116,7 @@ class TakePos:
         self._origins = parse_origins(origin)
         self._host, self._port = _parse_listen(listen)
         self._at = join(self._host, self._port)
+        self._fetcher = Fetcher(self._origins)
         self._door = Doorman(frozenset(self._origins), self._port)
         self._code_page = check_code_page(code_page)
         self._currency = read_sign(currency)
@@ -199,10 +203,14 @@ class TakePos:
             if body.strip() == b"opendrawer":
                 intake.drawer()
             else:
-                await self._take(self._read_page, body, intake)
+                page = _decode(body)
+                origin = request.headers.get("Origin")
+                fetched = await self._fetcher.fetch(page, origin)
+                pictures = PagePictures(self._origins, fetched)
+                await self._take(lambda: self._read_page(page, pictures), intake)
         elif path == "/printer/index.php" and request.method == "POST":
             job = _parse_form(await self._read_body(request, _FORM_MAX_SIZE))
-            await self._take(self._read_job, job, intake)
+            await self._take(lambda: self._read_job(job), intake)
         elif path in ("/print", "/printer/index.php", "/printer/drawer.php", "/display/index.php"):
             raise _not_taken(405, "this address is asked in another way")
         else:
@@ -232,9 +240,7 @@ class TakePos:
                 raise _not_taken(400, "the receipt ended too early") from None
         return bytes(body)
 
-    async def _take(
-        self, read: Callable[[bytes], tuple[Arrival, Finding | None]], body: bytes, intake: Intake
-    ) -> None:
+    async def _take(self, read: Callable[[], Arrival], intake: Intake) -> None:
         """Hand one receipt over; only then it is answered.
 
         Raises:
@@ -242,7 +248,7 @@ class TakePos:
         """
         try:
             async with self._drawing:
-                arrival, trouble = await asyncio.to_thread(read, body)
+                arrival = await asyncio.to_thread(read)
             await intake.accept(arrival)
         except ReceiptError as error:
             text = f"what TakePOS printed did not become a ticket: {error}"
@@ -260,15 +266,15 @@ class TakePos:
             logger.error("a receipt of TakePOS could not be drawn: %s", type(error).__name__)  # noqa: TRY400
             raise _AnswerError(500, "the receipt could not be drawn", told) from error
         self._has_received = True
-        intake.report(trouble)
+        intake.report(None)
 
-    def _read_page(self, body: bytes) -> tuple[Arrival, Finding | None]:
-        ticket = read_receipt_page(_decode(body), self._shop, self._currency)
-        return Arrival(ticket, ours=True), None
+    def _read_page(self, page: str, pictures: PagePictures) -> Arrival:
+        ticket = read_receipt_page(page, self._shop, self._currency, pictures)
+        return Arrival(ticket, ours=True, remarks=pictures.remarks)
 
-    def _read_job(self, job: bytes) -> tuple[Arrival, Finding | None]:
+    def _read_job(self, job: bytes) -> Arrival:
         ticket = read_job(job, self._shop, self._currency, code_page=self._code_page)
-        return Arrival(ticket, ours=True, paper=job), None
+        return Arrival(ticket, ours=True, paper=job)
 
     # Refusing
 
@@ -285,7 +291,7 @@ class TakePos:
             return
         self._reported_at = now
         page = f"a page of {refusal.origin}" if refusal.origin else "an unknown page or program"
-        hint = f'if this is your Dolibarr, set origin = "{refusal.origin}"'
+        hint = f"if this is your Dolibarr, run e2ee-ticket setup and give it {refusal.origin}"
         text = f"{page} tried to print here and was refused"
         intake.refuse(Finding(ok=False, text=text, hint=hint if refusal.origin else None))
 
@@ -305,18 +311,15 @@ class TakePos:
         return [Finding(ok=False, text=text, hint=hint)]
 
     def _tell_settings(self) -> Finding:
-        url = f"http://{self._at}"
-        address = "127.0.0.1" if (self._host, self._port) == ("127.0.0.1", 8111) else url
+        is_usual = (self._host, self._port) == ("127.0.0.1", 8111)
+        address = "127.0.0.1" if is_usual else f"http://{self._at}"
         return Finding(
             ok=True,
             text="TakePOS has printed nothing here yet",
             hint=(
-                "in Dolibarr, TakePOS, Receipt: method TakePOS Connector"
-                " (TAKEPOS_PRINT_METHOD=takeposconnector),"
-                f" address {address} (TAKEPOS_PRINT_SERVER),"
-                " automatic printing on (TAKEPOS_AUTO_PRINT_TICKETS=1);"
-                f" to show each item before it is paid: address {url}, and"
-                " TAKEPOS_CUSTOMER_DISPLAY=1"
+                "in Dolibarr, Setup, Other setup: TAKEPOS_PRINT_METHOD = takeposconnector,"
+                f" TAKEPOS_PRINT_SERVER = {address}, TAKEPOS_AUTO_PRINT_TICKETS = 1;"
+                " whoever saves TakePOS' tab Receipt afterwards erases TAKEPOS_PRINT_SERVER"
             ),
         )
 
@@ -354,7 +357,10 @@ def _parse_form(body: bytes) -> bytes:
     value = value.translate(bytes.maketrans(b"+/", b"-_"))
     if name == b"invoice" and not value:
         text = "TakePOS sent a receipt with nothing in it"
-        hint = "in Dolibarr, TakePOS, Terminal: choose a template for receipts; then print it again"
+        hint = (
+            "in Dolibarr, TakePOS, tab of the terminal: choose a main template for receipts"
+            " (TAKEPOS_TEMPLATE_TO_USE_FOR_INVOICES and the terminal's number); then print it again"
+        )
         told = Finding(ok=False, text=text, hint=hint)
         raise _AnswerError(400, "there is nothing in this receipt", told)
     if name == b"invoice" and not _BASE64URL.fullmatch(value):
@@ -438,7 +444,9 @@ async def _check_site(origin: str) -> Finding:
         hint = "see whether TakePOS opens there in this computer's browser without a warning"
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
         text = f"{origin} does not answer"
-        hint = "origin is the beginning of the address that the browser shows while TakePOS is open"
+        hint = (
+            "is it the address that the browser shows while TakePOS is open, and the network there?"
+        )
     return Finding(ok=False, text=text, hint=hint)
 
 

@@ -2,7 +2,7 @@
 
 TakePOS fills a template of its own (`takepos/receipt.php`), which shops change as they like. What
 the stock template means is known here: the shop's name, the number, the total. Of any other page
-the text, the tables and the pictures inside it are set as they come. Nothing is fetched.
+the text, the tables and the pictures are set as they come. Nothing is fetched here.
 
 On its way the till's script removes every line break of the page, and each time the character
 before it: the stock template's totals lose the currency behind the amount, or, where the currency
@@ -20,6 +20,7 @@ from e2ee_ticket.pdf.roll import Item, Paragraph, Roll, Table
 from e2ee_ticket.protocol.ticket import TEXT_LIMITS
 from e2ee_ticket.sources.html_roll import read_items
 from e2ee_ticket.sources.html_table import Box, Line
+from e2ee_ticket.sources.page_pictures import PagePictures
 
 _HARD_SPACE: Final = "\u00a0"
 _SALE_COLUMNS: Final = 3
@@ -73,14 +74,20 @@ class Page:
     is_cut: bool = False
 
 
-def read_page(page: str, *, lang: str = "en", currency: str | None = None) -> Page:
+def read_page(
+    page: str,
+    *,
+    lang: str = "en",
+    currency: str | None = None,
+    pictures: PagePictures | None = None,
+) -> Page:
     """Read a receipt's page; `currency` is put back where it was cut off behind an amount.
 
     Raises:
         ReceiptError: it is longer than any receipt, or holds nothing to show.
     """
     totals = _Totals(currency, is_harmed=_HARMED.search(page[:_STYLE_MAX]) is not None)
-    items = read_items(page, totals.find)
+    items = read_items(page, totals.find, pictures)
     head = list(_head(items))
     title = next((line.text for line in head if line.bold and line.align == "center"), None)
     number = _number(head)

@@ -8,6 +8,7 @@ from e2ee_ticket.pdf.roll import Rule, Space
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.sources import Shop
 from e2ee_ticket.sources.escpos import decode
+from e2ee_ticket.sources.page_pictures import PagePictures
 from e2ee_ticket.sources.roll_facts import facts, with_currency
 from e2ee_ticket.sources.roll_ticket import draw_ticket
 from e2ee_ticket.sources.takepos_html import read_page
@@ -62,14 +63,16 @@ def check_answer(page: str) -> None:
         )
 
 
-def read_receipt_page(page: str, shop: Shop, currency: str) -> Ticket:
-    """Make a ticket of a receipt's page.
+def read_receipt_page(
+    page: str, shop: Shop, currency: str, pictures: PagePictures | None = None
+) -> Ticket:
+    """Make a ticket of a receipt's page; `pictures` are those in it.
 
     Raises:
         ReceiptError: it is no receipt, or one whose totals lost a digit on the way.
     """
     check_answer(page)
-    read = read_page(page, lang=shop.lang, currency=currency or None)
+    read = read_page(page, lang=shop.lang, currency=currency or None, pictures=pictures)
     if read.is_open:
         raise ReceiptError(_OPEN_SALE)
     if read.is_cut:

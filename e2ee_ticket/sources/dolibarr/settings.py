@@ -15,6 +15,11 @@ _KEY: Final = re.compile(r"[!-~]{1,200}")
 _TEMPLATE: Final = re.compile(r"[A-Za-z0-9_-]{0,60}")
 _LOCAL_NAMES: Final = (".local", ".lan", ".home.arpa", ".internal", ".localhost", ".box")
 _TILLS: Final = 'tills must name a till for each terminal, such as { 1 = "Till 1" }'
+# Any page of it: takepos/index.php?…, compta/facture/card.php, api/index.php/invoices.
+_PAGE: Final = re.compile(
+    r"(?<=[^/])/(?:(?:takepos|compta|admin|user|societe|product|custom|api|public)(?:/.*)?"
+    r"|[^/]*\.php(?:[/?#].*)?)$"
+)
 _LINES_MAX: Final = 12
 
 
@@ -49,7 +54,7 @@ def read_url(url: object) -> str:
         ConfigError: not an address, or one that holds a name, a password or a query.
     """
     text = url.strip() if isinstance(url, str) else ""
-    text = re.sub(r"(/api(/index\.php)?(/.*)?|/index\.php)?/*$", "", text)
+    text = _PAGE.sub("", text).rstrip("/")
     try:
         parts = urlsplit(text)
         well = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0

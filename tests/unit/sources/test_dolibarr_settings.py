@@ -2,7 +2,7 @@ import pytest
 
 from e2ee_ticket.errors import ConfigError
 from e2ee_ticket.sources import Shop, make_source
-from e2ee_ticket.sources.dolibarr.settings import is_open_http, read_url
+from e2ee_ticket.sources.dolibarr.settings import is_open_http, read_currency, read_url
 
 GOOD = {"url": "https://shop.example/dolibarr", "key": "canary0key"}
 
@@ -112,3 +112,32 @@ def test_a_company_of_one_line():
 )
 def test_where_a_key_would_cross_the_internet_unencrypted(url, is_open):
     assert is_open_http(url) == is_open
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        (
+            "https://x.example/dolibarr/takepos/index.php?mainmenu=takepos",
+            "https://x.example/dolibarr",
+        ),
+        ("https://x.example/takepos/index.php#a", "https://x.example"),
+        ("https://x.example/api/index.php/invoices", "https://x.example"),
+        ("http://10.0.0.1:8080/htdocs/compta/facture/card.php?id=3", "http://10.0.0.1:8080/htdocs"),
+        ("https://x.example/index.php?mainmenu=home", "https://x.example"),
+        ("https://api.example/", "https://api.example"),
+    ],
+)
+def test_any_page_of_that_dolibarr_names_it(given, url):
+    assert read_url(given) == url
+
+
+@pytest.mark.parametrize("currency", ["EURO", "XX", 5, "€"])
+def test_a_currency_is_a_code(currency):
+    with pytest.raises(ConfigError, match="ISO 4217"):
+        read_currency(currency)
+
+
+def test_a_currency_may_be_left_out():
+    assert read_currency(None) is None
+    assert read_currency("tnd") == "TND"

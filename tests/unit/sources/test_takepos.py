@@ -428,7 +428,9 @@ async def test_names_the_refused_page_once_a_minute(make, till, send):
     assert [trouble and trouble.text for trouble in first] == [
         None, "a page of https://evil.example tried to print here and was refused",
     ]  # fmt: skip
-    assert first[1].hint == 'if this is your Dolibarr, set origin = "https://evil.example"'
+    assert first[1].hint == (
+        "if this is your Dolibarr, run e2ee-ticket setup and give it https://evil.example"
+    )
     assert ["other" in till.troubles[2].text, "third" in till.troubles[3].text] == [True, True]
 
 
@@ -648,7 +650,7 @@ async def test_checks_that_it_could_listen_and_that_dolibarr_answers(make):
 
     assert [free.ok, settings.ok, site.ok] == [True, True, True]
     assert "free" in free.text
-    for word in ("TAKEPOS_PRINT_METHOD=takeposconnector", "TAKEPOS_AUTO_PRINT_TICKETS=1"):
+    for word in ("TAKEPOS_PRINT_METHOD = takeposconnector", "TAKEPOS_AUTO_PRINT_TICKETS = 1"):
         assert word in settings.hint
     assert site.text == f"http://127.0.0.1:{dolibarr} answers"
 
@@ -669,8 +671,8 @@ async def test_checks_what_runs_already(source, till, send, port):
 def test_tells_the_plain_address_where_the_port_is_takepos_own():
     source = TakePos("counter", SHOP, origin=ORIGIN)
 
-    assert "address 127.0.0.1 (TAKEPOS_PRINT_SERVER)" in source._tell_settings().hint
-    assert "http://127.0.0.1:8111, and TAKEPOS_CUSTOMER_DISPLAY=1" in source._tell_settings().hint
+    assert "TAKEPOS_PRINT_SERVER = 127.0.0.1," in source._tell_settings().hint
+    assert "tab Receipt afterwards erases" in source._tell_settings().hint
 
 
 @pytest.mark.parametrize(

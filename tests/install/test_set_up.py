@@ -62,18 +62,9 @@ class Project:
         (folder / "backend.py").write_text(BACKEND)
         (folder / "requirements.lock").write_text(lock(*locked))
 
-    def use_old_pip(self):
-        """Make the environment beforehand, with a pip of 2023."""
-        (old,) = OLD_PIP.glob("pip-*.whl") if OLD_PIP.exists() else [None]
-        if old is None:
-            stage.missing("an old pip", "tools/setup test")
-        subprocess.run(
-            [sys.executable, "-m", "venv", "--without-pip", self.folder / ".venv"], check=True
-        )
-        subprocess.run(
-            [self.python, "-m", "pip", "install", "-q", "--no-index", "--no-deps", old],
-            env=os.environ | {"PYTHONPATH": str(old)}, check=True,
-        )  # fmt: skip
+    def has(self, environment):
+        """Have this environment beforehand."""
+        shutil.copytree(environment, self.folder / ".venv", symlinks=True)
 
     @property
     def python(self):
@@ -99,11 +90,26 @@ class Project:
         return done.stdout.strip()
 
 
+@pytest.fixture(scope="module")
+def old_pip(tmp_path_factory):
+    """An environment with a pip of 2023."""
+    (old,) = OLD_PIP.glob("pip-*.whl") if OLD_PIP.exists() else [None]
+    if old is None:
+        stage.missing("an old pip", "tools/setup test")
+    made = tmp_path_factory.mktemp("old")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", made], check=True)
+    subprocess.run(
+        [made / "bin/python", "-m", "pip", "install", "-q", "--no-index", "--no-deps", old],
+        env=os.environ | {"PYTHONPATH": str(old)}, check=True,
+    )  # fmt: skip
+    return made
+
+
 @pytest.mark.parametrize("old", [True, False], ids=["old pip", "this pip"])
-def test_an_index_that_has_moved_on_changes_nothing(tmp_path, old):
+def test_an_index_that_has_moved_on_changes_nothing(tmp_path, request, old):
     project = Project(tmp_path, alpha, beta, gamma)
     if old:
-        project.use_old_pip()
+        project.has(request.getfixturevalue("old_pip"))
 
     with index(alpha, beta, gamma, *NEWER) as address:
         done = project.set_up(PIP_INDEX_URL=address)
@@ -112,9 +118,10 @@ def test_an_index_that_has_moved_on_changes_nothing(tmp_path, old):
     assert project.installed() == "1.0 1.0"
 
 
-def test_a_lock_that_lacks_something_is_told(tmp_path):
+def test_a_lock_that_lacks_something_is_told(tmp_path, old_pip):
     needy = wheel("alpha", "1.0", requires=["gamma"])
     project = Project(tmp_path, needy, beta)
+    project.has(old_pip)
 
     with index(needy, beta, gamma) as address:
         done = project.set_up(PIP_INDEX_URL=address)
@@ -124,8 +131,9 @@ def test_a_lock_that_lacks_something_is_told(tmp_path):
     assert "gamma" in done.stderr
 
 
-def test_a_package_with_another_hash_is_not_installed(tmp_path):
+def test_a_package_with_another_hash_is_not_installed(tmp_path, old_pip):
     project = Project(tmp_path, alpha, beta, gamma)
+    project.has(old_pip)
     other = (gamma[0], wheel("gamma", "1.0", requires=["alpha"])[1])
 
     with index(alpha, beta, other) as address:
@@ -136,8 +144,9 @@ def test_a_package_with_another_hash_is_not_installed(tmp_path):
     assert not (tmp_path / ".venv/.stamp").exists()
 
 
-def test_the_environment_is_kept_until_something_changes(tmp_path):
+def test_the_environment_is_kept_until_something_changes(tmp_path, old_pip):
     project = Project(tmp_path, alpha, beta, gamma)
+    project.has(old_pip)
     with index(alpha, beta, gamma) as address:
         assert project.set_up(PIP_INDEX_URL=address).returncode == 0
     kept = (project.folder / ".venv/pyvenv.cfg").stat().st_mtime_ns
@@ -149,9 +158,10 @@ def test_the_environment_is_kept_until_something_changes(tmp_path):
     assert (project.folder / ".venv/pyvenv.cfg").stat().st_mtime_ns == kept
 
 
-def test_who_is_not_root_is_told_what_to_install(tmp_path):
+def test_who_is_not_root_is_told_what_to_install(tmp_path, old_pip):
     """A program called firefox that is no browser does not count as one."""
     project = Project(tmp_path, alpha, beta, gamma)
+    project.has(old_pip)
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in ("cat", "cksum", "dirname", "grep", "rm", "sed"):

@@ -1,5 +1,9 @@
 """Whatever happens, in whatever order: an accepted receipt ends, is on its way, or is told of.
 
+And what the console says of a sale is so: it is compared with what the display showed, what the
+till's own screen drew, what the relay was given and what a phone said. What was not accepted is
+told of, too.
+
 The agent and its outbox are the real ones, on a real SQLite file; relay, clock, tablet and phone
 are fakes. A kill is a kill: whatever the agent does from that moment on has no effect.
 """
@@ -23,14 +27,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from e2ee_ticket.errors import BusyError, FullError, OutboxError, PermitError, TicketError
 from e2ee_ticket.protocol.channel import PairingSecret, WriteToken, registration
 from e2ee_ticket.protocol.envelope import unseal
+from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.sources import Arrival
 from e2ee_ticket.till.agent import Agent
 from e2ee_ticket.till.audit import PageWatch, Verdict
 from e2ee_ticket.till.config import Config, SourceConfig, TillConfig
+from e2ee_ticket.till.console.pages.cashier import state_text
 from e2ee_ticket.till.displays import Displays, Pairing
 from e2ee_ticket.till.outbox import FILE_NAME, Outbox
-from e2ee_ticket.till.states import ENDED, LET_GO
+from e2ee_ticket.till.states import ENDED, LET_GO, TRANSITIONS, SaleState
 
 HOUR = 3600
 DISPLAYED, BARE = "Counter", "Garden"
@@ -41,6 +47,19 @@ WRITES = frozenset(
     {"accept", "settle", "keep_cursor", "keep", "replace", "tried", "note", "want_revoked"}
     | {"withdraw", "claim", "release", "sweep"}
 )
+
+
+def _reachable():
+    """What a sale's state may have become between two looks."""
+    table = TRANSITIONS[SaleState]
+    reached = {state: {state, *table[state]} for state in SaleState}
+    for _ in SaleState:
+        for state in SaleState:
+            reached[state] |= set().union(*(reached[each] for each in reached[state]))
+    return reached
+
+
+REACHABLE = _reachable()
 
 picks = st.integers(0, 1_000)
 turns = st.integers(0, 60)
@@ -180,6 +199,12 @@ class AgentMachine(RuleBasedStateMachine):
         self.marks = []
         self.tablet = None
         self.shown = []
+        self.seen_on = set()
+        self.drawn = set()
+        self.uploaded = set()
+        self.phoned = {}
+        self.last_states = {}
+        self.late = set()
         self.life = self.agent = self.outbox = self.watch = self.reader = None
 
     # Machinery
@@ -339,11 +364,14 @@ class AgentMachine(RuleBasedStateMachine):
         if isinstance(task.exception(), OutboxError):
             assert self.room.was_full
             assert {each.number for each in outbox.accepted()} == before
+            assert any(each.till == till for each in self.agent.refused())
         else:
             assert told == [True]
             made = await number()
             self.accepted[made] = Accepted(receipt, till, key)
-            if not late:
+            if late:
+                self.late.add(made)
+            else:
                 self._mark(till, made)
         if after is None:
             await quiet()
@@ -429,9 +457,10 @@ class AgentMachine(RuleBasedStateMachine):
     def the_phone_has_it(self, pick, state):
         async def tell():
             ids = sorted(self.relay.tickets)
-            ticket_id = ids[pick % len(ids)]
+            secret, number = self.secrets[ids[pick % len(ids)]]
             with contextlib.suppress(TicketError):
-                await self.relay.phone(self.secrets[ticket_id][0], state)
+                self.phoned.setdefault(number, set()).add(state)
+                await self.relay.phone(secret, state)
             await quiet()
 
         self.run(tell())
@@ -462,6 +491,12 @@ class AgentMachine(RuleBasedStateMachine):
     def time_passes(self, minutes):
         self.run(self.clock.leap(minutes * 60, minutes * 6))
 
+    @rule(minutes=st.sampled_from([1, 10, 600]))
+    def the_computer_sleeps(self, minutes):
+        """Nothing runs meanwhile; whoever was to wake does so when the computer does."""
+        self.clock._pass(minutes * 60)
+        self.run(self.clock.leap(1, 1))
+
     @rule(hours=st.sampled_from([-30, -2, 1, 7, 30]))
     def the_clock_is_set(self, hours):
         self.clock.jump(hours * HOUR)
@@ -483,6 +518,8 @@ class AgentMachine(RuleBasedStateMachine):
         told = self.run(self._do(getattr(self.agent, what)(number), after))
         if record is not None and len(record.deliveries) > had:
             self.accepted[number].shows += 1
+        if what == "show_here" and isinstance(told, Link):
+            self.drawn.add(number)
         if what in ("show", "show_here") and not isinstance(told, Exception):
             till = self.accepted[number].till
             if till == DISPLAYED:
@@ -519,8 +556,13 @@ class AgentMachine(RuleBasedStateMachine):
         self._check_relay()
         self._check_display()
         self._check_file(rows)
+        for content in self.shown:
+            if content.kind == "ticket":
+                self.seen_on.add(self.secrets[content.secret.id][1])
+        self.uploaded |= {self.secrets[ticket_id][1] for ticket_id in self.relay.tickets}
         if self.alive:
             self._check_screens()
+            self._check_sentences()
 
     def _read(self):
         """What is durable, whether the agent lives or not."""
@@ -607,6 +649,37 @@ class AgentMachine(RuleBasedStateMachine):
                 assert not changed, f"sale {record.number} is shown though the page is changed"
                 assert not away or record.state == "stored", f"sale {record.number} opens nothing"
 
+    def _check_sentences(self):
+        """Every sentence of the console about a sale is so."""
+        away = self.agent.relay().away_since is not None
+        for sale in self.agent.sales(None, None):
+            said = state_text(sale, drawn=False, away=away)
+            number = sale.number
+            seen = number in self.seen_on or number in self.drawn
+            phoned = self.phoned.get(number, ())
+            true = {
+                "state.sent.text": seen and number in self.uploaded and not away,
+                "state.waits.text": seen and number in self.uploaded and away,
+                "state.shown.text": number in self.seen_on and sale.on_screen,
+                "state.opened.text": "opened" in phoned or "received" in phoned,
+                "state.saved.text": "received" in phoned,
+                "state.checking.text": not seen,
+                "state.unseen.text": sale.on_screen or sale.here,
+                "state.sending.text": seen or sale.on_screen or sale.here,
+                None: sale.warning is not None,
+            }.get(said, True)
+            assert true, f"of sale {number} the console says {said}"
+            if (
+                number in self.late
+                and self.accepted[number].shows == 1
+                and number not in self.drawn
+            ):
+                assert number not in self.seen_on, f"sale {number} came late and was shown"
+            before = self.last_states.get(number, sale.state)
+            if not self.room.was_full:  # else an end may have been known, and not written down
+                assert sale.state in REACHABLE[before], f"{number}: {before}, then {sale.state}"
+            self.last_states[number] = sale.state
+
     def teardown(self):
         try:
             if hasattr(self, "displays"):
@@ -667,5 +740,5 @@ def _case(mark, examples, steps):
     return mark(made)
 
 
-TestAgent = _case(pytest.mark.slow, 80, 40)
+TestAgent = pytest.mark.timeout(900)(_case(pytest.mark.slow, 60, 40))
 TestAgentForLong = pytest.mark.timeout(0)(_case(pytest.mark.soak, 20_000, 80))

@@ -45,7 +45,7 @@ class Arrival:
             cashier, and not shown to whoever stands there now.
         remarks: what the cashier is told beside the sale, such as that a picture could not be
             drawn: short sentences, as in a `Finding`, with nothing of the receipt's content.
-        began: when it began to come, in seconds since 1970, where it waited since; None is now.
+        began: when it had come, in seconds since 1970, where it waited since; None is now.
     """
 
     ticket: Ticket = field(repr=False)

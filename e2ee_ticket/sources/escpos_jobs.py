@@ -10,6 +10,7 @@ from typing import Final
 
 from e2ee_ticket.errors import ReceiptError
 from e2ee_ticket.sources import escpos_commands as commands
+from e2ee_ticket.sources.customer_display import CustomerDisplay
 from e2ee_ticket.sources.escpos_commands import JOB_MAX_SIZE
 
 MAKER: Final = b"e2ee-ticket"
@@ -21,18 +22,35 @@ _TOO_LARGE: Final = "a print job is larger than any receipt: print it on paper"
 _WELL: Final = b"\x12"  # online, no error, enough paper, drawer closed
 
 
+class LanguageError(ReceiptError):
+    """This is in a language of printers that is not read here; `name` is the language's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the till printed in a language that is not read here: {name}")
+        self.name = name
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The bytes of one receipt."""
+    """The bytes of one receipt; `is_pdf` says that they are a PDF."""
 
     data: bytes = field(repr=False)
+    is_pdf: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the till is to get at once."""
+    """What the till is to get, once what it printed before is kept.
+
+    Attributes:
+        data: where it is, and more can be.
+        out: where it is not: that the paper is out, as tills understand it; None says the same.
+        watches: it wants to know whenever this changes (True), or no more (False).
+    """
 
     data: bytes
+    out: bytes | None = field(default=None, compare=False)
+    watches: bool | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +58,31 @@ class Kick:
     """The drawer is to open."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the customer display at the till shows: lines of a sale that is not paid yet."""
+
+    lines: tuple[str, ...]
+
+
+Event = Job | Answer | Kick | Shown
+
 _NOTHING: Final = Answer(b"")
+STATUS: Final = b"\x10\0\0\x0f"
+"""What a till that wants to know of changes is told while there is paper, and else."""
+STATUS_OUT: Final = b"\x18\0\x0f\x0f"
+_NEAR_END: Final = b"\x0f"
 
 
 class Splitter:
     """Cuts one connection's stream; whatever a chunk of it begins or ends with."""
 
     def __init__(self, limit: int = JOB_MAX_SIZE) -> None:
+        self.progress = 0
+        """How many bytes have come for jobs; what is asked and shown elsewhere counts for none."""
         self._limit = limit
+        self._display = CustomerDisplay()
+        self._displays = False
         self._buffer = bytearray()
         self._job = bytearray()
         self._shows = False
@@ -68,16 +103,27 @@ class Splitter:
     def _half_a_picture(self) -> bool:
         return bytes(self._buffer[:2]) in commands.PICTURES
 
-    def feed(self, data: bytes) -> Iterator[Job | Answer | Kick]:
+    def feed(self, data: bytes) -> Iterator[Event]:
         """Take what came, and tell what it means.
 
         Raises:
-            ReceiptError: one job is larger than any receipt; the stream is of no use any more.
+            ReceiptError: one job is larger than any receipt, or this is another printer's language;
+                the stream is of no use any more.
         """
         buffer = self._buffer
+        half = self._half
         buffer += data
+        shown = self._display.lines
         at = start = 0
         while at < len(buffer):
+            if self._displays:
+                at, ended = self._display.read(buffer, at)
+                start, self._displays = at, not ended
+                if not ended:
+                    break
+                shown = self._display.lines
+                yield Shown(shown)
+                continue
             if text := commands.TEXT.match(buffer, at):
                 self._shows = self._shows or bool(text[0].strip(b" "))
                 at = text.end()
@@ -87,22 +133,33 @@ class Splitter:
                 break
             command = bytes(buffer[at : at + min(length, 12)])
             told, cut = _tell(command), command[:2] in _CUTS
+            self._displays = command[:2] == b"\x1b=" and command[2] & 3 == 2
             if told is not None or cut:
-                self._job += buffer[start : at + length if cut else at]
+                self._add(buffer[start : at + length if cut else at])
                 start = at + length
-                ready = self._take() if cut else told
-                if ready is not None and ready != _NOTHING:
-                    yield ready
+                yield from _real(self._take() if cut else told)
             elif command == b"\x1b@" and not self._shows:
                 self._start_anew()
                 start = at
             else:
                 self._note(command)
             at += length
-        self._job += buffer[start:at]
+        self._add(buffer[start:at])
         del buffer[:at]
+        self.progress += max(0, self._half - half)
         if self.size > self._limit:
             raise ReceiptError(_TOO_LARGE)
+        if self._display.lines != shown:
+            yield Shown(self._display.lines)
+
+    @property
+    def _half(self) -> int:
+        """How much there is of a command that is not whole yet, unless it is a question."""
+        return len(self._buffer) if self._buffer[:1] != b"\x10" and not self._displays else 0
+
+    def _add(self, data: bytes | bytearray) -> None:
+        self._job += data
+        self.progress += len(data)
 
     def _measure(self, at: int) -> int | None:
         """Measure the command here; None while some of it is still to come."""
@@ -136,6 +193,8 @@ class Splitter:
 
     def _note(self, command: bytes) -> None:
         self._commands += 1
+        if command[:2] in _STAR and not self._shows:
+            raise LanguageError("Star")
         if self._commands > commands.COMMAND_LIMIT:
             raise ReceiptError(_TOO_LARGE)
         name = command[:2]
@@ -146,6 +205,15 @@ class Splitter:
         elif name in _SETTINGS:
             # A printer keeps its code page from one job to the next; every job of ours has it.
             self._setting[name] = command
+
+
+# No receipt printer but Star's has these, and its drivers begin with one of them.
+_STAR: Final = frozenset((b"\x1b\x1d", b"\x1b\x1e"))
+
+
+def _real(event: Job | Answer | Kick | None) -> Iterator[Job | Answer | Kick]:
+    if event is not None and event != _NOTHING:
+        yield event
 
 
 _CUTS: Final = frozenset((b"\x1dV", b"\x1bi", b"\x1bm"))
@@ -169,24 +237,28 @@ def _tell(command: bytes) -> Answer | Kick | None:
     if name == b"\x1dI":
         return Answer(_ABOUT.get(command[2], b"\0"))
     if name == b"\x1da":
-        # What changes from now on would be told; nothing ever does.
-        return Answer(b"\x10\0\0\x0f" if command[2] else b"")
+        is_on = command[2] != 0
+        return Answer(STATUS if is_on else b"", STATUS_OUT if is_on else b"", watches=is_on)
     if name == b"\x1d(" and command[2:3] == b"H":
         # "Tell me when you come to this": some tills wait for it before they go on.
-        return Answer(b"\x37\x22" + command[7:11] + b"\0" if len(command) > 10 else b"")
+        return Answer(b"\x37\x22" + command[7:11] + b"\0" if len(command) > 10 else b"", b"")
     if name == b"\x1dg":
         return Answer(b"_0\0" if command[2] == 0x32 else b"")
-    answer = _ANSWERS.get(name)
-    return None if answer is None else Answer(answer)
+    if name == b"\x10\x04":
+        return Answer(_WELL, _OUT.get(command[2], _WELL))
+    if name == b"\x1dr":
+        return Answer(b"\0", _NEAR_END if command[2:3] in b"\x011" else b"\0")
+    return _ANSWERS.get(name)
 
 
-_ANSWERS: Final[Mapping[bytes, bytes]] = {
-    b"\x10\x04": _WELL,
-    b"\x10\x05": b"",
-    b"\x1dr": b"\0",
-    b"\x1bv": b"\0",
-    b"\x1bu": b"\0",
+_ANSWERS: Final[Mapping[bytes, Answer]] = {
+    b"\x10\x05": _NOTHING,
+    b"\x1b=": _NOTHING,
+    b"\x1bu": Answer(b"\0"),
+    b"\x1bv": Answer(b"\0", _NEAR_END),
 }
+# Offline; because the paper is out; and so says its sensor.
+_OUT: Final[Mapping[int, bytes]] = {1: b"\x1a", 2: b"\x32", 4: b"\x7e"}
 
 _ABOUT: Final[Mapping[int, bytes]] = {
     1: b"\x20",

@@ -16,10 +16,10 @@ from keeper import Keeper
 
 from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError, SourceError
 from e2ee_ticket.sources import Shop, make_source, printer
-from e2ee_ticket.sources.escpos_jobs import Splitter
 from e2ee_ticket.sources.printer import Printer
 
 PRINTED = (Path(__file__).parents[2] / "data" / "takepos_receiptprinter_9100.bin").read_bytes()
+RECEIPT = stage.INVOICE.read_bytes()
 SHOP = Shop("Au Petit Marché", "fr", lambda: 1_795_298_721.0)
 CUT = b"\x1dV\x00"
 
@@ -35,7 +35,7 @@ class Patient(Printer):
     """Tries again only after the test."""
 
     retry_seconds = (3600,)
-    stop_seconds = 0
+    stop_seconds = 5
 
 
 class Counter(Keeper):
@@ -44,6 +44,17 @@ class Counter(Keeper):
     def __init__(self):
         super().__init__()
         self.kicks = 0
+        self.shown = []
+        self.may_keep = asyncio.Event()
+        self.may_keep.set()
+
+    async def accept(self, arrival):
+        await self.may_keep.wait()
+        return await super().accept(arrival)
+
+    def live(self, lines, till=None):
+        assert till is None
+        self.shown.append(lines)
 
     def drawer(self, till=None):
         assert till is None
@@ -225,6 +236,208 @@ async def test_the_paper_opens_no_drawer_again():
     assert intake.arrivals[0].paper == b"\x1b@sold\n" + CUT
 
 
+# What a till takes for an acknowledgement
+
+
+async def test_a_connection_is_closed_in_order_once_its_receipt_is_kept_and_not_before():
+    async with printing() as (_, intake, connect):
+        intake.may_keep.clear()
+        reader, writer = await send(connect, b"sold\n" + CUT, end=False)
+        writer.write_eof()
+        closed = asyncio.ensure_future(reader.read())
+        await asyncio.wait({closed}, timeout=0.2)
+        assert not closed.done()
+
+        intake.may_keep.set()
+
+        assert await closed == b""  # and no reset
+        assert len(intake.arrivals) == 1
+
+
+async def test_a_question_after_the_cut_is_answered_once_the_receipt_is_kept():
+    async with printing() as (_, intake, connect):
+        intake.may_keep.clear()
+        reader, _ = await send(connect, b"sold\n" + CUT + b"\x10\x04\x01", end=False)
+        answer = asyncio.ensure_future(reader.readexactly(1))
+        await asyncio.wait({answer}, timeout=0.2)
+        assert not answer.done()
+
+        intake.may_keep.set()
+
+        assert await answer == b"\x12"
+        assert len(intake.arrivals) == 1
+
+
+async def test_a_till_that_asks_is_not_kept_waiting_for_ever():
+    class Brief(Quick):
+        answer_seconds = 0.05
+
+    async with printing(Brief) as (_, intake, connect):
+        intake.may_keep.clear()
+        reader, _ = await send(connect, b"sold\n" + CUT + b"\x10\x04\x01", end=False)
+
+        assert await reader.readexactly(1) == b"\x1a"
+        intake.may_keep.set()
+        await intake.wait()
+
+
+@pytest.mark.parametrize(
+    "error", [OutboxError("the disk is full"), ReceiptError("the receipt is too large")]
+)
+async def test_a_connection_whose_receipt_is_not_kept_ends_with_a_reset(error):
+    async with printing(Patient) as (_, intake, connect):
+        intake.fail(error)
+        reader, writer = await send(connect, b"sold\n" + CUT, end=False)
+        writer.write_eof()
+
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+
+
+async def test_a_receipt_that_waited_is_late_and_says_since_when():
+    class Timed(Quick):
+        retry_seconds = (0.05,)
+
+    async with printing(Timed) as (_, intake, connect):
+        await send(connect, b"now\n" + CUT)
+        await intake.wait(1)
+        printer._LATE_SECONDS, usual = 0.01, printer._LATE_SECONDS
+        try:
+            intake.fail(OutboxError("the disk is full"))
+            await send(connect, b"waited\n" + CUT)
+            await intake.wait(2)
+        finally:
+            printer._LATE_SECONDS = usual
+
+    assert [arrival.late for arrival in intake.arrivals] == [False, True]
+    assert {arrival.began for arrival in intake.arrivals} == {SHOP.now()}
+
+
+async def test_a_stop_keeps_what_was_printed_on_every_connection():
+    async with printing(idle_seconds=0.1) as (_, intake, connect):
+        for number in range(8):
+            await send(connect, b"till %d\n" % number + CUT + b"and no cut\n", end=False)
+        await until(lambda: intake.arrivals)
+
+    assert len(intake.arrivals) == 16
+
+
+async def test_a_stop_says_how_many_jobs_it_did_not_keep():
+    async with printing(Patient) as (_, intake, connect):
+        intake.fail(*[OutboxError("the disk is full")] * 9)
+        await send(connect, b"".join(b"%d\n" % number + CUT for number in range(3)), end=False)
+        await until(lambda: intake.trouble is not None)
+
+    assert intake.arrivals == []
+    assert intake.trouble.text == "3 print jobs were not kept before this program stopped"
+
+
+# Tills that ask all day long, and their customer displays
+
+
+async def test_a_till_that_asks_each_moment_and_never_cuts_prints_receipts():
+    async with printing(idle_seconds=0.3) as (_, intake, connect):
+        reader, writer = await connect()
+        for number in range(2):
+            writer.write(b"\x1b@receipt %d\n" % number)
+            while len(intake.arrivals) <= number:
+                writer.write(b"\x10\x04\x01")
+                assert await reader.readexactly(1) == b"\x12"
+                await asyncio.sleep(0.02)
+
+    assert [words(arrival) for arrival in intake.arrivals] == ["receipt 0", "receipt 1"]
+
+
+async def test_what_is_for_the_customer_display_is_shown_there_and_not_printed():
+    display = b"\x1b=\x02\x0c\x1b@Pommes 1 kg\r\n\x1f$\x01\x02          2,40\x1b=\x01"
+    async with printing() as (_, intake, connect):
+        await send(connect, display + b"\x1b=\x02\x0cBonjour !\x1b=\x01")
+        await until(lambda: len(intake.shown) == 2)
+        await send(connect, b"Pommes\n" + display + b"TOTAL 2,40\n" + CUT)
+        await intake.wait()
+
+    assert intake.shown == [("Pommes 1 kg", "2,40"), (), ("Pommes 1 kg", "2,40")]
+    assert words(intake.arrivals[0]).split() == ["Pommes", "TOTAL", "2,40"]
+    assert intake.arrivals[0].paper == b"Pommes\nTOTAL 2,40\n" + CUT
+
+
+async def test_a_greeting_on_the_customer_display_covers_no_code():
+    async with printing() as (_, intake, connect):
+        await send(connect, b"\x1b=\x02\x0cCafe      3,10\x1b=\x01")
+        await until(lambda: intake.shown)
+        await send(connect, b"\x1b=\x02\x0cMerci, au revoir\x1b=\x01")
+        await send(connect, b"sold\n" + CUT)
+        await intake.wait()
+
+    assert intake.shown == [("Cafe 3,10",), ()]
+
+
+# Other languages
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        (b"", b""),
+        (b"\x1b%-12345X@PJL JOB\r\n@PJL ENTER LANGUAGE=PDF\r\n",
+         b"\x1b%-12345X@PJL EOJ\r\n\x1b%-12345X"),
+        (b"\x1b%-12345X@PJL ENTER LANGUAGE = PDF\n", b""),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("step", [7, 100_000])
+async def test_a_pdf_is_a_receipt_as_it_is(wrapped, step):
+    data = wrapped[0] + RECEIPT + wrapped[1]
+    async with printing() as (_, intake, connect):
+        pieces = [data[at : at + step] for at in range(0, len(data), step)]
+        await send(connect, *pieces)
+        await until(lambda: any(a.ticket.receipt == RECEIPT for a in intake.arrivals))
+
+    assert (intake.arrivals[-1].ours, intake.arrivals[-1].paper) == (False, None)
+
+
+async def test_two_pdfs_on_one_connection_are_two_receipts():
+    async with printing(idle_seconds=0.1) as (_, intake, connect):
+        _, writer = await send(connect, RECEIPT, end=False)
+        await intake.wait(1)
+        writer.write(RECEIPT)
+        await intake.wait(2)
+
+    assert intake.receipts == [RECEIPT, RECEIPT]
+
+
+async def test_a_pdf_that_breaks_off_is_told_and_is_no_receipt():
+    async with printing() as (_, intake, connect):
+        await send(connect, RECEIPT[:-100])
+        await until(lambda: intake.trouble is not None)
+
+    assert intake.trouble.text == "the receipt ended too early"
+    assert intake.arrivals == []
+
+
+@pytest.mark.parametrize(
+    ("data", "language"),
+    [
+        (b"%!PS-Adobe-3.0\nshowpage\n", "PostScript"),
+        (b"\x1b%-12345X@PJL ENTER LANGUAGE=POSTSCRIPT\r\n%!PS-Adobe\n\x1b%-12345X", "PostScript"),
+        (b"\x1b%-12345X@PJL JOB\r\n@PJL ENTER LANGUAGE=PCL\r\n\x1bE\x1b&l0O text", "PCL"),
+        (b"\x1bE\x1b&l0Otext\n\x0c", "PCL"),
+        (b"\x89PNG\r\n\x1a\n" + b"x" * 100, "PNG"),
+        (b"UNIRAST\0" + b"x" * 100, "Apple Raster"),
+        (b"\x1b@\x1b\x1dt \x1b\x1da\x01\x1bi\x01\x01EPICERIE\n\x1bd\x02", "Star"),
+        (b"<!DOCTYPE html><p>login", "HTML"),
+    ],
+)  # fmt: skip
+async def test_another_language_is_refused_by_its_name(data, language):
+    async with printing() as (_, intake, connect):
+        with contextlib.suppress(ConnectionError):
+            await send(connect, data)
+        await until(lambda: intake.trouble is not None)
+
+    assert intake.trouble.text.endswith(f"is not read here: {language}")
+    assert "ESC/POS or PDF" in intake.trouble.hint
+    assert intake.arrivals == []
+
+
 # What the till asks
 
 
@@ -238,15 +451,40 @@ async def test_a_till_that_asks_is_answered_at_once():
         assert await reader.readuntil(b"\0") == b"_e2ee-ticket\0"
 
 
-async def test_a_till_is_answered_while_receipts_cannot_be_kept():
+@pytest.mark.parametrize(
+    ("question", "well", "out"),
+    [
+        (b"\x10\x04\x01", b"\x12", b"\x1a"),
+        (b"\x10\x04\x02", b"\x12", b"\x32"),
+        (b"\x10\x04\x04", b"\x12", b"\x7e"),
+        (b"\x1dr\x01", b"\0", b"\x0f"),
+        (b"\x1bv", b"\0", b"\x0f"),
+        (b"\x1da\xff", b"\x10\0\0\x0f", b"\x18\0\x0f\x0f"),
+    ],
+)
+async def test_the_paper_is_out_while_receipts_cannot_be_kept(question, well, out):
     async with printing(Patient) as (_, intake, connect):
+        reader, writer = await send(connect, question, end=False)
+        assert await reader.readexactly(len(well)) == well
         intake.fail(OutboxError("the disk is full"))
         await send(connect, b"a\n" + CUT)
         await until(lambda: intake.trouble is not None)
+        if question[:2] == b"\x1da":  # who wants to know of changes need not ask
+            assert await reader.readexactly(len(out)) == out
+        writer.write(question)
 
-        reader, _ = await send(connect, b"\x10\x04\x01", end=False)
+        assert await reader.readexactly(len(out)) == out
 
-        assert await reader.readexactly(1) == b"\x12"
+
+async def test_who_wants_to_know_is_told_when_there_is_paper_again():
+    async with printing() as (_, intake, connect):
+        reader, writer = await send(connect, b"\x1da\xff", end=False)
+        intake.fail(OutboxError("the disk is full"))
+        writer.write(b"a\n" + CUT)
+        await intake.wait()
+
+        told = await reader.readexactly(12)
+        assert told == b"\x10\0\0\x0f" + b"\x18\0\x0f\x0f" + b"\x10\0\0\x0f"
 
 
 # What goes wrong
@@ -337,7 +575,15 @@ async def test_noise_does_not_stop_it(seed):
 
 @pytest.mark.parametrize(
     "request_line",
-    [b"POST / HTTP/1.1\r\n", b"GET /x HTTP/1.1\r\n", b"OPTIONS * HTTP/1.1\r\n", b"\x16\x03\x01a"],
+    [
+        b"POST / HTTP/1.1\r\n",
+        b"GET /x HTTP/1.1\r\n",
+        b"OPTIONS * HTTP/1.1\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"\x80F\x01\x03\x01\x00-\x00\x00\x00 ",
+        b"\x00\x03\x00\x24!\x12\xa4B" + b"a" * 36,
+        b"\x00P\x00\x01\x00<!\x12\xa4B" + b"a" * 60,
+    ],
 )
 @pytest.mark.parametrize("step", [3, 1000])
 async def test_a_web_page_cannot_print(request_line, step):
@@ -350,10 +596,22 @@ async def test_a_web_page_cannot_print(request_line, step):
                 await writer.drain()
             assert await reader.read() == b""
         writer.close()
+        await until(lambda: intake.trouble is not None)
+        assert intake.trouble.text == "what is no till tried to print here and was refused"
         await send(connect, b"real\n" + CUT)
         await intake.wait()
 
     assert [words(arrival) for arrival in intake.arrivals] == ["real"]
+
+
+async def test_a_page_that_tries_again_and_again_is_told_once_a_minute():
+    async with printing() as (_, intake, connect):
+        for _ in range(5):
+            reader, _ = await send(connect, b"GET / HTTP/1.1\r\n", end=False)
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+
+    assert sum(trouble is not None for trouble in intake.troubles) == 1
 
 
 async def test_idle_connections_make_room_for_one_that_prints():
@@ -382,10 +640,11 @@ async def test_connections_are_bounded():
             assert await reader.read() == b""
 
 
-class Deaf:
+class Deaf(asyncio.Transport):
     """A connection's writing half, to a till that reads nothing."""
 
     def __init__(self):
+        super().__init__()
         self.transport, self.aborted = self, False
 
     def write(self, data):
@@ -397,6 +656,12 @@ class Deaf:
     def abort(self):
         self.aborted = True
 
+    def close(self):
+        pass
+
+    async def wait_closed(self):
+        pass
+
 
 async def test_a_till_that_takes_no_answers_is_let_go_and_what_it_printed_is_kept():
     class Impatient(Quick):
@@ -406,7 +671,8 @@ async def test_a_till_that_takes_no_answers_is_let_go_and_what_it_printed_is_kep
         reader, deaf = asyncio.StreamReader(), Deaf()
         reader.feed_data(b"sold\n\x10\x04\x01")
 
-        await source._serve(reader, deaf, Splitter(), intake)
+        line = printer._Line(reader, deaf)
+        await source._serve(line, source._open.enter(deaf), intake)
 
         assert deaf.aborted
         await intake.wait()

@@ -1,5 +1,8 @@
 """The command `agent`, as a program."""
 
+import sys
+
+import pytest
 import stage
 
 
@@ -20,3 +23,20 @@ def test_what_draws_a_receipt_is_read_when_everything_listens_and_before_the_fir
 
     (greeting,) = (at for at, line in enumerate(said) if f"console: http://{listen}/" in line)
     assert said[greeting:].count("fpdf") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere not all walls are to be had")
+def test_the_log_says_once_which_walls_stand_around_what_opens_receipts(tmp_path):
+    listen = f"127.0.0.1:{stage.free_port()}"
+    till = stage.Till(tmp_path, "http://127.0.0.1:9")
+    (tmp_path / "config.toml").write_text(f'[console]\nlisten = "{listen}"\n', encoding="utf-8")
+
+    with till.popen("agent") as process:
+        said = next(line for line in process.stderr if "receipts are opened" in line)
+        process.terminate()
+        process.stderr.read()
+
+    assert said.endswith(
+        " receipts are opened in a process that can reach"
+        " no file, no network and no other process\n"
+    )

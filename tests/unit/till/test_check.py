@@ -69,12 +69,13 @@ def test_all_is_well_and_each_thing_has_its_line(till, relay, printer):
     assert done.returncode == 0, done.stdout
     places = [line[6:20].strip() for line in done.stdout.splitlines()]
     assert {*places} >= {
-        "configuration", "state", "agent", "outbox", "console", "relay", "clock", "permit",
-        "Front", "page", "printer of A", "Receipts",
+        "configuration", "state", "agent", "outbox", "sandbox", "console", "relay", "clock",
+        "permit", "Front", "page", "printer of A", "Receipts",
     }  # fmt: skip
     assert all(line.startswith("ok    ") for line in done.stdout.splitlines())
     assert f"{relay.origin} answers, closed" in done.stdout
     assert relay.leave not in done.stdout
+    assert "receipts are opened in a process" in done.stdout
 
 
 def test_json_is_for_programs(till):

@@ -4,6 +4,8 @@ import asyncio
 import gzip
 import hashlib
 import importlib.resources
+import importlib.util
+from pathlib import Path
 
 import pytest
 import stage
@@ -18,6 +20,16 @@ DIST = importlib.resources.files("display_web") / "dist"
 TICKET = (DIST / "ticket.html").read_bytes()
 DISPLAY = (DIST / "display.html").read_bytes()
 HTML = {"Content-Type": "text/html; charset=utf-8"}
+
+
+def build_for(relay, page):
+    """Build the pages as a host of their own does: by path."""
+    file = Path(__file__).resolve().parents[3] / "display_web/build.py"
+    spec = importlib.util.spec_from_file_location("build_pages", file)
+    builder = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(builder)
+    pages = dict(builder.build_all(relay, page))
+    return {"/": pages["ticket.html"], "/d": pages["display.html"]}
 
 
 class Host:
@@ -91,6 +103,30 @@ async def test_it_looks_like_a_phone(host):
         assert "gzip" in request.headers["Accept-Encoding"]
         assert "aiohttp" not in str(request.headers)
         assert "Cookie" not in request.headers
+
+
+async def test_a_page_that_was_built_for_a_relay_talks_to_it_alone_and_is_a_released_one(host):
+    relay = "https://relay.example"
+    host.pages = build_for(relay, host.origin)
+
+    verdict = await audit.audit(host.origin, relay)
+
+    assert verdict.ok, verdict
+    assert dict(verdict.hashes) == audit.released()
+    for page in host.pages.values():
+        assert b"connect-src 'self' https://relay.example; img-src" in page
+
+
+async def test_a_policy_that_names_somebody_else_than_the_relay_is_a_changed_page(host):
+    relay = "https://relay.example"
+    host.pages = build_for(relay, host.origin)
+    host.pages["/"] = host.pages["/"].replace(
+        b"connect-src 'self' https://relay.example;", b"connect-src 'self' https://evil.example;"
+    )
+
+    verdict = await audit.audit(host.origin, relay)
+
+    assert verdict.state == "changed"
 
 
 async def test_one_changed_byte_is_a_changed_page(host):

@@ -32,7 +32,7 @@ from e2ee_ticket.protocol.channel import PairingLink
 from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.sources import Arrival, Finding, Shop, Source, make_source
-from e2ee_ticket.till import salvage, settings_file
+from e2ee_ticket.till import salvage, same_sale, settings_file
 from e2ee_ticket.till.audit import PageWatch, Verdict
 from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.config import Config, LanConfig, SourceConfig, TillConfig, judge
@@ -167,6 +167,7 @@ class Agent:
             till.name: Desk(till, self._engine, self._posts.screen_of) for till in config.tills
         }
         self._records: dict[int, Record] = {}
+        self._same = same_sale.SameSale()
         self._make = make
         self._intakes = [
             SourceIntake(source, made, self._engine, self._desks, self.accept)
@@ -356,12 +357,47 @@ class Agent:
             desk = self._desks.get(name)
             if desk is None:
                 raise ReceiptError("no till of this name is configured")
-            accepted = await self._accept(intake, arrival, desk, self.refusals.first_at(digest))
+            accepted = await self._accept_once(intake, arrival, desk, digest)
         except (ReceiptError, OutboxError) as error:
             self.refusals.add(arrival, name, intake.name, digest, error)
             raise
         self.refusals.accepted(digest)
         return accepted
+
+    async def _accept_once(
+        self, intake: SourceIntake, arrival: Arrival, desk: Desk, digest: str
+    ) -> bool:
+        """Keep a receipt, unless it is a sale of Dolibarr's that is known: that is shown again."""
+        first_at = self.refusals.first_at(digest)
+        till, kind = desk.config.name, intake.config.kind
+        if kind not in same_sale.DOLIBARR_KINDS:
+            return await self._accept(intake, arrival, desk, first_at)
+        async with self._same.turn(till):
+            kinds = {each.name: each.config.kind for each in self._intakes}
+            known = same_sale.find(self._records.values(), kinds, arrival, till, self._now())
+            if known is not None and self._shows_again(known, desk, arrival, kind):
+                self._same.note(kind, till, fresh=False)
+                return False
+            accepted = await self._accept(intake, arrival, desk, first_at)
+        fresh = accepted and known is None and not arrival.late
+        if self._same.note(kind, till, fresh=fresh):
+            for each in self._intakes:
+                if each.config.kind == "takepos" and each.config.till == till:
+                    each.report(same_sale.UNPRINTED)
+        return accepted
+
+    def _shows_again(self, known: Record, desk: Desk, arrival: Arrival, kind: str) -> bool:
+        """Take an arrival for a sale that is known; False where that can be shown no more."""
+        if known.paper is None and known.kept:
+            known.paper = arrival.paper
+        if kind != "takepos" or known.visible:  # nobody asks for it to be shown
+            return True
+        try:
+            desk.show_again(known)
+        except TicketError:
+            return known.is_held and not known.over  # it waits, and the cashier is told why
+        log.info("till %s: sale %d is shown again", known.till, known.number)
+        return True
 
     async def _accept(
         self, intake: SourceIntake, arrival: Arrival, desk: Desk, first_at: float

@@ -15,7 +15,7 @@ COMMANDS = {"sources/__init__.py", "sources/doorman.py", "sources/http_server.py
             "sources/dolibarr/settings.py",
             "till/bundle.py", "till/config.py", "till/lock.py", "till/settings_file.py",
             "till/lan_pages.py", "till/lan_server.py", "till/console/app.py",
-            "till/console/auth.py", "till/console/meeting.py"}  # fmt: skip
+            "till/console/auth.py", "till/console/held.py", "till/console/meeting.py"}  # fmt: skip
 COMMAND_FUNCTIONS = {"check_files", "_check_config_file", "_too_open", "_check_state",
                      "_check_outbox", "_check_room", "check_console", "_check_listening",
                      "_firewall", "_parse_listen", "read_sign"}  # fmt: skip

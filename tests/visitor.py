@@ -65,12 +65,14 @@ def _pairs(fields):
 
 
 @contextlib.asynccontextmanager
-async def arriving(floor, state_dir, clock, *, port=None, peer=None, **settings):
+async def arriving(floor, state_dir, clock, *, port=None, peer=None, listening="", **settings):
     """A console, and somebody who is not let in yet."""
     port = port or stage.free_port()
     config = ConsoleConfig(listen=f"127.0.0.1:{port}", **settings)
     options = {"peer": peer} if peer else {}
-    app = create_console(floor, config, state_dir=state_dir, clock=clock, **options)
+    app = create_console(
+        floor, config, state_dir=state_dir, clock=clock, listening=listening, **options
+    )
     server = TestServer(app, host="127.0.0.1", port=port)
     async with TestClient(server) as client:
         yield Visitor(client, port)

@@ -54,7 +54,8 @@ class Program:
 PROGRAMS: Final = {
     "till": Program(
         "e2ee-ticket-till", "e2ee-ticket", "e2ee_ticket", ROOT / "requirements-till.lock",
-        "e2ee-ticket", (ROOT / "deploy/e2ee-ticket-agent.service",),
+        "e2ee-ticket",
+        (ROOT / "deploy/e2ee-ticket-agent.socket", ROOT / "deploy/e2ee-ticket-agent.service"),
         (DEBIAN / "e2ee-ticket-agent", "etc/default/e2ee-ticket-agent"), "restart",
     ),
     "relay": Program(

@@ -7,15 +7,18 @@ cleanly: what is not uploaded yet is in the outbox.
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
 from e2ee_ticket.cli import voice
+from e2ee_ticket.cli.room import LoopTroubles, ask_for_files
 from e2ee_ticket.cli.session import open_outbox_of_the_agent, relay_client
 from e2ee_ticket.errors import ConfigError
 from e2ee_ticket.till import console, last_good, lock
@@ -56,6 +59,7 @@ def run(parsed: argparse.Namespace) -> int:
         if good is None:
             raise
         config, broken = good, error
+    ask_for_files()
     with lock.lock(config.state_dir):
         if sys.platform == "win32":
             return _run_on_windows(config, written, broken)
@@ -88,11 +92,22 @@ def _run_on_windows(  # pragma: no cover - Windows only
 
 async def _work(config: Config, written: FileWatch, broken: ConfigError | None) -> None:
     """Run one agent after the other; `broken` says why the file's configuration is not used."""
+    asyncio.get_running_loop().set_exception_handler(LoopTroubles(time.monotonic))
+    with contextlib.closing(console.HeldSockets()) as sockets:
+        await _work_on(config, written, sockets, broken)
+
+
+async def _work_on(
+    config: Config,
+    written: FileWatch,
+    sockets: console.HeldSockets,
+    broken: ConfigError | None,
+) -> None:
     damaged = False
     file = config_path(os.environ)
     while True:
         try:
-            agent = await _work_once(config, written, damaged=damaged, broken=broken)
+            agent = await _work_once(config, written, sockets, damaged=damaged, broken=broken)
         except ConfigError as error:  # a source's settings cannot be
             good = last_good.read(file)
             if good is None or broken is not None:
@@ -109,7 +124,12 @@ async def _work(config: Config, written: FileWatch, broken: ConfigError | None) 
 
 
 async def _work_once(
-    config: Config, written: FileWatch, *, damaged: bool, broken: ConfigError | None
+    config: Config,
+    written: FileWatch,
+    sockets: console.HeldSockets,
+    *,
+    damaged: bool,
+    broken: ConfigError | None,
 ) -> Agent:
     """Run an agent until it is to begin anew.
 
@@ -127,7 +147,7 @@ async def _work_once(
                 displays=Displays(config.state_dir),
                 clock=clock,
                 servers={
-                    "console": _serve_console,
+                    "console": lambda agent: _serve_console(agent, sockets),
                     "ready": _tell_ready,
                     **({"outbox": _open_later} if isinstance(outbox, ClosedOutbox) else {}),
                 },
@@ -152,12 +172,17 @@ async def _open_later(agent: Agent) -> None:
                 return
 
 
-async def _serve_console(agent: Agent) -> None:
+async def _serve_console(agent: Agent, sockets: console.HeldSockets) -> None:
     settings = agent.config.console
+    held = sockets.hold(settings.listen)
     app = console.create_console(
-        agent, settings, state_dir=agent.config.state_dir, clock=SystemClock()
+        agent,
+        settings,
+        state_dir=agent.config.state_dir,
+        clock=SystemClock(),
+        listening=sockets.name,
     )
-    await console.serve(app, settings.listen)
+    await console.serve(app, settings.listen, held)
 
 
 async def _tell_ready(_agent: Agent) -> None:

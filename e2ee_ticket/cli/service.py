@@ -12,16 +12,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import escape
 
 from e2ee_ticket.cli import voice
 from e2ee_ticket.errors import ConfigError
-from e2ee_ticket.till.config import FILE_VARIABLE, PREFIX, reason
+from e2ee_ticket.till.config import CONSOLE_LISTEN, FILE_VARIABLE, PREFIX, load, reason
 
 UNIT: Final = "e2ee-ticket-agent.service"
+SOCKET: Final = "e2ee-ticket-agent.socket"
 LABEL: Final = "org.e2ee-ticket.agent"
 TASK: Final = "e2ee-ticket agent"
 SYSTEM_STATE: Final = "/var/lib/e2ee-ticket"
@@ -41,6 +42,7 @@ class Service:
         install, remove, status: the commands that are run, after it was written or before it goes.
         stop: what stops an agent that runs already, so that it starts with what is new.
         note: what else is to be known; None where nothing is.
+        more: other files that are written with it.
     """
 
     file: Path
@@ -50,6 +52,7 @@ class Service:
     status: Sequence[str]
     stop: Sequence[str]
     note: str | None = None
+    more: Mapping[Path, str] = field(default_factory=dict)
 
 
 def install(parsed: argparse.Namespace) -> int:
@@ -85,13 +88,15 @@ def install_service(service: Service, run: Run | None = None) -> int:
     """Write the file, then run the commands; a command that fails ends it."""
     again = service.file.exists()
     try:
-        service.file.parent.mkdir(parents=True, exist_ok=True)
-        service.file.write_text(service.text, encoding="utf-8", newline="\n")
+        for file, text in ((service.file, service.text), *service.more.items()):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise ConfigError(
             f"{service.file} cannot be written: {reason(error)}; for the whole machine use sudo"
         ) from error
-    voice.say(f"written: {service.file}")
+    for file in (service.file, *service.more):
+        voice.say(f"written: {file}")
     if again:
         (run or _run)(service.stop)
     for command in service.install:
@@ -113,8 +118,9 @@ def remove_service(service: Service, run: Run | None = None) -> int:
     for command in service.remove:
         voice.say(f"run: {shlex.join(command)}")
         (run or _run)(command)
-    service.file.unlink(missing_ok=True)
-    voice.say(f"removed: {service.file}")
+    for file in (service.file, *service.more):
+        file.unlink(missing_ok=True)
+        voice.say(f"removed: {file}")
     return voice.DONE
 
 
@@ -142,7 +148,10 @@ def describe(
         raise ConfigError(
             "this computer has no systemd; start e2ee-ticket agent in its own way at login"
         )
-    return _systemd_system() if system else _systemd_user(home, variables)
+    console = _console_listen(
+        {FILE_VARIABLE: f"{SYSTEM_STATE}/config.toml"} if system else environment
+    )
+    return _systemd_system(console) if system else _systemd_user(home, variables, console)
 
 
 def command() -> list[str]:
@@ -237,7 +246,34 @@ def system_unit(executable: str, *, about: str = "") -> str:
     return _unit(executable, own, "multi-user.target", after=after, about=about)
 
 
-def _systemd_system() -> Service:
+def socket_unit(console: str, *, about: str = "") -> str:
+    """Write the unit that holds the console's port while the agent is started anew.
+
+    Another user's program could take it then, and be sent what lets an open page in.
+    """
+    return f"""\
+{about}[Unit]
+Description=e2ee-ticket: the port of the cashier's page
+
+[Socket]
+ListenStream={console}
+NoDelay=yes
+
+[Install]
+WantedBy=sockets.target
+"""
+
+
+def _console_listen(environment: Mapping[str, str]) -> str:
+    """Say where the console listens; where nothing is configured yet, where it will."""
+    try:
+        listen = load(environment).console.listen
+    except ConfigError:
+        listen = CONSOLE_LISTEN
+    return listen.replace("localhost", "127.0.0.1", 1)
+
+
+def _systemd_system(console: str) -> Service:
     if Path(sys.prefix).is_relative_to(Path("/home")) or Path(sys.prefix).is_relative_to("/root"):
         raise ConfigError(
             "this installation is in somebody's home, which a service of the machine cannot read;"
@@ -246,16 +282,17 @@ def _systemd_system() -> Service:
     return Service(
         Path("/etc/systemd/system") / UNIT,
         system_unit(_quoted(command())),
-        (("systemctl", "daemon-reload"), ("systemctl", "enable", "--now", UNIT)),
-        (("systemctl", "disable", "--now", UNIT),),
+        (("systemctl", "daemon-reload"), ("systemctl", "enable", "--now", SOCKET, UNIT)),
+        (("systemctl", "disable", "--now", SOCKET, UNIT),),
         ("systemctl", "--no-pager", "--lines=0", "status", UNIT),
-        ("systemctl", "stop", UNIT),
+        ("systemctl", "stop", SOCKET, UNIT),
         f"its configuration is {SYSTEM_STATE}/config.toml:"
         f" sudo {FILE_VARIABLE}={SYSTEM_STATE}/config.toml e2ee-ticket setup",
+        {Path("/etc/systemd/system") / SOCKET: socket_unit(console)},
     )
 
 
-def _systemd_user(home: Path, variables: Mapping[str, str]) -> Service:
+def _systemd_user(home: Path, variables: Mapping[str, str], console: str) -> Service:
     own = "".join(
         f"Environment={_quoted([f'{name}={value}'])}\n" for name, value in sorted(variables.items())
     )
@@ -264,12 +301,13 @@ def _systemd_user(home: Path, variables: Mapping[str, str]) -> Service:
         _unit(_quoted(command()), own, "default.target"),
         (
             ("systemctl", "--user", "daemon-reload"),
-            ("systemctl", "--user", "enable", "--now", UNIT),
+            ("systemctl", "--user", "enable", "--now", SOCKET, UNIT),
         ),
-        (("systemctl", "--user", "disable", "--now", UNIT),),
+        (("systemctl", "--user", "disable", "--now", SOCKET, UNIT),),
         ("systemctl", "--user", "--no-pager", "--lines=0", "status", UNIT),
-        ("systemctl", "--user", "stop", UNIT),
+        ("systemctl", "--user", "stop", SOCKET, UNIT),
         "it starts when you log in; to start it with the computer: loginctl enable-linger",
+        {home / ".config/systemd/user" / SOCKET: socket_unit(console)},
     )
 
 

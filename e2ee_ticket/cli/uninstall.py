@@ -17,7 +17,7 @@ from e2ee_ticket.till.displays import Displays, unpair
 from e2ee_ticket.till.pipeline import flush
 
 FLUSH_SECONDS: Final = 30.0
-_OF_THE_CONSOLE: Final = (auth.TOKEN_FILE, auth.DOOR_FILE, auth.SESSIONS_FILE)
+_OF_THE_CONSOLE: Final = (auth.TOKEN_FILE, auth.DOOR_FILE, auth.SESSIONS_FILE, auth.BROWSERS_FILE)
 _YES: Final = "yes"
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from socket import socket
 from typing import Final
@@ -142,12 +142,12 @@ async def serving(
     host: str,
     port: int,
     *,
-    sock: socket | None = None,
+    held: Sequence[socket] = (),
     application: web.Application | None = None,
 ) -> AsyncIterator[tuple[tuple[str, int], ...]]:
     """Serve at an address until the end of the block; gives the addresses as they are.
 
-    `sock` listens there already, where it is given; it stays open. What waits in `application` is
+    `held` listen there already, where they are given, and stay open. What waits in `application` is
     ended first.
 
     Raises:
@@ -156,10 +156,10 @@ async def serving(
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=STOP_SECONDS)
     await runner.setup()
     try:
-        if sock is None:
+        if not held:
             await web.TCPSite(runner, host, port).start()
-        else:
-            await web.SockSite(runner, sock.dup()).start()
+        for each in held:
+            await web.SockSite(runner, each.dup()).start()
         yield tuple((str(at[0]), int(at[1])) for at in runner.addresses)
     finally:
         if application is not None:

@@ -153,7 +153,7 @@ class Printer:
     """How long a till may take to read an answer."""
     answer_seconds: ClassVar[float] = 5.0
     """How long a till that asks is kept waiting for what it printed to be kept."""
-    stop_seconds: ClassVar[float] = 30.0
+    stop_seconds: ClassVar[float] = 15.0
     """How long what came may take to be kept when the program stops."""
 
     def __init__(

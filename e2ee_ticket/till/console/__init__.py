@@ -10,5 +10,6 @@ origin tries is refused before anything is read (guard.py). No address and no lo
 
 from e2ee_ticket.till.console.app import create_console, serve
 from e2ee_ticket.till.console.auth import Entrance, hash_pin
+from e2ee_ticket.till.console.held import HeldSockets
 
-__all__ = ["Entrance", "create_console", "hash_pin", "serve"]
+__all__ = ["Entrance", "HeldSockets", "create_console", "hash_pin", "serve"]

@@ -3,8 +3,7 @@
 import asyncio
 import hmac
 import logging
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from socket import socket
 from typing import Final
@@ -16,8 +15,9 @@ from e2ee_ticket.sources.connections import Limits
 from e2ee_ticket.sources.http_server import HttpServer, serving
 from e2ee_ticket.sources.listening import NOTHING_LOGGED
 from e2ee_ticket.till.clock import Clock
-from e2ee_ticket.till.config import ConsoleConfig, reason
+from e2ee_ticket.till.config import ConsoleConfig
 from e2ee_ticket.till.console import auth, cashier, entrance, guard, owner, static_files
+from e2ee_ticket.till.console.held import why_not
 from e2ee_ticket.till.console.pages.entrance import refused_page
 from e2ee_ticket.till.console.services import SERVICES, Services, answer, words
 from e2ee_ticket.till.floor import Floor
@@ -40,11 +40,14 @@ def create_console(
     *,
     state_dir: Path,
     clock: Clock,
+    listening: str = "",
     peer: guard.Peer = guard.peer_of,
 ) -> web.Application:
     """Put the console together; it writes a new entry token when it starts.
 
-    `peer` says who asks; the address at the other end of the connection, unless a test says else.
+    `listening` names the sockets that it listens on (held.py), for sessions are good on these
+    alone. `peer` says who asks; the address at the other end of the connection, unless a test says
+    else.
     """
     app = web.Application(middlewares=[_frame, _guard], client_max_size=BODY_MAX_SIZE)
     app[SERVICES] = Services(
@@ -52,7 +55,8 @@ def create_console(
         config=config,
         names=guard.names_for(config.listen, config.hosts),
         entrance=auth.Entrance(state_dir),
-        sessions=auth.Sessions(state_dir, clock),
+        sessions=auth.Sessions(state_dir, clock, listening),
+        browsers=auth.Browsers(state_dir, clock),
         tries=auth.Tries(clock),
         clock=clock,
         peer=peer,
@@ -66,8 +70,8 @@ def create_console(
     return app
 
 
-async def serve(app: web.Application, listen: str, held: socket | None = None) -> None:
-    """Answer at an address until cancelled; `held` listens there already, where it is given.
+async def serve(app: web.Application, listen: str, held: Sequence[socket] = ()) -> None:
+    """Answer at an address until cancelled; `held` listen there already, where they are given.
 
     Raises:
         ConfigError: the address cannot be used.
@@ -83,15 +87,10 @@ async def serve(app: web.Application, listen: str, held: socket | None = None) -
             inner.request_handler, LIMITS, request_of=inner.request_factory, cancels=True
         )
         try:
-            async with serving(server, host, port, sock=held, application=app):
+            async with serving(server, host, port, held=held, application=app):
                 await asyncio.Event().wait()
         except OSError as error:
-            # asyncio has put the address into the operating system's own words.
-            why = os.strerror(error.errno).lower() if error.errno else reason(error)
-            raise ConfigError(
-                f"the console cannot listen at {listen}: {why};"
-                " is another agent running? listen in [console] names another port"
-            ) from error
+            raise ConfigError(why_not(listen, error)) from error
     finally:
         await runner.cleanup()
 

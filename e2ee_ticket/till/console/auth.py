@@ -31,6 +31,7 @@ TOKEN_FILE: Final = "console.token"  # noqa: S105 - its name, not what is in it
 DOOR_FILE: Final = "console.html"
 """Where `e2ee-ticket console` writes the page that opens the console: no argument is read by ps."""
 SESSIONS_FILE: Final = "console-sessions.json"
+BROWSERS_FILE: Final = "console-browsers.json"
 SESSION_SECONDS: Final = 180 * 24 * 3600
 SESSIONS_MAX: Final = 50
 
@@ -118,19 +119,26 @@ class Session:
     """One browser that was let in: the hash of its token, until when, and by what.
 
     `by` is `token`, or names the PIN: another PIN ends the sessions that the old one began.
+    `listening` names the sockets of the console that it began on.
     """
 
     digest: str
     until: float
     by: str
+    listening: str
 
 
 class Sessions:
-    """Every browser that was let in; a file, read anew each time, so that it can be revoked."""
+    """Every browser that was let in; a file, read anew each time, so that it can be revoked.
 
-    def __init__(self, state_dir: Path, clock: Clock) -> None:
+    A session is good on the sockets that it began on (held.py): who had the port in between got its
+    cookie, and can do nothing with it.
+    """
+
+    def __init__(self, state_dir: Path, clock: Clock, listening: str = "") -> None:
         self._path = state_dir / SESSIONS_FILE
         self._clock = clock
+        self._listening = listening
 
     def begin(self, by: str) -> str:
         """Let a browser in and return its token.
@@ -139,7 +147,8 @@ class Sessions:
             ConfigError: it cannot be kept.
         """
         token = secrets.token_urlsafe(32)
-        kept = [*self._all(), Session(_digest(token), self._clock.now() + SESSION_SECONDS, by)]
+        until = self._clock.now() + SESSION_SECONDS
+        kept = [*self._all(), Session(_digest(token), until, by, self._listening)]
         self._write(kept[-SESSIONS_MAX:])
         return token
 
@@ -167,18 +176,64 @@ class Sessions:
         try:
             entries = json.loads(self._path.read_bytes())["sessions"]
             found = [
-                Session(str(entry["digest"]), float(entry["until"]), str(entry["by"]))
+                Session(
+                    str(entry["digest"]),
+                    float(entry["until"]),
+                    str(entry["by"]),
+                    str(entry["listening"]),
+                )
                 for entry in entries
             ]
         except (OSError, ValueError, KeyError, TypeError):
             return []  # who cannot be recognised enters anew
         # A clock that was set far ahead must not give a session more than its time.
-        return [one for one in found if now < one.until <= now + SESSION_SECONDS + 86_400]
+        latest = now + SESSION_SECONDS + 86_400
+        return [
+            one for one in found if one.listening == self._listening and now < one.until <= latest
+        ]
 
     def _write(self, sessions: list[Session]) -> None:
-        text = json.dumps({"version": 1, "sessions": [asdict(one) for one in sessions]}, indent=1)
+        text = json.dumps({"version": 2, "sessions": [asdict(one) for one in sessions]}, indent=1)
         make_private_dir(self._path.parent)
         write_private(self._path, text.encode("ascii") + b"\n")
+
+
+class Browsers:
+    """The browsers that were let in before: wrong PINs of others do not slow them down.
+
+    What a browser keeps for this opens nothing: it still needs the PIN.
+    """
+
+    def __init__(self, state_dir: Path, clock: Clock) -> None:
+        self._path = state_dir / BROWSERS_FILE
+        self._clock = clock
+
+    def know(self, token: str | None) -> str:
+        """Remember a browser that was let in; return what it is to keep."""
+        if token is not None and self.name(token) is not None:
+            return token
+        token = secrets.token_urlsafe(32)
+        until = self._clock.now() + SESSION_SECONDS
+        known = {**self._all(), _digest(token): until}
+        latest = dict(sorted(known.items(), key=lambda one: one[1])[-SESSIONS_MAX:])
+        make_private_dir(self._path.parent)
+        text = json.dumps({"version": 1, "browsers": latest}, indent=1)
+        write_private(self._path, text.encode("ascii") + b"\n")
+        return token
+
+    def name(self, token: str | None) -> str | None:
+        """Name a browser that was in before, for counting its own wrong PINs."""
+        digest = _digest(token or "")
+        return f"browser {digest[:16]}" if digest in self._all() else None
+
+    def _all(self) -> dict[str, float]:
+        now = self._clock.now()
+        try:
+            known = json.loads(self._path.read_bytes())["browsers"]
+            found = {str(digest): float(until) for digest, until in known.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
+        return {digest: until for digest, until in found.items() if until > now}
 
 
 def form_token(session_token: str) -> str:
@@ -241,22 +296,24 @@ def _decode(text: str) -> bytes:
 class Tries:
     """How often a wrong PIN was given: five times at once, then after waits that double.
 
-    One caller cannot keep the others out for long, and many together are slowed down as one.
+    One caller cannot keep the others out for long, and many together are slowed down as one. A
+    browser that was in before is a caller of its own, and not one of those many: strangers who
+    guess cannot keep the owner out.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
-    def wait_seconds(self, caller: str) -> float:
-        """Return how long this caller must wait before the next try."""
+    def wait_seconds(self, caller: str, browser: str | None = None) -> float:
+        """Return how long this caller must wait before the next try; a known browser has a name."""
         now = self._clock.monotonic()
-        waits = (self._failures.get(key, (0, 0.0))[1] - now for key in (caller, ""))
-        return max(0.0, *waits)
+        keys = _counted(caller, browser)
+        return max(0.0, *(self._failures.get(key, (0, 0.0))[1] - now for key, _ in keys))
 
-    def fail(self, caller: str) -> None:
+    def fail(self, caller: str, browser: str | None = None) -> None:
         """Count a wrong PIN; whoever begins a try counts it before it is judged."""
-        for key, free in ((caller, FREE_TRIES), ("", FREE_TRIES_OF_ALL)):
+        for key, free in _counted(caller, browser):
             count = self._failures.pop(key, (0, 0.0))[0] + 1
             over = min(count - free, 20)
             wait = min(FIRST_WAIT_SECONDS * 2.0**over, LAST_WAIT_SECONDS) if over >= 0 else 0.0
@@ -265,9 +322,19 @@ class Tries:
             oldest = next(key for key in self._failures if key)
             del self._failures[oldest]
 
-    def succeed(self, caller: str) -> None:
+    def succeed(self, caller: str, browser: str | None = None) -> None:
         """Forget this caller's wrong ones; the right one is taken out of all again."""
         self._failures.pop(caller, None)
+        if browser is not None:
+            self._failures.pop(browser, None)
+            return
         count, until = self._failures.get("", (0, 0.0))
         if count:
             self._failures[""] = (count - 1, until if count - 1 >= FREE_TRIES_OF_ALL else 0.0)
+
+
+def _counted(caller: str, browser: str | None) -> tuple[tuple[str, int], ...]:
+    """Say where a try counts, and how many are free there."""
+    if browser is not None:
+        return ((browser, FREE_TRIES),)
+    return ((caller, FREE_TRIES), ("", FREE_TRIES_OF_ALL))

@@ -8,6 +8,7 @@ from aiohttp import web
 from e2ee_ticket.till.console import auth, guard
 from e2ee_ticket.till.console.pages.entrance import enter_page
 from e2ee_ticket.till.console.services import (
+    BROWSER_COOKIE,
     COOKIE,
     SERVICES,
     answer,
@@ -56,30 +57,35 @@ async def enter(request: web.Request) -> web.Response:
         return _ask(request, say("enter.wrong"), 403)
     caller = guard.caller(request, services.peer)
     pin = await text_of(request, "pin", auth.PIN_MAX_SIZE)
+    browser = services.browsers.name(request.cookies.get(BROWSER_COOKIE))
     async with services.judging:  # one at a time: each takes memory, and none gets around the wait
-        wait = services.tries.wait_seconds(caller)
+        wait = services.tries.wait_seconds(caller, browser)
         if wait > 0:
             return _ask(request, say("pin.wait", n=math.ceil(wait)), 429)
-        services.tries.fail(caller)
+        services.tries.fail(caller, browser)
         if not await asyncio.to_thread(auth.fits_pin, pin, pin_hash):
             return _ask(request, say("pin.wrong"), 403)
-        services.tries.succeed(caller)
+        services.tries.succeed(caller, browser)
     return _begin(request, auth.name_pin(pin_hash))
 
 
 def _begin(request: web.Request, by: str) -> web.Response:
-    sessions = request.app[SERVICES].sessions
-    sessions.end(request.cookies.get(COOKIE))  # this browser's own, if it had one
+    services = request.app[SERVICES]
+    services.sessions.end(request.cookies.get(COOKIE))  # this browser's own, if it had one
     response = web.Response(status=303, headers={"Location": "/"})
-    response.set_cookie(
-        COOKIE,
-        sessions.begin(by),
-        max_age=auth.SESSION_SECONDS,
-        path="/",
-        httponly=True,
-        samesite="Strict",
-        secure=guard.is_secure(request),
-    )
+    for name, token in (
+        (COOKIE, services.sessions.begin(by)),
+        (BROWSER_COOKIE, services.browsers.know(request.cookies.get(BROWSER_COOKIE))),
+    ):
+        response.set_cookie(
+            name,
+            token,
+            max_age=auth.SESSION_SECONDS,
+            path="/",
+            httponly=True,
+            samesite="Strict",
+            secure=guard.is_secure(request),
+        )
     return response
 
 

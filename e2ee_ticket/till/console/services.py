@@ -17,6 +17,7 @@ from e2ee_ticket.till.console.words import Words, words_for
 from e2ee_ticket.till.floor import Floor
 
 COOKIE: Final = "e2ee_ticket_console"
+BROWSER_COOKIE: Final = "e2ee_ticket_browser"
 PAPERS_MAX: Final = 4
 PAPER_SECONDS: Final = 300.0
 _TOLD_MAX: Final = 64
@@ -31,6 +32,7 @@ class Services:
     names: frozenset[str]
     entrance: auth.Entrance
     sessions: auth.Sessions
+    browsers: auth.Browsers
     tries: auth.Tries
     clock: Clock
     peer: guard.Peer

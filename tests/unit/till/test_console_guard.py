@@ -5,7 +5,10 @@ import asyncio
 import json
 import os
 import re
+import socket
 import stat
+import subprocess
+import sys
 from http.cookies import SimpleCookie
 
 import pytest
@@ -14,7 +17,15 @@ from visitor import arriving, visiting
 
 from e2ee_ticket.errors import ConfigError
 from e2ee_ticket.till.config import ConsoleConfig
-from e2ee_ticket.till.console import Entrance, auth, create_console, guard, hash_pin, serve
+from e2ee_ticket.till.console import (
+    Entrance,
+    HeldSockets,
+    auth,
+    create_console,
+    guard,
+    hash_pin,
+    serve,
+)
 
 PIN = "802413"
 PIN_HASH = hash_pin(PIN)
@@ -275,7 +286,19 @@ async def test_a_token_is_good_once(stranger, tmp_path):
     assert (await stranger.enter(token)).status == 403
 
 
-async def test_a_new_start_makes_a_new_token_and_keeps_the_sessions(floor, tmp_path, clock):
+async def test_a_session_is_good_only_on_the_sockets_that_it_began_on(floor, tmp_path, clock):
+    """Who had the port in between was sent the cookie, and can do nothing with it."""
+    async with visiting(floor, tmp_path, clock, listening="first") as visitor:
+        cookies = {cookie.key: cookie.value for cookie in visitor.client.session.cookie_jar}
+
+    async with arriving(floor, tmp_path, clock, listening="second") as thief:
+        thief.client.session.cookie_jar.update_cookies(cookies)
+        assert (await thief.get("/")).headers["Location"] == "/enter"
+        assert (await thief.post("/sale/1/revoke", back="/")).status == 403
+    assert floor.done == []
+
+
+async def test_changed_settings_make_a_new_token_and_keep_the_sessions(floor, tmp_path, clock):
     entrance = Entrance(tmp_path)
     async with visiting(floor, tmp_path, clock) as visitor:
         jar = visitor.client.session.cookie_jar
@@ -312,11 +335,12 @@ async def test_the_cookie_is_for_this_site_and_no_script(stranger, tmp_path):
 
 
 async def test_keeps_no_sessions_token_on_disk(visitor, tmp_path):
-    (cookie,) = visitor.client.session.cookie_jar
+    cookies = list(visitor.client.session.cookie_jar)
 
     kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
 
-    assert cookie.value.encode() not in kept
+    assert [cookie.key for cookie in cookies if cookie.value.encode() in kept] == []
+    assert len(cookies) == 2
 
 
 async def test_a_session_ends_after_its_time(visitor, clock):
@@ -520,7 +544,101 @@ def test_a_pins_hash_fits_this_pin_alone():
     assert not auth.fits_pin(PIN, PIN)
 
 
+async def test_strangers_who_guess_do_not_keep_the_owners_own_browser_out(remote, clock):
+    assert (await remote.send("/enter", {"pin": PIN})).status == 303
+    browsers = [
+        cookie for cookie in remote.client.session.cookie_jar if cookie.key.endswith("browser")
+    ]
+    remote.client.session.cookie_jar.clear()
+    for number in range(auth.FREE_TRIES_OF_ALL):
+        await remote.send("/enter", {"pin": f"5{number:05}"})
+        clock.jump(auth.LAST_WAIT_SECONDS if number % 5 == 4 else 0)
+    for _ in range(8):
+        last = await remote.send("/enter", {"pin": "246801"})
+    assert last.status == 429
+
+    remote.client.session.cookie_jar.update_cookies({browsers[0].key: browsers[0].value})
+
+    assert (await remote.send("/enter", {"pin": PIN})).status == 303
+
+
+async def test_a_browser_that_was_in_before_has_no_more_tries_than_others(remote):
+    assert (await remote.send("/enter", {"pin": PIN})).status == 303
+    answers = [await remote.send("/enter", {"pin": "246801"}) for _ in range(6)]
+
+    assert [answer.status for answer in answers] == [403] * 5 + [429]
+
+
+def test_what_a_browser_keeps_cannot_be_made_up(tmp_path, clock):
+    browsers = auth.Browsers(tmp_path, clock)
+    token = browsers.know(None)
+
+    assert browsers.name(token) is not None
+    assert browsers.know(token) == token
+    assert [browsers.name(other) for other in (None, "", "x" * 43, token[:-1])] == [None] * 4
+    clock.jump(auth.SESSION_SECONDS + 1)
+    assert browsers.name(token) is None
+
+
 # The program
+
+
+def test_the_sockets_outlive_a_changed_configuration_and_have_a_name_of_their_own():
+    held, listen = HeldSockets(), f"127.0.0.1:{stage.free_port()}"
+    (first,) = held.hold(listen)
+    name = held.name
+    assert held.hold(listen) == (first,)
+    assert held.name == name
+    with pytest.raises(ConfigError, match="cannot listen"):
+        HeldSockets().hold(listen)
+
+    held.close()
+    held.hold(listen)
+    assert held.name != name
+    held.close()
+
+
+def test_sockets_that_systemd_made_are_taken_and_keep_their_name():
+    port = stage.free_port()
+    program = (
+        "import os, sys\n"
+        "from e2ee_ticket.till.console import HeldSockets\n"
+        "held = HeldSockets()\n"
+        f"(one,) = held.hold('127.0.0.1:{port}')\n"
+        "print(one.fileno(), held.name, 'LISTEN_FDS' in os.environ)\n"
+    )
+    with socket.create_server(("127.0.0.1", port)) as made:
+        said = [
+            subprocess.run(
+                ["bash", "-c", f'exec 3<&{made.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"',
+                 "bash", sys.executable, "-c", program],
+                pass_fds=[made.fileno()], capture_output=True, text=True, check=True,
+            ).stdout
+            for _ in range(2)
+        ]  # fmt: skip
+
+    assert said[0].split()[::2] == ["3", "False"]
+    assert said[0] == said[1]
+
+
+async def test_no_answer_names_the_servers_version(floor, tmp_path, clock):
+    listen = f"127.0.0.1:{stage.free_port()}"
+    config = ConsoleConfig(listen=listen)
+    app = create_console(floor, config, state_dir=tmp_path, clock=clock)
+    held = HeldSockets()
+    serving = asyncio.ensure_future(serve(app, listen, held.hold(listen)))
+    try:
+        for sent in (f"GET /enter HTTP/1.1\r\nHost: {listen}\r\n\r\n", "no request\r\n\r\n"):
+            reader, writer = await asyncio.open_connection(*listen.split(":"))
+            writer.write(sent.encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+            assert b"\r\nServer: e2ee-ticket\r\n" in head
+            assert b"aiohttp" not in head
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        held.close()
 
 
 async def test_a_used_port_is_said_in_one_sentence(floor, tmp_path, clock, visitor):
@@ -533,13 +651,13 @@ async def test_a_used_port_is_said_in_one_sentence(floor, tmp_path, clock, visit
 
 async def test_nothing_of_a_visit_is_logged(visitor, floor, caplog):
     caplog.set_level("DEBUG")
-    (cookie,) = visitor.client.session.cookie_jar
+    cookies = [cookie.value for cookie in visitor.client.session.cookie_jar]
 
     await visitor.page("/")
     await visitor.post("/sale/1/here", back="/")
     await visitor.page("/")
 
-    for secret in (cookie.value, visitor.form, floor.links[1].digits(), "41,37", "Petit"):
+    for secret in (*cookies, visitor.form, floor.links[1].digits(), "41,37", "Petit"):
         assert secret not in caplog.text
 
 

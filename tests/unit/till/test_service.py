@@ -91,6 +91,26 @@ def test_the_delivered_unit_is_the_one_that_is_installed():
     assert all(line.startswith("#") for line in about.splitlines())
 
 
+def test_the_delivered_socket_is_the_one_that_is_installed():
+    delivered = (ROOT / "deploy" / service.SOCKET).read_text(encoding="utf-8")
+    about = delivered[: delivered.index("[Unit]")]
+
+    assert delivered == service.socket_unit(service.CONSOLE_LISTEN, about=about)
+
+
+def test_systemd_holds_the_consoles_own_port_over_restarts(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text('[console]\nlisten = "127.0.0.1:8765"\n')
+    made = service.describe(
+        platform="linux", home=HOME, environment={"E2EE_TICKET_CONFIG": str(config)}
+    )
+    unit = HOME / ".config/systemd/user" / service.SOCKET
+
+    assert "ListenStream=127.0.0.1:8765\n" in made.more[unit]
+    assert service.SOCKET in made.install[1]
+    assert service.SOCKET in made.remove[0]
+
+
 @pytest.mark.parametrize("kind", ["system", "user"])
 def test_systemd_finds_no_fault_with_the_unit(kind, tmp_path):
     if shutil.which("systemd-analyze") is None:
@@ -98,9 +118,11 @@ def test_systemd_finds_no_fault_with_the_unit(kind, tmp_path):
     unit = tmp_path / service.UNIT
     text = service.system_unit("/bin/true") if kind == "system" else describe("linux").text
     unit.write_text(text, encoding="utf-8")
+    socket = tmp_path / service.SOCKET
+    socket.write_text(service.socket_unit("127.0.0.1:8422"), encoding="utf-8")
 
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", unit],
+        ["systemd-analyze", "verify", "--man=no", unit, socket],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -111,7 +133,7 @@ def test_systemd_finds_no_fault_with_the_unit(kind, tmp_path):
 def made(tmp_path):
     return service.Service(
         tmp_path / "deep" / "unit", "text\n", [["start", "it"], ["and", "more"]], [["stop", "it"]],
-        ["status"], ["stop", "first"], "a note",
+        ["status"], ["stop", "first"], "a note", {tmp_path / "deep" / "more": "of it\n"},
     )  # fmt: skip
 
 
@@ -147,6 +169,7 @@ def test_removing_stops_it_and_leaves_nothing(made, capsys):
     code = service.remove_service(made, lambda command: ran.append(command) or 1)
 
     assert (code, made.file.exists(), ran) == (0, False, made.remove)
+    assert not list(made.file.parent.iterdir())
     assert service.remove_service(made, lambda _: 1) == 0
     assert "no service is installed" in capsys.readouterr().err
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import stage
 
-from e2ee_ticket.pdf import sandbox, trial, walls
+from e2ee_ticket.pdf import child, sandbox, trial, walls
 
 # Each is an action that nobody may do; `file`, `port` and `parent` are known to it.
 FORBIDDEN = {
@@ -182,6 +182,30 @@ def test_a_child_that_tells_nothing_of_its_walls_has_none(monkeypatch, tmp_path,
     monkeypatch.setattr(sandbox, "WARM", False)
 
     assert trial.try_walls() is None
+
+
+DATA = Path(__file__).parents[2] / "data"
+TASKS = [
+    ("picture", "49152", "900"),
+    ("inspect",),
+    ("look", "49152", "900"),
+    ("clean",),
+    ("raster", "576", "72", "32000"),
+]
+
+
+@pytest.mark.parametrize("warm", [sandbox.WARM, False])
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task[0])
+def test_each_task_alone_does_behind_the_walls_what_it_does_without(monkeypatch, task, warm):
+    """Libraries load more when they are first used; nothing can be loaded in there."""
+    sandbox.end_warm()
+    monkeypatch.setattr(sandbox, "WARM", warm)
+    for name in ("dolibarr_takepos_invoice.pdf", "filled_form.pdf"):
+        receipt = (DATA / name).read_bytes()
+
+        result = sandbox.run_here(receipt, *task, max_size=4_000_000, timeout=60)
+
+        assert result == child.TASKS[task[0]](*map(int, task[1:]))(receipt)
 
 
 # The program that decides on a system call, run as the kernel runs it

@@ -14,6 +14,7 @@ from typing import Final
 
 from e2ee_ticket.errors import ReceiptError
 from e2ee_ticket.pdf import codes
+from e2ee_ticket.pdf.letters import MONO, TEXT, letters_of, missing
 from e2ee_ticket.pdf.roll import (
     COLUMN_DOTS,
     Align,
@@ -32,12 +33,10 @@ from e2ee_ticket.pdf.roll import (
 from e2ee_ticket.pdf.sheet import (
     INK,
     MARGIN,
-    MONO,
     PAGE_WIDTH,
     PAPER,
     POINT,
     QUIET,
-    TEXT,
     Band,
     Sheet,
     blank,
@@ -56,6 +55,7 @@ _SPACE_MAX: Final = 3.0
 _SMALL: Final = 0.75
 _SLICE_DOTS: Final = 8_000
 _TABLE_COLUMNS_MAX: Final = 12
+_LETTERS_SHOWN: Final = 8
 _CELL_GAP: Final = 2.6
 _TABLE_SCALES: Final = (1.0, 0.92, 0.84, 0.76)
 _WORD_MAX: Final = 20.0  # a longer word may be broken rather than the type be small
@@ -82,6 +82,17 @@ def draw_roll(roll: Roll, *, issued: datetime | None = None) -> bytes:
     sheet = Sheet(title=roll.title or "-", lang=roll.lang, issued=when)
     with contextlib.closing(sheet):
         return sheet.draw(_Layout(roll, sheet).bands())
+
+
+def remarks_on(roll: Roll) -> tuple[str, ...]:
+    """Say what of a roll was not understood, and which of its letters no font has."""
+    lacking = missing(text for item in roll.items for text in _texts_of(item))
+    if not lacking:
+        return roll.remarks
+    shown = " ".join(lacking[:_LETTERS_SHOWN])
+    more = len(lacking) - _LETTERS_SHOWN
+    told = f"letters that no font here has: {shown}" + (f" and {more} more" if more > 0 else "")
+    return (*roll.remarks, told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +207,10 @@ class _Layout:
 
     def _style_of(self, text: str, size: float, face: str = "", ink: int = INK) -> _Style:
         """Take the other font for what the proportional one has no signs for."""
-        missing = self._sheet.count_missing(text, TEXT)
-        if missing and self._sheet.count_missing(text, MONO) < missing:
-            return _Style(size * 0.92, face, ink, MONO)
+        if not text.isascii():
+            lacks = {ord(c) for c in text if c.isprintable()} - letters_of(TEXT)
+            if lacks and lacks <= letters_of(MONO):
+                return _Style(size * 0.92, face, ink, MONO)
         return _Style(size, face, ink)
 
     def _whole_numbers(self, text: str, style: _Style, room: float) -> _Style:
@@ -451,16 +463,21 @@ class _Layout:
             yield blank(drawing.quiet)
 
 
-def _length_of(item: Item) -> int:
+def _texts_of(item: Item) -> Iterator[str]:
     match item:
         case Row():
-            return sum(len(run.text) for run in item.runs)
+            yield from (run.text for run in item.runs)
         case Paragraph():
-            return len(item.text)
+            yield item.text
         case Table():
-            return sum(len(cell.text) + 1 for row in item.rows for cell in row)
+            yield from (cell.text for row in item.rows for cell in row)
         case _:
-            return 0
+            pass
+
+
+def _length_of(item: Item) -> int:
+    cells = sum(len(row) for row in item.rows) if isinstance(item, Table) else 0
+    return cells + sum(map(len, _texts_of(item)))
 
 
 def _at(draw: Callable[[float], None], down: float) -> Callable[[float], None]:

@@ -113,9 +113,13 @@ Item = Row | Paragraph | Table | Picture | Code | Rule | Space
 
 @dataclass(frozen=True, slots=True)
 class Roll:
-    """A whole receipt; `columns` is how many normal characters a printer's row has."""
+    """A whole receipt; `columns` is how many normal characters a printer's row has.
+
+    `remarks` are what was not understood of it, short sentences.
+    """
 
     items: tuple[Item, ...]
     columns: int = 48
     lang: str = "en"
     title: str = ""
+    remarks: tuple[str, ...] = ()

@@ -10,10 +10,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from fpdf import FPDF
+from fpdf.enums import TextDirection
+
+from e2ee_ticket.pdf import letters
+from e2ee_ticket.pdf.letters import MONO, TEXT, file_of
 
 if TYPE_CHECKING:
     from fpdf.fonts import TTFFont
@@ -25,13 +28,8 @@ TOP, BOTTOM = 8.0, 9.0
 INK, QUIET, RULE, PAPER = 0, 90, 170, 255
 POINT: Final = 25.4 / 72
 
-TEXT: Final = "Roboto Condensed"
-MONO: Final = "Iosevka"
-
-_FONTS: Final = Path(__file__).parent / "fonts"
-_FILES: Final = {TEXT: "RobotoCondensed", MONO: "Iosevka"}
-_FACES: Final = {"": "Regular", "B": "Bold"}
 _HARD: Final = "\u00a0\u202f"
+_BOLD: Final = 0.03  # of the type's size
 _ROUNDING: Final = 1e-6  # sums of widths are no exact numbers
 _LINE_LIMIT: Final = 300  # more characters than any line holds
 
@@ -84,6 +82,11 @@ def words_of(text: str) -> Iterator[str]:
             end += 1
         yield " ".join(words[at:end])
         at = end
+
+
+def _direction_of(piece: letters.Piece) -> dict[str, Any]:
+    direction = TextDirection.LTR if piece.rightward else TextDirection.RTL
+    return {"features": {}, "fragment_direction": direction}
 
 
 class Sheet(FPDF):
@@ -144,21 +147,8 @@ class Sheet(FPDF):
     def choose(self, size: float, *, style: str = "", family: str = TEXT) -> None:
         """Choose a font; only those that are chosen are in the PDF."""
         if family.lower() + style not in self.fonts:
-            self.add_font(family, style, _FONTS / f"{_FILES[family]}-{_FACES[style]}.ttf")
+            self.add_font(family, style, file_of(family, style))
         self.set_font(family, style, size)
-
-    def count_missing(self, text: str, family: str) -> int:
-        """Count the characters that a font does not have."""
-        self.choose(1, family=family)
-        glyphs = cast("TTFFont", self.current_font).cmap
-        return sum(ord(c) not in glyphs for c in text)
-
-    def _legible(self, text: str) -> str:
-        # As printers do it; and fpdf2 would log what it misses, which is a receipt's text.
-        glyphs = cast("TTFFont", self.current_font).cmap
-        if all(ord(c) in glyphs for c in text):
-            return text
-        return "".join(c if ord(c) in glyphs else "?" for c in text)
 
     def put(
         self,
@@ -170,11 +160,60 @@ class Sheet(FPDF):
         style: str = "",
         ink: int = INK,
         family: str = TEXT,
+        base: bool | None = None,
     ) -> None:
-        """Set a text with its baseline at y and its left at x."""
-        self.choose(size, style=style, family=family)
-        self.set_text_color(ink)
-        self.text(x, y, self._legible(text))
+        """Set a text with its baseline at y and its left at x, every script in its own order.
+
+        `base` says whether the line as a whole is read from left to right; None asks its letters.
+        """
+        for piece in letters.pieces(letters.legible(text, family), family, base=base):
+            self.choose_for(piece, size, style)
+            self.set_text_color(ink)
+            bold = style == "B" and piece.family not in {TEXT, MONO}
+            if bold:
+                # There is no bold file of it: its outline is drawn, too.
+                self._out(f"q 2 Tr {size * _BOLD:.3f} w {ink / 255:.3f} G")
+            if piece.shaped:
+                self._put_shaped(x, y, piece, size, ink)
+            else:
+                self.text(x, y, letters.drawn_order(piece))
+            if bold:
+                self._out("Q")
+            x += self._measure_piece(piece, size, style)
+
+    def choose_for(self, piece: letters.Piece, size: float, style: str) -> None:
+        """Choose the font of a piece; only the receipt's own two fonts have bold files."""
+        own = piece.family in {TEXT, MONO}
+        self.choose(size, style=style if own else "", family=piece.family)
+
+    def _put_shaped(self, x: float, y: float, piece: letters.Piece, size: float, ink: int) -> None:
+        """Set letters that join or stand above each other, each where HarfBuzz puts it."""
+        font = cast("TTFFont", self.current_font)
+        if not self.current_font_is_set_on_page:
+            self._out(self._set_font_for_page(font, self.font_size_pt))
+        unit = size * POINT * font.scale / 1000  # millimetres
+        k = 1 / POINT
+        infos, positions = font.perform_harfbuzz_shaping(piece.text, size, _direction_of(piece))
+        starts = sorted({info.cluster for info in infos})
+        ends = dict(zip(starts, [*starts[1:], len(piece.text)], strict=True))
+        out = [f"q {ink / 255:.3f} g BT"]
+        for info, position in zip(infos, positions, strict=True):
+            # Of a glyph that stands for several letters readers turn the letters round, too.
+            said = piece.text[info.cluster : ends.pop(info.cluster, info.cluster)]
+            name = font.ttfont.getGlyphName(info.codepoint)
+            glyph = font.subset.get_glyph(
+                glyph=info.codepoint,
+                unicode=tuple(map(ord, said if piece.rightward else said[::-1])),
+                glyph_name=name,
+                glyph_width=round(font.scale * font.ttfont["hmtx"].metrics[name][0]),
+            )
+            code = font.subset.pick_glyph(glyph) if glyph is not None else None
+            if code is not None:
+                left, up = x + position.x_offset * unit, y - position.y_offset * unit
+                place = f"{left * k:.2f} {(self.h - up) * k:.2f}"
+                out.append(f"1 0 0 1 {place} Tm ({font.escape_text(chr(code))}) Tj")
+            x += position.x_advance * unit
+        self._out(" ".join([*out, "ET Q"]))
 
     def put_right(
         self,
@@ -216,8 +255,19 @@ class Sheet(FPDF):
 
     def measure(self, text: str, size: float, style: str = "", family: str = TEXT) -> float:
         """Tell how wide a text is."""
-        self.choose(size, style=style, family=family)
-        return float(self.get_string_width(self._legible(text)))
+        legible = letters.legible(text, family)
+        # The order of what is read from right to left makes no difference to its width.
+        return sum(
+            self._measure_piece(piece, size, style) for piece in letters.unordered(legible, family)
+        )
+
+    def _measure_piece(self, piece: letters.Piece, size: float, style: str) -> float:
+        self.choose_for(piece, size, style)
+        if not piece.shaped:
+            return float(self.get_string_width(piece.text))
+        font = cast("TTFFont", self.current_font)
+        _, positions = font.perform_harfbuzz_shaping(piece.text, size, _direction_of(piece))
+        return float(sum(p.x_advance for p in positions)) * size * POINT * font.scale / 1000
 
     def wrap(
         self, text: str, width: float, size: float, style: str = "", family: str = TEXT

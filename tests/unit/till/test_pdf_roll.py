@@ -208,9 +208,64 @@ def test_letters_of_europe_and_boxes_are_drawn():
     assert lines_of(draw(row(text))) == [text]
 
 
-def test_what_no_font_has_is_a_question_mark(caplog):
-    assert lines_of(draw(row("漢 a"), Paragraph("漢 b"))) == ["? a", "? b"]
+def test_what_no_font_has_is_a_question_mark_and_is_told(caplog):
+    items = (row("𓀀 a"), Paragraph("𓂀 b?"), Table(((Cell("𓀀 漢"),),)))
+
+    assert lines_of(draw(*items)) == ["? a", "? b?", "? 漢"]
     assert caplog.messages == []
+    assert draw_roll.remarks_on(Roll(items)) == ("letters that no font here has: 𓀀 𓂀",)
+    assert draw_roll.remarks_on(Roll((row("Œuf 漢 ﺍ ก"),))) == ()
+
+
+def test_many_letters_that_no_font_has_are_counted():
+    text = "".join(chr(code) for code in range(0x13000, 0x13014))
+
+    (remark,) = draw_roll.remarks_on(Roll((row(text),)))
+
+    assert remark == f"letters that no font here has: {' '.join(text[:8])} and 12 more"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "متجر الاختبار",
+        "שלום עולם",
+        "测试商店 苹果汁",
+        "りんごジュース",
+        "ｱｲｽ",
+        "사과 주스",
+        "น้ำแอปเปิล",
+        "ទឹកផ្លែឈើ",
+        "ፖም ጭማቂ",
+        "Cà phê sữa đá, Bún chả ₫",
+        "Խնձոր ვაშლი",
+        "①②※★〒",
+    ],
+)
+def test_every_script_is_drawn_and_copied_in_the_order_in_which_it_is_read(text):
+    for item in (Paragraph(text), Table(((Cell(text, bold=True),),))):
+        assert lines_of(draw(item)) == [text]
+        assert draw_roll.remarks_on(Roll((item,))) == ()
+
+
+def test_a_number_in_arabic_stands_where_it_is_read():
+    def left_of(pdf: bytes, wanted: str) -> float:
+        with first_page(pdf) as page, contextlib.closing(page.get_textpage()) as text:
+            at = next(n for n in range(text.count_chars()) if text.get_text_range(n, 1) == wanted)
+            return text.get_charbox(at)[0]
+
+    pdf = draw(Paragraph("قطعة 12 تفاح"))
+    assert left_of(pdf, "ق") > left_of(pdf, "1") > left_of(pdf, "ح")
+    pdf = draw(Paragraph("Pain عربي 12 x"))
+    assert left_of(pdf, "P") < left_of(pdf, "ي") < left_of(pdf, "ع") < left_of(pdf, "x")
+
+
+def test_marks_of_direction_are_not_drawn():
+    assert lines_of(draw(Paragraph("a\u200eb\ufeffc\u202ad"))) == ["abcd"]
+
+
+def test_a_font_of_all_chinese_makes_no_large_pdf():
+    assert len(draw(Paragraph("测试商店 合计"))) < 12_000
 
 
 def test_a_wide_row_is_cut_where_the_paper_ends():

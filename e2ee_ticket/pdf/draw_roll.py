@@ -4,17 +4,18 @@ Nothing is added, left out or reworded. Rows stand in columns as on paper; a row
 a line, empty paper is kept short, and codes are drawn anew, so that they can be scanned.
 """
 
+import bisect
 import contextlib
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 from e2ee_ticket.errors import ReceiptError
 from e2ee_ticket.pdf import codes
-from e2ee_ticket.pdf.letters import MONO, TEXT, letters_of, missing
+from e2ee_ticket.pdf.letters import JOINERS, MONO, TEXT, is_rightward, letters_of, missing
 from e2ee_ticket.pdf.roll import (
     COLUMN_DOTS,
     Align,
@@ -29,6 +30,7 @@ from e2ee_ticket.pdf.roll import (
     Run,
     Space,
     Table,
+    columns_of,
 )
 from e2ee_ticket.pdf.sheet import (
     INK,
@@ -61,6 +63,8 @@ _TABLE_SCALES: Final = (1.0, 0.92, 0.84, 0.76)
 _WORD_MAX: Final = 20.0  # a longer word may be broken rather than the type be small
 _SIZE_MIN: Final = 4.0
 _ROUNDING: Final = 1e-6  # sums of widths are no exact numbers
+_SHRINK_MAX: Final = 1.35
+_IN_NUMBER: Final = re.compile(r"\d[\d.,]|[.,]\d")
 # A row is drawn in by at most so many columns, at a gap of which so many blanks must stay.
 _DRAW_IN_MAX: Final = 12
 _GAPS: Final = re.compile(r"(?<=\S) {4,}(?=\S)")
@@ -116,7 +120,9 @@ class _Layout:
         self._roll, self._sheet = roll, sheet
         self._column = min(_WIDTH / max(1, min(roll.columns, 255)), _COLUMN_MAX)
         self._size = self._column * 2 / POINT  # the font is half as wide as it is high
-        self._block = self._column * max(1, min(roll.columns, 255))
+        self._dots = COLUMN_DOTS * max(1, min(roll.columns, 255))
+        self._dot = self._column / COLUMN_DOTS
+        self._block = self._dot * self._dots
         self._left = (PAGE_WIDTH - self._block) / 2
         self._codes: dict[tuple[str, str], codes.Drawing | None] = {}
         self._headed = False
@@ -166,31 +172,67 @@ class _Layout:
     def _row(self, row: Row) -> Iterator[Band]:
         text = "".join(run.text for run in row.runs)
         plain = not any(run.inverse or run.underline for run in row.runs)
-        if plain and (match := _DRAWN_RULE.fullmatch(text)):
+        is_placed = any(run.at is not None for run in row.runs)
+        if plain and not row.pictures and not is_placed and (match := _DRAWN_RULE.fullmatch(text)):
             yield self._drawn_rule(row, match)
             return
         large = any(run.wide > 1 or run.high > 1 for run in row.runs)
-        runs = _drawn_in(row.runs, self._roll.columns)
-        for line in _wrapped(runs, self._roll.columns):
-            yield self._line(line, row.align, self._text_tag(large=large))
+        paper = self._dots
+        scale = 1.0
+        if is_placed or row.pictures:
+            lines = _arranged(row.placed, paper)
+        else:
+            runs = _drawn_in(row.runs, paper)
+            total = sum(run.dots for run in runs)
+            if paper < total <= paper * _SHRINK_MAX and _breaks_a_number(runs, paper):
+                scale, paper = paper / total, total
+            lines = list(_wrapped(runs, paper))
+        pictures = row.pictures
+        for line in lines or [[]]:
+            yield self._line(line, row.align, self._text_tag(large=large), pictures, scale)
+            pictures = ()
 
-    def _line(self, runs: list[Run], align: Align, tag: str) -> Band:
-        widths = [len(run.text) * _columns_of(run) * self._column for run in runs]
-        left = self._x_of(align, sum(widths), self._left, self._block)
-        tall = max((run.high * (_SMALL if run.small else 1) for run in runs), default=1.0)
-        leading = self._size * POINT * (0.36 + 0.98 * tall)
-        rise = self._size * POINT * (0.14 + 0.83 * tall)  # the baseline's distance from the top
+    def _line(
+        self,
+        line: "list[tuple[int, Run]]",
+        align: Align,
+        tag: str,
+        pictures: "tuple[tuple[int, Picture], ...]" = (),
+        scale: float = 1.0,
+    ) -> Band:
+        dot = self._dot * scale
+        size = self._size * scale
+        ends = [at + run.dots for at, run in line]
+        ends += [at + picture.width * picture.wide for at, picture in pictures]
+        wide = max(ends, default=0)
+        if pictures and wide * dot > self._block:
+            dot *= self._block / (wide * dot)
+        left = self._x_of(align, wide * dot, self._left, self._block)
+        tall = max((run.high * (_SMALL if run.small else 1) for _, run in line), default=1.0)
+        leading = size * POINT * (0.36 + 0.98 * tall)
+        rise = size * POINT * (0.14 + 0.83 * tall)  # the baseline's distance from the top
+        if pictures:
+            # As on paper: a letter is as high as 24 dots, and stands on the pictures' lower edge.
+            leading = max(
+                dot * max(picture.height * picture.high for _, picture in pictures),
+                size * POINT * tall if line else 0.0,
+            )
+            rise = leading - size * POINT * 0.17
 
         def draw(y: float) -> None:
-            x = left
-            for run, width in zip(runs, widths, strict=True):
-                self._run(run, x, y + rise, width)
-                x += width
+            for at, picture in pictures:
+                high = dot * picture.height * picture.high
+                place = (left + at * dot, dot * picture.width * picture.wide, high)
+                self._drawn_picture(picture.data, picture.width, picture.height, place)(
+                    y + leading - high
+                )
+            for at, run in line:
+                self._run(run, left + at * dot, y + rise, run.dots * dot, scale)
 
         return Band(leading, draw, tag)
 
-    def _run(self, run: Run, x: float, y: float, width: float) -> None:
-        size = self._size * run.high * (_SMALL if run.small else 1)
+    def _run(self, run: Run, x: float, y: float, width: float, scale: float = 1.0) -> None:
+        size = self._size * scale * run.high * (_SMALL if run.small else 1)
         em = size * POINT
         ink = INK
         if run.inverse:
@@ -199,8 +241,25 @@ class _Layout:
         elif run.underline:
             self._sheet.fill([(x, y + 0.11 * em, width, 0.06 * em / run.high)])
         face = "B" if run.bold else ""
-        self._sheet.set_stretching(100 * run.wide / run.high)
-        self._sheet.put(x, y, run.text, size, style=face, ink=ink, family=MONO)
+        dot = self._dot * scale
+        stretch = 100.0 * run.wide / run.high
+        for column, text, fixed in _segments(run.text, visual=run.visual):
+            here = x + column * run.column_dots * dot
+            room = columns_of(text) * run.column_dots * dot
+            factor = stretch
+            if fixed:
+                self._sheet.set_char_spacing(run.spacing * run.high * dot / POINT)
+            else:
+                # No letter of these is as wide as another: they are pressed into their columns.
+                self._sheet.set_stretching(100)
+                natural = self._sheet.measure(text, size, face, MONO) * stretch / 100
+                if natural > room or (run.visual and _is_joined(text)):
+                    factor = stretch * room / max(natural, 1e-3)
+                elif not is_rightward(text):
+                    here += room - natural
+            self._sheet.set_stretching(factor)
+            self._sheet.put(here, y, text, size, style=face, ink=ink, family=MONO, base=True)
+            self._sheet.set_char_spacing(0)
         self._sheet.set_stretching(100)
 
     # Paragraphs and tables
@@ -384,7 +443,7 @@ class _Layout:
 
     def _drawn_rule(self, row: Row, match: re.Match[str]) -> Band:
         """Draw a row of hyphens as a line, as long as they were."""
-        column = self._column * max(_columns_of(run) for run in row.runs)
+        column = self._dot * max(run.column_dots for run in row.runs)
         width = min(len(match[0].strip()) * column, self._block)
         room = self._block - width
         if row.align == "left":
@@ -449,6 +508,11 @@ class _Layout:
             return
         x = self._x_of(item.align, drawing.width, self._left, self._block)
         yield blank(drawing.quiet)
+        style = self._style_of(item.text, 8.5)
+        said = self._set(item.text, style, "center", x, drawing.width)
+        if item.heading:
+            yield Band(3.6, _at(said, 2.6), "P")
+            yield blank(0.6)
         yield Band(
             drawing.height,
             lambda y: self._sheet.fill([(x + a, y + b, w, h) for a, b, w, h in drawing.boxes]),
@@ -457,9 +521,7 @@ class _Layout:
         )
         yield blank(1.0 if item.caption else drawing.quiet)
         if item.caption:
-            caption = self._style_of(item.text, 8.5)
-            draw = self._set(item.text, caption, "center", x, drawing.width)
-            yield Band(3.6, _at(draw, 2.6), "P")
+            yield Band(3.6, _at(said, 2.6), "P")
             yield blank(drawing.quiet)
 
 
@@ -498,17 +560,50 @@ def _joined(items: tuple[Item, ...]) -> Iterator[Item]:
         yield item
 
 
-def _columns_of(run: Run) -> float:
-    return run.wide * (_SMALL if run.small else 1.0)
+def _segments(text: str, *, visual: bool) -> Iterator[tuple[int, str, bool]]:
+    """Cut a run into what is set at once: its column, its text, and whether all are as wide.
+
+    What stands between two blanks stays where it is, however wide its letters are.
+    """
+    text = "".join(c if c.isprintable() or c in JOINERS else " " for c in text)
+    if text.isascii() or letters_of(MONO).issuperset(map(ord, text)):
+        yield 0, text, True
+        return
+    column = 0
+    for segment in re.split(r"( {2,})", text):
+        if letters_of(MONO).issuperset(map(ord, segment)):
+            yield column, segment, True
+            column += len(segment)
+        elif visual or any(columns_of(letter) > 1 for letter in segment):
+            for letter in _with_marks(segment):
+                yield column, letter, False
+                column += columns_of(letter)
+        else:
+            yield column, segment, False
+            column += columns_of(segment)
 
 
-def _drawn_in(runs: tuple[Run, ...], columns: int) -> tuple[Run, ...]:
+def _with_marks(text: str) -> Iterator[str]:
+    """Give the letters of a text, each with the marks upon it."""
+    at = 0
+    for end in range(1, len(text) + 1):
+        if end == len(text) or columns_of(text[end]):
+            yield text[at:end]
+            at = end
+
+
+def _is_joined(text: str) -> bool:
+    """Tell whether a letter is a form of Arabic that reaches to the next one."""
+    return any("\ufb50" <= letter <= "\ufefc" for letter in text)
+
+
+def _drawn_in(runs: tuple[Run, ...], paper: int) -> tuple[Run, ...]:
     """Take a row that is a little too wide back to the width, where it has a gap to give.
 
     A till that was made for wider paper would lose its sums to the next line.
     """
-    total = sum(len(run.text) * _columns_of(run) for run in runs)
-    if not columns < total <= columns + _DRAW_IN_MAX:
+    total = sum(run.dots for run in runs)
+    if not paper < total <= paper + _DRAW_IN_MAX * COLUMN_DOTS:
         return runs
     place, gap = max(
         ((place, gap) for place, run in enumerate(runs) for gap in _GAPS.finditer(run.text)),
@@ -518,35 +613,111 @@ def _drawn_in(runs: tuple[Run, ...], columns: int) -> tuple[Run, ...]:
     if gap is None:
         return runs
     run = runs[place]
-    surplus = math.ceil((total - columns) / _columns_of(run))
+    surplus = math.ceil((total - paper) / run.column_dots)
     if len(gap[0]) - surplus < _GAP_MIN:
         return runs
     text = run.text[: gap.start()] + run.text[gap.start() + surplus :]
     return (*runs[:place], replace(run, text=text), *runs[place + 1 :])
 
 
-def _wrapped(runs: tuple[Run, ...], columns: int) -> Iterator[list[Run]]:
-    """Cut a row where the paper ends, as a printer does; blanks beyond it are nothing."""
-    line: list[Run] = []
-    left = float(columns)
+def _breaks_a_number(runs: tuple[Run, ...], paper: int) -> bool:
+    """Tell whether a row is cut within a number where the paper ends."""
+    text, ends, here = "", [], 0
     for run in runs:
-        width = _columns_of(run)
-        text = "".join(c if c.isprintable() else " " for c in run.text)
+        for letter in run.text:
+            here += columns_of(letter) * run.column_dots
+            ends.append(here)
+        text += run.text
+    cut = bisect.bisect_right(ends, paper)
+    return bool(_IN_NUMBER.search(text[max(0, cut - 1) : cut + 1]))
+
+
+def _wrapped(runs: tuple[Run, ...], paper: int) -> Iterator[list[tuple[int, Run]]]:
+    """Cut a row where the paper ends, as a printer does; blanks beyond it are nothing.
+
+    A number is not cut if it can stand whole on the next line.
+    """
+    line: list[tuple[int, Run]] = []
+    here = 0
+    for run in runs:
+        text = run.text
         at = 0
         while at < len(text):
-            fits = int((left + 1e-6) / width)
-            if not fits and line:
+            count = _fitting(text, at, (paper - here) // run.column_dots)
+            if not count and line:
                 if not text[at:].strip():
                     break
                 yield line
-                line, left = [], float(columns)
+                line, here = [], 0
                 continue
-            piece = text[at : at + max(fits, 1)]
-            line.append(replace(run, text=piece))
-            left -= len(piece) * width
-            at += len(piece)
+            piece = replace(run, text=text[at : at + max(count, 1)])
+            line.append((here, piece))
+            here += piece.dots
+            at += len(piece.text)
     if line:
         yield line
+
+
+def _fitting(text: str, at: int, columns: int) -> int:
+    """Count the letters that fit into so many columns."""
+    end = at
+    while end < len(text) and (columns := columns - columns_of(text[end])) >= 0:
+        end += 1
+    if at < end < len(text) and _IN_NUMBER.fullmatch(text[end - 1 : end + 1]):
+        start = end
+        while start > at and not text[start - 1].isspace():
+            start -= 1
+        if start > at:
+            return start - at
+    return end - at
+
+
+def _arranged(placed: Iterable[tuple[int, Run]], paper: int) -> list[list[tuple[int, Run]]]:
+    """Put what has a place there; what would hide something else stands on a line below.
+
+    What would be cut off by the paper's edge is moved to it, if that leaves it legible.
+    """
+    lines: list[list[tuple[int, Run]]] = [[]]
+    for start, given in placed:
+        at, run = start, given
+        if not (run.underline or run.inverse):
+            text = run.text.lstrip(" ")
+            at += (len(run.text) - len(text)) * run.column_dots
+            run = replace(run, text=text.rstrip(" "))
+        if not run.text:
+            continue
+        pieces = [(at, run)]
+        if at + run.dots > paper:
+            pieces = [(max(0, paper - run.dots), run)]
+            if run.dots > paper:
+                pieces = [piece for line in _wrapped((run,), paper) for piece in line]
+        first = 0
+        for piece in pieces:
+            if any(piece[0] == other[0] and piece[1] == other[1] for other in lines[first]):
+                # Printed twice at one place: an old way to make it bold.
+                number = lines[first].index(piece)
+                lines[first][number] = (piece[0], replace(piece[1], bold=True))
+                continue
+            number = first
+            while number < len(lines) and any(_hides(piece, other) for other in lines[number]):
+                number += 1
+            if number == len(lines):
+                lines.append([])
+            lines[number].append(piece)
+            first = number + 1 if len(pieces) > 1 else first
+    return [line for line in lines if line]
+
+
+def _hides(new: tuple[int, Run], old: tuple[int, Run]) -> bool:
+    """Tell whether one text makes another illegible; a sign upon one letter is meant to be so."""
+    overlap = min(new[0] + new[1].dots, old[0] + old[1].dots) - max(new[0], old[0])
+    if overlap * 3 <= min(new[1].column_dots, old[1].column_dots):
+        return False
+    if not any(letter.isalnum() for letter in new[1].text):
+        return False
+    if not any(letter.isalnum() for letter in old[1].text):
+        return False
+    return len(new[1].text) > 1 or new[1].text.isdigit()
 
 
 def _has_digit(text: str) -> bool:

@@ -63,8 +63,7 @@ _REPLACED: Final = {
     "\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2010": "-", "\u2011": "-",
     "\u2012": "-", "\u2013": "-", "\u2014": "-", "\u2015": "-", "\u203e": "\u00af",
 }  # fmt: skip
-# Without a sign of their own: joiners, marks of direction, variants.
-_SILENT: Final = frozenset(
+SILENT: Final = frozenset(
     chr(code)
     for code in (
         *range(0x200B, 0x2010),
@@ -75,7 +74,8 @@ _SILENT: Final = frozenset(
         0xFEFF,
     )
 )
-_JOINERS: Final = "\u200c\u200d"
+"""Without a sign of their own: joiners, marks of direction, variants."""
+JOINERS: Final = "\u200c\u200d"
 _MIRRORED: Final = str.maketrans("()[]{}<>«»", ")(][}{><»«")
 UNKNOWN: Final = "?"
 
@@ -145,8 +145,8 @@ def legible(text: str, family: str) -> str:
 def _legible(letter: str, family: str) -> str:
     if family_of(letter, family) is not None:
         return letter
-    if letter in _SILENT:
-        return letter if letter in _JOINERS else ""
+    if letter in SILENT:
+        return letter if letter in JOINERS else ""
     for other in (unicodedata.normalize("NFKC", letter), _REPLACED.get(letter, "")):
         if other and other != letter and all(family_of(one, family) for one in other):
             return other
@@ -164,7 +164,7 @@ def missing(texts: Iterable[str]) -> str:
         for letter in set(unicodedata.normalize("NFC", text))
         if letter not in UNKNOWN
         and letter.isprintable()
-        and letter not in _SILENT
+        and letter not in SILENT
         and _legible(letter, TEXT) in {UNKNOWN, ""}
     }
     return "".join(sorted(lacking))
@@ -206,8 +206,8 @@ def _of_one_font(text: str, family: str, *, rightward: bool) -> Iterator[Piece]:
     run, now = "", family
     for letter in text:
         wished = family_of(letter, family) or now
-        stays = letter in _JOINERS or unicodedata.category(letter)[0] == "M"
-        if stays and run and (letter in _JOINERS or ord(letter) in letters_of(now)):
+        stays = letter in JOINERS or unicodedata.category(letter)[0] == "M"
+        if stays and run and (letter in JOINERS or ord(letter) in letters_of(now)):
             wished = now
         if wished != now and run:
             yield Piece(run, now, rightward)

@@ -4,6 +4,7 @@ A `Roll` comes from a printer's bytes or from a till's HTML. Nothing of it is co
 reworded.
 """
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -13,9 +14,31 @@ COLUMN_DOTS: Final = 12
 """How many dots a normal character is wide."""
 
 
+SMALL_DOTS: Final = 9
+"""How many dots a small one is wide."""
+
+
+def columns_of(text: str) -> int:
+    """Count the columns of a text: two for letters of East Asia, none for marks upon letters."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(letter) for letter in text)
+
+
+def _columns(letter: str) -> int:
+    if unicodedata.category(letter) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in {"W", "F"} else 1
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A piece of text in one style; `wide` and `high` are multiples of the normal size, 1 to 8."""
+    """A piece of text in one style; `wide` and `high` are multiples of the normal size, 1 to 8.
+
+    `at` is where it begins, in dots from the beginning of its line; None goes on where the run
+    before it ends. `spacing` is how many dots are left free after each column. `visual` says that
+    the letters are in the order in which they stand on paper, from left to right, whatever script.
+    """
 
     text: str
     bold: bool = False
@@ -24,14 +47,52 @@ class Run:
     small: bool = False
     wide: int = 1
     high: int = 1
+    at: int | None = None
+    spacing: int = 0
+    visual: bool = False
+
+    @property
+    def column_dots(self) -> int:
+        """How many dots a column of it takes."""
+        return ((SMALL_DOTS if self.small else COLUMN_DOTS) + self.spacing) * self.wide
+
+    @property
+    def dots(self) -> int:
+        """How many dots it takes."""
+        return columns_of(self.text) * self.column_dots
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a printer: every character as wide as the others, so that columns stand."""
+    """One line of a printer: every character as wide as the others, so that columns stand.
+
+    `pictures` stand in it, too, each so many dots from the beginning of the line.
+    """
 
     runs: tuple[Run, ...]
     align: Align = "left"
+    pictures: "tuple[tuple[int, Picture], ...]" = ()
+
+    @property
+    def placed(self) -> tuple[tuple[int, Run], ...]:
+        """Its runs, each with where it begins, in dots."""
+        found, here = [], 0
+        for run in self.runs:
+            here = run.at if run.at is not None else here
+            found.append((here, run))
+            here += run.dots
+        return tuple(found)
+
+    @property
+    def text(self) -> str:
+        """What is read on it, from left to right, with blanks where nothing stands."""
+        if all(run.at is None for run in self.runs):
+            return "".join(run.text for run in self.runs)
+        line, here = "", 0
+        for at, run in sorted(self.placed, key=lambda found: found[0]):
+            line += " " * round(max(0, at - here) / COLUMN_DOTS) + run.text
+            here = max(here, at + run.dots)
+        return line
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +146,15 @@ class Picture:
 class Code:
     """A barcode or a QR code, drawn anew from what it says.
 
-    `kind` is `qr`, `code128`, `code39`, `ean13`, `ean8`, `upca`, `itf` or `codabar`.
+    `kind` is one that codes.py draws. `caption` says that what it says stands below it, too, and
+    `heading` above it.
     """
 
     kind: str
     text: str
     align: Align = "center"
     caption: bool = False
+    heading: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ on one page as long as they are. The same bands give the same bytes.
 import bisect
 import contextlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,12 +61,18 @@ _SIGN: Final = re.compile(r"[-+\u2212\u00d7x*@#€$£]")
 _UNIT: Final = re.compile(r"[€$£¥%\u20a0-\u20cf]|[A-Z]{3}")
 
 
+def _blank_or_itself(letter: str) -> str:
+    if letter.isprintable() or letter in _HARD or letter in letters.JOINERS:
+        return letter
+    return "" if letter in letters.SILENT else " "
+
+
 def words_of(text: str) -> Iterator[str]:
     """Give the pieces of a line between which it may be broken.
 
     A number stays with its groups of digits, its sign and its currency: `- 1 214,50 €` is one.
     """
-    words = "".join(c if c.isprintable() or c in _HARD else " " for c in text).split(" ")
+    words = "".join(map(_blank_or_itself, text)).split(" ")
     words = [word for word in words if word]
     at = 0
     while at < len(words):
@@ -82,6 +89,27 @@ def words_of(text: str) -> Iterator[str]:
             end += 1
         yield " ".join(words[at:end])
         at = end
+
+
+def _said(piece: letters.Piece, clusters: list[int]) -> list[str]:
+    """Share the letters of a piece among its glyphs, of which each names its first letter.
+
+    What is read from right to left is given letter by letter from left to right: readers of PDFs
+    turn it round.
+    """
+    starts = sorted(set(clusters))
+    ends = dict(zip(starts, [*starts[1:], len(piece.text)], strict=True))
+    rest = {start: piece.text[start:end] for start, end in ends.items()}
+    if not piece.rightward:
+        rest = {start: text[::-1] for start, text in rest.items()}
+    left = Counter(clusters)
+    said = []
+    for cluster in clusters:
+        left[cluster] -= 1
+        count = 1 if left[cluster] else len(rest[cluster])
+        said.append(rest[cluster][:count])
+        rest[cluster] = rest[cluster][count:]
+    return said
 
 
 def _direction_of(piece: letters.Piece) -> dict[str, Any]:
@@ -191,19 +219,16 @@ class Sheet(FPDF):
         font = cast("TTFFont", self.current_font)
         if not self.current_font_is_set_on_page:
             self._out(self._set_font_for_page(font, self.font_size_pt))
-        unit = size * POINT * font.scale / 1000  # millimetres
+        unit = size * POINT * font.scale / 1000 * self.font_stretching / 100  # millimetres
         k = 1 / POINT
         infos, positions = font.perform_harfbuzz_shaping(piece.text, size, _direction_of(piece))
-        starts = sorted({info.cluster for info in infos})
-        ends = dict(zip(starts, [*starts[1:], len(piece.text)], strict=True))
+        said = _said(piece, [info.cluster for info in infos])
         out = [f"q {ink / 255:.3f} g BT"]
-        for info, position in zip(infos, positions, strict=True):
-            # Of a glyph that stands for several letters readers turn the letters round, too.
-            said = piece.text[info.cluster : ends.pop(info.cluster, info.cluster)]
+        for info, position, letters_said in zip(infos, positions, said, strict=True):
             name = font.ttfont.getGlyphName(info.codepoint)
             glyph = font.subset.get_glyph(
                 glyph=info.codepoint,
-                unicode=tuple(map(ord, said if piece.rightward else said[::-1])),
+                unicode=tuple(map(ord, letters_said)),
                 glyph_name=name,
                 glyph_width=round(font.scale * font.ttfont["hmtx"].metrics[name][0]),
             )
@@ -213,7 +238,12 @@ class Sheet(FPDF):
                 place = f"{left * k:.2f} {(self.h - up) * k:.2f}"
                 out.append(f"1 0 0 1 {place} Tm ({font.escape_text(chr(code))}) Tj")
             x += position.x_advance * unit
-        self._out(" ".join([*out, "ET Q"]))
+        out.append("ET Q")
+        if piece.rightward and not all(said):
+            # A reader would copy such a glyph as a sign of its own, if not told the whole.
+            text = piece.text.encode("utf-16-be").hex().upper()
+            out = [f"/Span <</ActualText <FEFF{text}>>> BDC", *out, "EMC"]
+        self._out(" ".join(out))
 
     def put_right(
         self,
@@ -267,7 +297,8 @@ class Sheet(FPDF):
             return float(self.get_string_width(piece.text))
         font = cast("TTFFont", self.current_font)
         _, positions = font.perform_harfbuzz_shaping(piece.text, size, _direction_of(piece))
-        return float(sum(p.x_advance for p in positions)) * size * POINT * font.scale / 1000
+        unit = size * POINT * font.scale / 1000 * self.font_stretching / 100
+        return float(sum(position.x_advance for position in positions)) * unit
 
     def wrap(
         self, text: str, width: float, size: float, style: str = "", family: str = TEXT

@@ -52,6 +52,8 @@ def length_of(data: Bytes, at: int) -> int | None:
 
 
 _ZEROS: Final = re.compile(rb"\0+")
+SYMBOL_KIND: Final = 97
+"""GS k with this number prints a QR code on many printers that are not Epson's."""
 PICTURES: Final = frozenset((b"\x1b*", b"\x1dv"))
 """The commands that print a picture row by row, so that a part of one is of use."""
 
@@ -73,7 +75,7 @@ _FIXED: Final[Mapping[bytes, int]] = {
     **{b"\x1c" + name: 4 for name in (b"?", b"S", b"p")},
     b"\x1c2": 76,
     **{b"\x1d" + name: 2 for name in (b":", b"c")},
-    **{b"\x1d" + bytes((name,)): 3 for name in b"!#/BEHITabfhjrwx"},
+    **{b"\x1d" + bytes((name,)): 3 for name in b"!#/BEHITZabfhjrwx"},
     **{b"\x1d" + name: 4 for name in (b"$", b"A", b"L", b"P", b"W", b"\\")},
     **{b"\x1d" + name: 5 for name in (b"^", b"z")},
 }
@@ -125,6 +127,8 @@ def _barcode(data: Bytes, at: int) -> int:
     if kind <= 6:
         end = _until_zero(data, at + 3, 256)
         return 3 if end is None else end - at
+    if kind == SYMBOL_KIND:
+        return 7 + read_word(data, at + 5)
     return 4 + data[at + 3] if 65 <= kind <= 79 else 3
 
 
@@ -167,6 +171,11 @@ def _cut(data: Bytes, at: int) -> int:
     return 4 if data[at + 2] in b"ABabgh" else 3
 
 
+def _symbol(data: Bytes, at: int) -> int:
+    """ESC Z: a code of two dimensions, as many printers of other makers have it."""
+    return 7 + read_word(data, at + 5)
+
+
 def _counter(data: Bytes, at: int) -> int:
     return {0x30: 5, 0x31: 9, 0x32: 5}.get(data[at + 2], 2)
 
@@ -184,6 +193,7 @@ _MEASURED: Final[Mapping[bytes, Callable[[Bytes, int], int]]] = {
     b"\x1b&": _own_characters,
     b"\x1b*": _strip,
     b"\x1bD": _tab_stops,
+    b"\x1bZ": _symbol,
     b"\x1cq": _kept_pictures,
     b"\x1cg": _kept_bytes,
     b"\x1d*": _downloaded,
@@ -195,41 +205,6 @@ _MEASURED: Final[Mapping[bytes, Callable[[Bytes, int], int]]] = {
     b"\x1dk": _barcode,
     b"\x1dv": _raster,
 }
-
-PAGES: Final[Mapping[int, str]] = {
-    0: "cp437",
-    2: "cp850",
-    3: "cp860",
-    4: "cp863",
-    5: "cp865",
-    13: "cp857",
-    14: "cp737",
-    15: "iso8859-7",
-    16: "cp1252",
-    17: "cp866",
-    18: "cp852",
-    19: "cp858",
-    32: "cp720",
-    33: "cp775",
-    34: "cp855",
-    35: "cp861",
-    36: "cp862",
-    37: "cp864",
-    38: "cp869",
-    39: "iso8859-2",
-    40: "iso8859-15",
-    44: "cp1125",
-    45: "cp1250",
-    46: "cp1251",
-    47: "cp1253",
-    48: "cp1254",
-    49: "cp1255",
-    50: "cp1256",
-    51: "cp1257",
-    52: "cp1258",
-    53: "kz1048",
-}
-"""Code pages by Epson's numbers; the others, of Asia mostly, Python does not know."""
 
 _NATIONAL: Final = "#$@[\\]^`{|}~"
 NATIONS: Final[Mapping[int, Mapping[int, str]]] = {
@@ -247,6 +222,10 @@ NATIONS: Final[Mapping[int, Mapping[int, str]]] = {
         10: "#$ÉÆØÅÜéæøåü",
         11: "#$á¡Ñ¿é`íñóú",
         12: "#$á¡Ñ¿éüíñóú",
+        13: "#$@[₩]^`{|}~",
+        14: "#$ŽŠĐĆČžšđćč",
+        15: "#¥@[\\]^`{|}~",
+        16: "#₫@[\\]^`{|}~",
     }.items()
 }
 """What ESC R puts in the place of some signs, from before code pages; 0 is none of it."""
@@ -261,9 +240,9 @@ BARCODES: Final[Mapping[int, str]] = {
     ),
     74: "gs1-128",
     75: "databar",
-    76: "databar",
-    77: "databar",
-    78: "databar",
+    76: "databar-stacked",
+    77: "databar-limited",
+    78: "databar-expanded",
     79: "code128",
 }
 """Barcodes by Epson's numbers, in their older and their newer form."""

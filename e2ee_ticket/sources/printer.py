@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Final
 
 from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError, SourceError
 from e2ee_ticket.protocol.ticket import Ticket
-from e2ee_ticket.sources import Arrival, Finding, Intake, Shop, escpos
+from e2ee_ticket.sources import Arrival, Finding, Intake, Shop, code_pages, escpos
 from e2ee_ticket.sources.connections import TOO_MANY, Connection, Connections, Limits
 from e2ee_ticket.sources.escpos_jobs import (
     ANSWER_MAKER,
@@ -138,6 +138,8 @@ class Printer:
         listen: the address and port it prints at; other devices can print here only if it is not
             a loopback address.
         code_page: what the bytes of letters mean until the till says so.
+        printer: the family of the printer that the till is set up for, whose numbers of code pages
+            count: `epson`, `star`, `bixolon`, `citizen`, `hp`, `xprinter` and others.
         columns: how many characters a line holds: 48 on 80 mm paper, 32 on 58 mm.
         idle_seconds: how long nothing must come before what was printed without a cut is a
             receipt.
@@ -162,7 +164,8 @@ class Printer:
         shop: Shop,
         *,
         listen: str = PRINTER_LISTEN,
-        code_page: str = escpos.CODE_PAGE,
+        code_page: str = code_pages.CODE_PAGE,
+        printer: str = code_pages.PRINTER,
         columns: int = escpos.COLUMNS,
         idle_seconds: float = IDLE_SECONDS,
         currency: str = "",
@@ -171,7 +174,8 @@ class Printer:
         self._shop = shop
         self._host, self._port = parse_listen(listen, PRINTER_LISTEN)
         self._at = join(self._host, self._port)
-        self._code_page = escpos.check_code_page(code_page)
+        self._code_page = code_pages.check_code_page(code_page)
+        self._printer = code_pages.check_printer(printer)
         self._columns = _parse_columns(columns)
         self._idle_seconds = read_number("idle_seconds", idle_seconds, 0.1, 60)
         self._currency = read_sign(currency)
@@ -524,6 +528,7 @@ class Printer:
         roll = escpos.decode(
             job.data,
             code_page=self._code_page,
+            printer=self._printer,
             columns=self._columns,
             lang=self._shop.lang,
             title=self._shop.name or "",
@@ -531,10 +536,16 @@ class Printer:
         if not roll.items:
             raise ReceiptError("there is nothing on it")
         known = facts(roll, self._currency)
+        told: list[str] = []
         ticket = draw_ticket(
-            roll, self._shop, title=self._shop.name, number=known.number, total=known.total
+            roll,
+            self._shop,
+            title=self._shop.name,
+            number=known.number,
+            total=known.total,
+            tell=told.append,
         )
-        return Arrival(ticket, ours=True, paper=job.data)
+        return Arrival(ticket, ours=True, paper=job.data, remarks=tuple(told))
 
     # Checking
 

@@ -86,7 +86,7 @@ def lines_of(roll: Roll) -> Iterator[str]:
     """Read a roll's text, line by line, with two blanks between what stands apart."""
     for item in roll.items:
         if isinstance(item, Row):
-            yield _tidy("".join(run.text for run in item.runs))
+            yield _tidy(item.text)
         elif isinstance(item, Paragraph):
             for line in item.text.splitlines():
                 yield _tidy(line)

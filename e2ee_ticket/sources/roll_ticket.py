@@ -1,8 +1,9 @@
 """A ticket of a roll: the PDF that is drawn of it, and what is known of it beside."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
-from e2ee_ticket.pdf.draw_roll import draw_roll
+from e2ee_ticket.pdf.draw_roll import draw_roll, remarks_on
 from e2ee_ticket.pdf.roll import Roll
 from e2ee_ticket.protocol.ticket import TEXT_LIMITS, Ticket
 from e2ee_ticket.sources import Shop
@@ -11,15 +12,25 @@ from e2ee_ticket.sources.roll_facts import issued_on
 
 
 def draw_ticket(
-    roll: Roll, shop: Shop, *, title: str | None, number: str | None, total: str | None
+    roll: Roll,
+    shop: Shop,
+    *,
+    title: str | None,
+    number: str | None,
+    total: str | None,
+    tell: Callable[[str], None] | None = None,
 ) -> Ticket:
     """Draw a roll that was printed just now, maybe again.
 
-    What is too long to be a fact is left out.
+    What is too long to be a fact is left out. `tell` is given each remark on what could not be
+    drawn as it was printed.
 
     Raises:
         ReceiptError: it is longer than any receipt.
     """
+    if tell is not None:
+        for remark in remarks_on(roll):
+            tell(remark)
     now = datetime.fromtimestamp(shop.now(), UTC)
     return Ticket(
         receipt=draw_roll(roll, issued=now),

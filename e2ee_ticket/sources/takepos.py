@@ -29,9 +29,9 @@ from aiohttp import web
 
 from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError, SourceError
 from e2ee_ticket.sources import Arrival, Finding, Intake, Shop
+from e2ee_ticket.sources.code_pages import CODE_PAGE, PRINTER, check_code_page, check_printer
 from e2ee_ticket.sources.connections import TOO_MANY, Limits
 from e2ee_ticket.sources.doorman import Doorman, Refusal, parse_origins
-from e2ee_ticket.sources.escpos import CODE_PAGE, check_code_page
 from e2ee_ticket.sources.http_server import HttpServer, serving
 from e2ee_ticket.sources.listening import (
     TAKEPOS_LISTEN,
@@ -96,6 +96,7 @@ class TakePos:
         origin: the address of the Dolibarr whose pages may print here, or several.
         listen: the address and port TakePOS is told; only this computer can reach it.
         code_page: how a receipt printer's letters beyond ASCII are written.
+        printer: the family of the printer that TakePOS is set up for, such as `epson` or `star`.
         currency: the sign to put behind amounts that come without one, such as `€`.
     """
 
@@ -109,6 +110,7 @@ class TakePos:
         origin: str | Sequence[str],
         listen: str = TAKEPOS_LISTEN,
         code_page: str = CODE_PAGE,
+        printer: str = PRINTER,
         currency: str = "",
     ) -> None:
         self.name = name
@@ -119,6 +121,7 @@ class TakePos:
         self._fetcher = Fetcher(self._origins)
         self._door = Doorman(frozenset(self._origins), self._port)
         self._code_page = check_code_page(code_page)
+        self._printer = check_printer(printer)
         self._currency = read_sign(currency)
         self._has_received = False
         self._reported_at: float | None = None
@@ -269,12 +272,21 @@ class TakePos:
         intake.report(None)
 
     def _read_page(self, page: str, pictures: PagePictures) -> Arrival:
-        ticket = read_receipt_page(page, self._shop, self._currency, pictures)
-        return Arrival(ticket, ours=True, remarks=pictures.remarks)
+        told: list[str] = []
+        ticket = read_receipt_page(page, self._shop, self._currency, pictures, tell=told.append)
+        return Arrival(ticket, ours=True, remarks=(*pictures.remarks, *told))
 
     def _read_job(self, job: bytes) -> Arrival:
-        ticket = read_job(job, self._shop, self._currency, code_page=self._code_page)
-        return Arrival(ticket, ours=True, paper=job)
+        told: list[str] = []
+        ticket = read_job(
+            job,
+            self._shop,
+            self._currency,
+            code_page=self._code_page,
+            printer=self._printer,
+            tell=told.append,
+        )
+        return Arrival(ticket, ours=True, paper=job, remarks=tuple(told))
 
     # Refusing
 

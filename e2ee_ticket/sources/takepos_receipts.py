@@ -1,12 +1,14 @@
 """A ticket of what TakePOS printed, in either of its dialects."""
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from e2ee_ticket.errors import ReceiptError
 from e2ee_ticket.pdf.roll import Rule, Space
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.sources import Shop
+from e2ee_ticket.sources.code_pages import PRINTER
 from e2ee_ticket.sources.escpos import decode
 from e2ee_ticket.sources.page_pictures import PagePictures
 from e2ee_ticket.sources.roll_facts import facts, with_currency
@@ -64,9 +66,14 @@ def check_answer(page: str) -> None:
 
 
 def read_receipt_page(
-    page: str, shop: Shop, currency: str, pictures: PagePictures | None = None
+    page: str,
+    shop: Shop,
+    currency: str,
+    pictures: PagePictures | None = None,
+    *,
+    tell: Callable[[str], None] | None = None,
 ) -> Ticket:
-    """Make a ticket of a receipt's page; `pictures` are those in it.
+    """Make a ticket of a receipt's page; `pictures` are those in it, `tell` is given remarks.
 
     Raises:
         ReceiptError: it is no receipt, or one whose totals lost a digit on the way.
@@ -94,19 +101,30 @@ def read_receipt_page(
         title=read.title or shop.name,
         number=number,
         total=with_currency(read.total, currency) or known.total,
+        tell=tell,
     )
 
 
-def read_job(job: bytes, shop: Shop, currency: str, *, code_page: str) -> Ticket:
-    """Make a ticket of what a receipt printer would get.
+def read_job(
+    job: bytes,
+    shop: Shop,
+    currency: str,
+    *,
+    code_page: str,
+    printer: str = PRINTER,
+    tell: Callable[[str], None] | None = None,
+) -> Ticket:
+    """Make a ticket of what a receipt printer would get; `tell` is given each remark on it.
 
     Raises:
         ReceiptError: it is no receipt.
     """
     if b"(PROV" in job:
         raise ReceiptError(_OPEN_SALE)
-    roll = decode(job, code_page=code_page, lang=shop.lang, title=shop.name or "")
+    roll = decode(job, code_page=code_page, printer=printer, lang=shop.lang, title=shop.name or "")
     if all(isinstance(item, Rule | Space) for item in roll.items):
         raise ReceiptError("nothing is printed on this receipt")
     known = facts(roll, currency)
-    return draw_ticket(roll, shop, title=shop.name, number=known.number, total=known.total)
+    return draw_ticket(
+        roll, shop, title=shop.name, number=known.number, total=known.total, tell=tell
+    )

@@ -214,7 +214,7 @@ def test_what_no_font_has_is_a_question_mark_and_is_told(caplog):
     assert lines_of(draw(*items)) == ["? a", "? b?", "? 漢"]
     assert caplog.messages == []
     assert draw_roll.remarks_on(Roll(items)) == ("letters that no font here has: 𓀀 𓂀",)
-    assert draw_roll.remarks_on(Roll((row("Œuf 漢 ﺍ ก"),))) == ()
+    assert draw_roll.remarks_on(Roll((row("Œuf 漢 א ก"),))) == ()
 
 
 def test_many_letters_that_no_font_has_are_counted():
@@ -531,8 +531,10 @@ def test_a_code_says_what_it_is_below_if_it_is_to():
         ("code128", "é"),
         ("code128", "x" * 200),
         ("codabar", "1234"),
-        ("pdf417", "what is said"),
-        ("upce", "123456"),
+        ("pdf417", "x" * 2000),
+        ("maxicode", ""),
+        ("anything", "what is said"),
+        ("upce", "12345678901"),
         ("qr", "x" * 2990),
         ("qr", "x" * 3500),
     ],

@@ -28,7 +28,6 @@ PYTHON_OLDEST: Final = (3, 11)
 LIBRARIES: Final[Mapping[str, tuple[str, str]]] = {
     "aiohttp": ("aiohttp", "talking to the relay, and the cashier's page"),
     "babel": ("babel", "amounts as each country writes them"),
-    "barcode": ("python-barcode", "bar codes of receipts that a printer was sent"),
     "fpdf": ("fpdf2", "drawing a receipt that a printer was sent"),
     "nacl": ("pynacl", "encryption"),
     "pikepdf": ("pikepdf", "what is inside a PDF, and cleaning it"),
@@ -37,6 +36,8 @@ LIBRARIES: Final[Mapping[str, tuple[str, str]]] = {
     "pypdfium2": ("pypdfium2", "the picture of a receipt, and its way to a receipt printer"),
     "segno": ("segno", "QR codes"),
     "tomlkit": ("tomlkit", "changing the configuration"),
+    "uharfbuzz": ("uharfbuzz", "the letters of Arabic, Hebrew, Thai and others"),
+    "zxingcpp": ("zxing-cpp", "bar codes of receipts that a printer was sent"),
 }
 _STARTERS: Final = {"darwin": "launchctl", "win32": "schtasks"}
 _MAC_NOTE: Final = (

@@ -7,7 +7,7 @@ commands are Epson's (DM-D), and of the others that copied them those that show 
 import re
 from typing import Final
 
-from e2ee_ticket.sources import escpos_commands as commands
+from e2ee_ticket.sources import code_pages
 
 COLUMNS: Final = 20
 LINES: Final = 2
@@ -92,14 +92,14 @@ class CustomerDisplay:
             self._column = min(max(command[2], 1), COLUMNS) - 1
             self._line = min(max(command[3], 1), LINES) - 1
         elif command[:2] == b"\x1bt":
-            self._page = commands.PAGES.get(command[2], self._page)
+            self._page = code_pages.page_of(command[2], code_pages.PRINTER) or self._page
         elif whole[:3] in (_UPPER, _LOWER):
             self._line, self._column = int(whole[:3] == _LOWER), 0
             self._cells[self._line] = [" "] * COLUMNS
             self._write(whole[3:-1][:COLUMNS])
 
     def _write(self, text: bytes) -> None:
-        for sign in text.decode(self._page, errors="replace"):
+        for sign in code_pages.decode(text, self._page)[0]:
             self._cells[self._line][self._column] = sign if sign.isprintable() else " "
             self._column += 1
             if self._column == COLUMNS:

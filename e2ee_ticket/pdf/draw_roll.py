@@ -693,6 +693,8 @@ def _arranged(placed: Iterable[tuple[int, Run]], paper: int) -> list[list[tuple[
                 pieces = [piece for line in _wrapped((run,), paper) for piece in line]
         first = 0
         for piece in pieces:
+            if first == len(lines):
+                lines.append([])
             if any(piece[0] == other[0] and piece[1] == other[1] for other in lines[first]):
                 # Printed twice at one place: an old way to make it bold.
                 number = lines[first].index(piece)

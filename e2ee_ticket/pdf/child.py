@@ -267,6 +267,7 @@ def _png(image: Any) -> bytes:
 def load_raster(dots: int, width: int, max_rows: int) -> Callable[[bytes], bytes]:
     """Import what draws, and return the drawing in a printer's dots."""
     import PIL.Image
+    import PIL.ImageFile  # which writing dots loads
     import pypdfium2
 
     del PIL, pypdfium2  # `raster` finds them loaded

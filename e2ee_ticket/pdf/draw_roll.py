@@ -678,40 +678,42 @@ def _arranged(placed: Iterable[tuple[int, Run]], paper: int) -> list[list[tuple[
     What would be cut off by the paper's edge is moved to it, if that leaves it legible.
     """
     lines: list[list[tuple[int, Run]]] = [[]]
-    for start, given in placed:
-        at, run = start, given
-        if not (run.underline or run.inverse):
-            text = run.text.lstrip(" ")
-            at += (len(run.text) - len(text)) * run.column_dots
-            run = replace(run, text=text.rstrip(" "))
-        if not run.text:
-            continue
-        pieces = [(at, run)]
-        if at + run.dots > paper:
-            pieces = [(max(0, paper - run.dots), run)]
-            if run.dots > paper:
-                pieces = [piece for line in _wrapped((run,), paper) for piece in line]
+    for at, run in placed:
         first = 0
+        pieces = _kept_on_paper(at, run, paper)
         for piece in pieces:
-            if first == len(lines):
-                lines.append([])
-            if any(piece[0] == other[0] and piece[1] == other[1] for other in lines[first]):
-                # Printed twice at one place: an old way to make it bold.
-                number = lines[first].index(piece)
-                lines[first][number] = (piece[0], replace(piece[1], bold=True))
-                continue
             number = first
             while number < len(lines) and any(_hides(piece, other) for other in lines[number]):
                 number += 1
             if number == len(lines):
                 lines.append([])
-            lines[number].append(piece)
+            if piece in lines[number]:
+                # Printed twice at one place: an old way to make it bold.
+                lines[number].remove(piece)
+                lines[number].append((piece[0], replace(piece[1], bold=True)))
+            else:
+                lines[number].append(piece)
             first = number + 1 if len(pieces) > 1 else first
     return [line for line in lines if line]
 
 
+def _kept_on_paper(at: int, run: Run, paper: int) -> list[tuple[int, Run]]:
+    """Take the blanks off a text, and what is beyond the paper's edge back onto it."""
+    if not (run.underline or run.inverse):
+        text = run.text.lstrip(" ")
+        at += (len(run.text) - len(text)) * run.column_dots
+        run = replace(run, text=text.rstrip(" "))
+    if not run.text:
+        return []
+    if run.dots > paper:
+        return [piece for line in _wrapped((run,), paper) for piece in line]
+    return [(min(at, paper - run.dots), run)]
+
+
 def _hides(new: tuple[int, Run], old: tuple[int, Run]) -> bool:
     """Tell whether one text makes another illegible; a sign upon one letter is meant to be so."""
+    if new == old:
+        return False
     overlap = min(new[0] + new[1].dots, old[0] + old[1].dots) - max(new[0], old[0])
     if overlap * 3 <= min(new[1].column_dots, old[1].column_dots):
         return False

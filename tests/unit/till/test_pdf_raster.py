@@ -32,7 +32,7 @@ SHOP = Shop(name="Épicerie", lang="fr")
 
 def of_takepos() -> bytes:
     first = (DATA / "takepos_connector_html.jsonl").read_text("utf-8").splitlines()[0]
-    return read_receipt_page(json.loads(first)["body"], SHOP, "EUR")[0].receipt
+    return read_receipt_page(json.loads(first)["body"], SHOP, "EUR").receipt
 
 
 def of_a_printer() -> bytes:

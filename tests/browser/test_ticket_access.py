@@ -154,9 +154,7 @@ def test_no_violation_in_any_state_by_day_and_by_night(show, axe, state):
 
 
 @pytest.mark.parametrize("language", LOCALES)
-def test_every_state_has_its_own_words_and_picture_in_every_language(
-    screen, answers, axe, language
-):
+def test_every_state_has_its_own_words_and_picture_in_every_language(screen, answers, language):
     """One page walks through its states: only the words differ between languages."""
     phone = screen(Phone, locale=LOCALES[language], reduced_motion="reduce")
     answers.serve(phone, "opening")
@@ -172,7 +170,6 @@ def test_every_state_has_its_own_words_and_picture_in_every_language(
         )
         said.add(phone.text("#message"))
         drawn.add(phone.page.locator("#icon").get_attribute("d"))
-        assert troubles(axe, phone) == []
 
     assert phone.page.locator("html").get_attribute("lang") == language
     assert len(said) == len(drawn) == len(STATES) - 1

@@ -45,7 +45,7 @@ from relay_server.proxies import Trust
 from relay_server.relay import Relay
 from relay_server.store import Store
 from relay_server.sweeper import Sweeper
-from relay_server.welcome import About, Welcome
+from relay_server.welcome import SECURITY_PATH, About, Welcome, security_txt
 
 UNKNOWN_TEMPLATE = "*"
 BODY_LEAST = 16 * KIB
@@ -53,6 +53,11 @@ BODY_LEAST = 16 * KIB
 HEALTH = "/healthz"
 ABOUT = "/about"
 
+_TEXT = (
+    b"Content-Type: text/plain; charset=utf-8\r\n"
+    b"Cache-Control: no-cache\r\n"
+    b"X-Content-Type-Options: nosniff\r\n"
+)
 # R9
 _PREFLIGHT = (
     COMMON
@@ -77,6 +82,7 @@ class App:
     ) -> None:
         self.config = config
         self.services = _services(config, store, clock, trust)
+        self._about = about
         if about is not None:
             self.services.about = about.members()
         self._welcome = None if about is None else Welcome(about, config)
@@ -243,9 +249,16 @@ class App:
             query = request.raw_path.partition("?")[2]
             page = self._welcome.choose(query, request.headers.get("Accept-Language", ""))
             return self._page(request, 200, path, page)
+        if path == SECURITY_PATH and (text := self._security_txt()) is not None:  # R126
+            if request.method not in ("GET", "HEAD"):
+                raise MethodError("GET, HEAD")
+            return SECURITY_PATH, Head(200, _TEXT), text
         if self._pages is not None:
             return self._page(request, *self._pages.find(path))
         return None
+
+    def _security_txt(self) -> bytes | None:
+        return None if self._about is None else security_txt(self._about, self._clock.wall())
 
     async def _say_health(self) -> tuple[Head, bytes]:
         if await self.health.check():

@@ -6,6 +6,7 @@ One static document for each language, made once at the start, without script or
 import base64
 import hashlib
 import json
+from datetime import UTC, datetime, timedelta
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -64,6 +65,26 @@ def is_web_address(text: str) -> bool:
 
 def _address(contact: str) -> str:
     return contact if not contact or is_web_address(contact) else f"mailto:{contact}"
+
+
+SECURITY_PATH = "/.well-known/security.txt"
+_SECURITY_DAYS = 30
+"""How long what it says stands (RFC 9116 asks for less than a year)."""
+
+
+def security_txt(about: About, now: float) -> bytes | None:
+    """Return what RFC 9116 asks for; None without a contact by mail or https (R126)."""
+    contact = _address(about.contact)
+    if not contact.startswith(("mailto:", "https://")):
+        return None
+    until = datetime.fromtimestamp(now // DAY * DAY, UTC) + timedelta(days=_SECURITY_DAYS)
+    lines = [
+        "# For the operator of this relay; for the program itself see SECURITY.md of its source.",
+        "# Never send a link, a permit or a pairing link.",
+        f"Contact: {contact}",
+        f"Expires: {until:%Y-%m-%dT%H:%M:%SZ}",
+    ]
+    return "\n".join([*lines, ""]).encode()
 
 
 class Welcome:

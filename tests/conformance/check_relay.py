@@ -80,6 +80,7 @@ NOT_CHECKED = {
     "R122": "this relay serves no pages",
     "R123": "this relay has no /healthz",
     "R124": "this relay has no page of its own",
+    "R126": "this relay has no security.txt",
     "R125": "only its operator can take a ticket down",
     "R130": "a rule for tills",
     "R131": "a rule for tills",
@@ -1050,6 +1051,22 @@ def check_about(relay):
         for method in ("GET", "HEAD"):
             answer = relay.ask(method, path).is_done(200)
             require(answer.headers.get_content_type() == "text/html", f"{answer.what}: no page")
+
+
+def tells_its_contact(relay):
+    answer = relay.ask("GET", "/.well-known/security.txt")
+    return answer.status == 200 and answer.headers.get_content_type() == "text/plain"
+
+
+@check("R126", needs=tells_its_contact)
+def check_security_txt(relay):
+    answer = relay.ask("GET", "/.well-known/security.txt").is_done(200)
+    relay.ask("HEAD", "/.well-known/security.txt").is_done(200)
+    text = answer.body.decode("utf-8")
+    contact = re.search(r"(?m)^Contact: (?:mailto:|https://)\S+$", text)
+    until = re.findall(r"(?m)^Expires: (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z$", text)
+    require(contact is not None, f"{answer.what}: no contact")
+    require(len(until) == 1, f"{answer.what}: not one end")
 
 
 # Telling

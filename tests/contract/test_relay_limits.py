@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+from datetime import UTC, datetime
 
 import aiohttp
 import pytest
@@ -352,6 +353,44 @@ async def test_a_visitor_learns_what_this_is_and_who_runs_it(sqlite_store, clock
     assert info.json["operator"] == "ACME <&> Sons"
     assert info.json["contact"] == "mailto:abuse@relay.example"
     assert "source" not in info.json
+
+
+@pytest.mark.rule("R126")
+@pytest.mark.parametrize("paged", [True, False])
+async def test_whoever_finds_a_hole_learns_whom_to_tell(
+    sqlite_store, clock, config, tmp_path, paged
+):
+    from relay_server.pages import Pages
+
+    for name in ("ticket", "display", "selftest"):
+        (tmp_path / f"{name}.html").write_text(name)
+    path, pages = "/.well-known/security.txt", Pages(tmp_path) if paged else None
+    async with relays.serve(config, sqlite_store, clock, about=ABOUT, pages=pages) as relay:
+        told = await relay.call("GET", path)
+        head = await relay.call("HEAD", path)
+        posted = await relay.call("POST", path)
+
+    fields = dict(line.split(": ", 1) for line in told.body.decode().splitlines() if line[0] != "#")
+    assert (told.status, head.status, posted.status) == (200, 200, 405)
+    assert told.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert fields == {
+        "Contact": "mailto:abuse@relay.example",
+        "Expires": datetime.fromtimestamp(
+            clock.wall() // 86_400 * 86_400 + 30 * 86_400, UTC
+        ).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+@pytest.mark.rule("R126")
+@pytest.mark.parametrize("contact", ["", "http://relay.example/contact"])
+async def test_without_a_contact_that_is_safe_to_write_to_there_is_none(
+    sqlite_store, clock, config, contact
+):
+    about = About(operator="ACME", contact=contact)
+    async with relays.serve(config, sqlite_store, clock, about=about) as relay:
+        told = await relay.call("GET", "/.well-known/security.txt")
+
+    assert told.status == 404
 
 
 @pytest.mark.rule("R121", "R124")

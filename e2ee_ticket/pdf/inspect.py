@@ -12,6 +12,8 @@ from e2ee_ticket.pdf import sandbox
 from e2ee_ticket.pdf.check import begins_late, is_truncated, without_blanks
 
 RESULT_MAX_SIZE: Final = 64 * 1024
+NO_FINDING: Final = (LookupError, RecursionError, TypeError, ValueError)
+"""What reading a child's word raises where it is none; JSON can be nested too deep."""
 _FACTURX = frozenset({"factur-x.xml", "zugferd-invoice.xml", "xrechnung.xml", "order-x.xml"})
 
 
@@ -103,7 +105,7 @@ async def examine(receipt: bytes, *, timeout: float = sandbox.TIMEOUT_SECONDS) -
         return take_findings(json.loads(result), receipt)
     except sandbox.ChildError as error:
         return not_read(receipt, error)
-    except (LookupError, TypeError, ValueError):
+    except NO_FINDING:
         return not_read(receipt, sandbox.ChildError("what came is not a finding"))
 
 

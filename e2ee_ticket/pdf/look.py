@@ -8,7 +8,14 @@ from typing import Final
 
 from e2ee_ticket.pdf import sandbox
 from e2ee_ticket.pdf.check import without_blanks
-from e2ee_ticket.pdf.inspect import RESULT_MAX_SIZE, Findings, examine, not_read, take_findings
+from e2ee_ticket.pdf.inspect import (
+    NO_FINDING,
+    RESULT_MAX_SIZE,
+    Findings,
+    examine,
+    not_read,
+    take_findings,
+)
 from e2ee_ticket.pdf.preview import MAX_SIZE, MAX_WIDTH, PNG
 
 _TASK: Final = ("look", str(MAX_SIZE), str(MAX_WIDTH))
@@ -56,7 +63,7 @@ async def look(
     except sandbox.ChildError as error:
         why = str(error)
         findings = await examine(receipt, timeout=timeout)
-    except (LookupError, TypeError, ValueError):
+    except NO_FINDING:
         why = "what came is not a finding"
         findings = not_read(receipt, sandbox.ChildError(why))
     if report is not None:

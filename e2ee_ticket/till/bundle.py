@@ -138,7 +138,7 @@ def unseal(data: bytes, passphrase: str) -> Bundle:
         raise ConfigError("another passphrase, or a damaged file; try both again") from None
     try:
         return _parse(json.loads(plaintext))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ConfigError("this file opens, but is not made as this version makes it") from None
 
 

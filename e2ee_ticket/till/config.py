@@ -376,6 +376,9 @@ def judge_syntax(data: bytes, file: str) -> dict[str, Any]:
             # As Windows writes its paths.
             advice = "; a backslash between double quotes begins an escape: write 'C:\\folder'"
         raise ConfigError(f"{file} is not TOML: {_where(error)}{advice}") from None
+    except (RecursionError, ValueError):
+        # Nested deeper, or a number longer, than is read.
+        raise ConfigError(f"{file} is not TOML that a person wrote") from None
 
 
 def _where(error: Exception) -> str:

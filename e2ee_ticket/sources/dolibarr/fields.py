@@ -15,6 +15,8 @@ AMOUNT_MAX: Final = Decimal(10) ** 12
 _TEXT_MAX: Final = 300
 _TAG: Final = re.compile(r"</?[a-zA-Z][^<>]{0,500}>")
 _NUMBER_SIZE: Final = 40
+_SMALLEST: Final = -20
+"""The exponent of the smallest number that is one of a sale."""
 
 
 def read_number(members: Members, name: str) -> Decimal | None:
@@ -28,7 +30,10 @@ def read_number(members: Members, name: str) -> Decimal | None:
         number = Decimal(str(value).strip())
     except (InvalidOperation, ValueError):
         return None
-    return number if number.is_finite() and abs(number) < AMOUNT_MAX else None
+    # Neither is computed with before it is known: decimals with such exponents overflow.
+    if not number.is_finite() or (number and number.adjusted() < _SMALLEST):
+        return None
+    return number if number.copy_abs() < AMOUNT_MAX else None
 
 
 def read_whole(members: Members, name: str) -> int | None:

@@ -43,6 +43,20 @@ def text_of(receipt):
         return document[0].get_textpage().get_text_bounded()
 
 
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("1e999999", None),
+        ("-9E+999999", None),
+        ("1E-999999", None),
+        ("0E-30", Decimal(0)),
+        ("1e-8", Decimal("0.00000001")),
+    ],
+)
+def test_a_number_with_a_huge_exponent_is_none(text, read):
+    assert read_number({"n": text}, "n") == read
+
+
 def test_the_sample_is_right_to_the_cent():
     receipt = read()
 

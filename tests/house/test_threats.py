@@ -1,4 +1,4 @@
-"""Every test that the security analysis cites is there."""
+"""Every test that the security analysis and the auditor's page cite is there."""
 
 import ast
 import re
@@ -8,7 +8,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_cited_test_exists():
-    text = (ROOT / "spec/security.md").read_text(encoding="utf-8")
+    files = ("spec/security.md", "docs/audit.md")
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in files)
     cited = set(re.findall(r"`(tests/[a-z_/]+\.py)::(test_[a-z0-9_]+)`", text))
     known = {}
     for path in {path for path, _ in cited}:

@@ -10,9 +10,9 @@ import json
 import sys
 from pathlib import Path
 
-import atheris
+from fuzzing import instrumented, run
 
-with atheris.instrument_imports(include=["e2ee_ticket"]):
+with instrumented("e2ee_ticket"):
     from e2ee_ticket.errors import ProtocolError
     from e2ee_ticket.protocol import channel, envelope, link, strict_json
     from e2ee_ticket.protocol.content import Content
@@ -79,41 +79,23 @@ TARGETS = {
 }
 
 
-def seeds(target, folder):
+def seeds(target):
     """Start from the specification's vectors."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, entry in enumerate(json.loads((VECTORS / "envelopes.json").read_text("utf-8"))):
+    for entry in json.loads((VECTORS / "envelopes.json").read_text("utf-8")):
         pieces = [piece for piece in entry["plaintext"] if isinstance(piece, str)]
         data = bytes.fromhex("".join(pieces))
         if target in {"header", "json"}:
             data = data[8 : 8 + int.from_bytes(data[:4])]
         if target in {"plaintext", "header", "json"}:
-            (folder / f"e{number}").write_bytes(data)
-    for number, entry in enumerate(json.loads((VECTORS / "links.json").read_text("utf-8"))):
+            yield data
+    for entry in json.loads((VECTORS / "links.json").read_text("utf-8")):
         if target == "link" and "fragment" in entry:
-            (folder / f"l{number}").write_text(entry["fragment"], encoding="utf-8")
-    for number, entry in enumerate(json.loads((VECTORS / "channel.json").read_text("utf-8"))):
+            yield entry["fragment"].encode()
+    for entry in json.loads((VECTORS / "channel.json").read_text("utf-8")):
         name = {"hello": "hello", "sealed": "sealed", "content": "payload"}.get(target)
         if name in entry:
-            (folder / f"c{number}").write_bytes(bytes.fromhex(entry[name]))
-
-
-def main():
-    target = sys.argv.pop(1) if len(sys.argv) > 1 else ""
-    if target not in TARGETS:
-        sys.exit("usage: fuzz.py " + "|".join(TARGETS) + " [libFuzzer options]")
-    corpus = Path(__file__).resolve().parents[2] / "build" / "fuzz" / target
-    seeds(target, corpus)
-
-    def one(data):
-        try:
-            TARGETS[target](data)
-        except ProtocolError:
-            return
-
-    atheris.Setup([*sys.argv, str(corpus)], one)
-    atheris.Fuzz()
+            yield bytes.fromhex(entry[name])
 
 
 if __name__ == "__main__":
-    main()
+    run(sys.argv, TARGETS, seeds, ignored=ProtocolError)

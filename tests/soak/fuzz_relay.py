@@ -11,14 +11,15 @@ import json
 import logging
 import re
 import sys
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-import atheris
+from fuzzing import instrumented, run
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-with atheris.instrument_imports(include=["relay_server"]):
+with instrumented("relay_server"):
     from relay_server.app import create_app
     from relay_server.config import Config
     from relay_server.connections import Server
@@ -201,16 +202,34 @@ async def fuzz_channel(caller, data):
     assert status == 404
 
 
+def heard(talk, data):
+    """Say something to a relay, in a loop of its own; no fault may be logged."""
+    logger, handler = logging.getLogger("relay_server"), Faults()
+    logger.addHandler(handler)
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda _, context: faults.append(repr(context)))
+
+    async def say():
+        await talk(Caller(), data)
+
+    try:
+        loop.run_until_complete(say())
+        assert faults == []
+    finally:
+        faults.clear()
+        loop.close()
+        logger.removeHandler(handler)
+
+
 TARGETS = {
-    name.removeprefix("fuzz_"): function
+    "relay-" + name.removeprefix("fuzz_"): partial(heard, function)
     for name, function in list(globals().items())
     if name.startswith("fuzz_")
 }
 
 
-def seeds(target, folder):
+def seeds(target):
     """Start from requests as tills, displays and phones send them."""
-    folder.mkdir(parents=True, exist_ok=True)
     till = f"Authorization: Bearer {WRITE.hex()}\r\n"
     requests = [
         f"GET /v1/t/{NAME} HTTP/1.1\r\nHost: r\r\n\r\n",
@@ -237,31 +256,8 @@ def seeds(target, folder):
         "upload": [ENVELOPE[:64]],
         "channel": [REGISTRATION, REGISTRATION[8:], HELLO],
     }  # fmt: skip
-    for number, data in enumerate(known[target]):
-        (folder / f"seed{number}").write_bytes(data)
-
-
-def main():
-    target = sys.argv.pop(1) if len(sys.argv) > 1 else ""
-    if target not in TARGETS:
-        sys.exit("usage: fuzz_relay.py " + "|".join(TARGETS) + " [libFuzzer options]")
-    corpus = Path(__file__).resolve().parents[2] / "build" / "fuzz" / f"relay-{target}"
-    seeds(target, corpus)
-    logging.getLogger("relay_server").addHandler(Faults())
-    logging.getLogger("relay_server").propagate = False
-    loop = asyncio.new_event_loop()
-    loop.set_exception_handler(lambda _, context: faults.append(repr(context)))
-
-    async def talk(data):
-        await TARGETS[target](Caller(), data)
-
-    def one(data):
-        loop.run_until_complete(talk(data))
-        assert faults == []
-
-    atheris.Setup([*sys.argv, str(corpus)], one)
-    atheris.Fuzz()
+    yield from known[target.removeprefix("relay-")]
 
 
 if __name__ == "__main__":
-    main()
+    run(sys.argv, TARGETS, seeds)

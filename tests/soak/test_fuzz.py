@@ -11,9 +11,14 @@ import stage
 
 FOLDER = Path(__file__).parent
 SECONDS = os.environ.get("FUZZ_SECONDS", "600")
+# One for each parser of bytes from outside; FUZZ_SECONDS is for each of them.
 TARGETS = {
     "fuzz.py": ["envelope", "plaintext", "header", "json", "link", "hello", "sealed", "content"],
-    "fuzz_relay.py": ["request", "crowd", "path", "headers", "upload", "state", "channel"],
+    "fuzz_relay.py": [
+        f"relay-{name}"
+        for name in ("request", "crowd", "path", "headers", "upload", "state", "channel")
+    ],
+    "fuzz_till.py": ["escpos", "ipp", "html", "dolibarr", "child", "toml", "export"],
 }
 
 

@@ -41,6 +41,10 @@ CASHIER = 1  # the only third party: TakePOS's generic customer
 _CRITERION = re.compile(r"\(([a-zA-Z0-9_.]+):([<>!=insotlke]+):([^()]+)\)", re.IGNORECASE)
 _COLUMNS = {"t.rowid": "id", "t.module_source": "module_source", "t.pos_source": "pos_source",
             "t.fk_statut": "statut", "t.type": "type", "t.ref": "ref"}  # fmt: skip
+_DATABASE = (
+    "DolibarrHasDetectedError.<br>\nInformationToHelpDiagnose:<br>\n"
+    "<b>Message:</b> host=127.0.0.1, port=3306, user=someone, databasename=shop<br>\n"
+)
 _MAINTENANCE = "<!DOCTYPE html><html><body><h1>Site en maintenance</h1></body></html>"
 _LOGIN = "<!DOCTYPE html><html><head><title>Login</title></head><form action=index.php>"
 _API_OFF = (
@@ -325,6 +329,9 @@ class FakeDolibarr:
 
     async def _trouble_login(self, _):
         return web.Response(text=_LOGIN, content_type="text/html")
+
+    async def _trouble_database(self, _):
+        return web.Response(text=_DATABASE, content_type="text/html", status=202)
 
     async def _trouble_api_off(self, _):
         return web.Response(text=_API_OFF, content_type="text/html")

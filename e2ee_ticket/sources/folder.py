@@ -8,9 +8,10 @@ it stays until somebody has looked at it.
 
 What was sent is moved into the sub-folder `sent` and deleted a day later, so that receipts do not
 pile up where nobody expects them; or it is deleted at once. Only a sub-folder that this program
-made is ever swept. What lay in the folder before the program was started is not sent, because
-yesterday's receipts must not come up on today's display: only what is a little older than a
-restart is.
+made is ever swept. A folder that another program keeps, such as Dolibarr's documents, is only
+read: `done = "leave"`, which `recurse` implies; nothing is ever written there. What lay in the
+folder before the program was started is not sent, because yesterday's receipts must not come up on
+today's display: only what is a little older than a restart is.
 
 Looking is polling: it works on network shares and on every system, and costs nothing to speak of.
 """
@@ -62,7 +63,9 @@ _SWEEP_SECONDS: Final = 3600.0
 _DAY_SECONDS: Final = 86_400.0
 _GRAIN_SECONDS: Final = 2.0  # file systems round times, the coarsest of them to this
 _STARTED: Final = "0:0:"  # a cursor that is no file's
-_WAYS: Final = ("aside", "delete")
+_WAYS: Final = ("aside", "delete", "leave")
+_DEPTH: Final = 4
+"""Of sub-folders; Dolibarr has `facture/REF/REF.pdf`."""
 
 
 class Folder:
@@ -72,7 +75,9 @@ class Folder:
         name: the source's name.
         shop: whose receipts they are.
         path: the folder, absolute; `~` is the user's own.
-        done: `aside` moves what was sent into a sub-folder, `delete` deletes it.
+        done: `aside` moves what was sent into a sub-folder, `delete` deletes it, `leave` leaves it
+            where it is and writes nothing into the folder.
+        recurse: look into sub-folders, too; such a folder is another program's, and left alone.
         aside: that sub-folder's name.
         aside_days: after how many days it is deleted there.
         refused: the sub-folder's name for what is no receipt.
@@ -91,7 +96,8 @@ class Folder:
         shop: Shop,
         *,
         path: str,
-        done: str = "aside",
+        done: str | None = None,
+        recurse: bool = False,
         aside: str = "sent",
         aside_days: float = 1,
         refused: str = "refused",
@@ -104,7 +110,11 @@ class Folder:
         self.name = name
         self._shop = shop
         self._path = _folder("path", path)
-        self._deletes = _one_of("done", done, _WAYS) == "delete"
+        self._recurse = read_switch("recurse", recurse)
+        way = _one_of("done", done or ("leave" if self._recurse else "aside"), _WAYS)
+        if self._recurse and way != "leave":
+            raise ConfigError('with recurse = true, done must be "leave"')
+        self._deletes, self._leaves = way == "delete", way == "leave"
         self._aside = _plain("aside", aside)
         self._refused = _plain("refused", refused)
         if self._aside == self._refused:
@@ -169,8 +179,13 @@ class Folder:
     def _list(self) -> tuple[list[File], float]:
         """List the files, and say how many seconds of a processor that took."""
         begun = time.thread_time()
-        files = list_files(self._path, self._pattern)
+        files = self._list_files()
         return files, time.thread_time() - begun
+
+    def _list_files(self) -> list[File]:
+        if self._recurse:
+            return list_files(self._path, self._pattern, depth=_DEPTH)
+        return list_files(self._path, self._pattern)
 
     # One look
 
@@ -213,7 +228,7 @@ class Folder:
             if cursor is not None and await asyncio.to_thread(self._is_last, file, cursor):
                 self._left.discard(file)
                 self._accepted.add(file)
-        if self._left:
+        if self._left and not self._leaves:
             count = len(self._left)
             text = f"{count} older files in the folder are not sent"
             self._notice = Finding(
@@ -288,7 +303,12 @@ class Folder:
         return Arrival(ticket, key=key, cursor=_cursor(file, key))
 
     async def _let_go(self, file: File) -> None:
-        """Move aside or delete what was accepted."""
+        """Move aside or delete what was accepted, or leave it where it is."""
+        if self._leaves:
+            self._left.add(file)
+            self._accepted.discard(file)
+            self._waiting.pop(file.name, None)
+            return
         try:
             if self._deletes:
                 await asyncio.to_thread(delete_file, self._path, file)
@@ -310,8 +330,12 @@ class Folder:
         """Move away what is no receipt; where that fails it stays, and is not looked at again."""
         where = self._path / self._refused
         try:
-            now = self._shop.now()
-            await asyncio.to_thread(move_file, self._path, file, self._refused, now)
+            if self._leaves:
+                self._left.add(file)
+                where = self._path
+            else:
+                now = self._shop.now()
+                await asyncio.to_thread(move_file, self._path, file, self._refused, now)
         except OSError:
             self._left.add(file)
             where = self._path
@@ -323,7 +347,11 @@ class Folder:
         )
 
     async def _sweep(self, now: float) -> None:
-        if self._deletes or (self._swept is not None and 0 <= now - self._swept < _SWEEP_SECONDS):
+        if (
+            self._deletes
+            or self._leaves
+            or (self._swept is not None and 0 <= now - self._swept < _SWEEP_SECONDS)
+        ):
             return
         self._swept = now
         target = self._path / self._aside
@@ -357,11 +385,12 @@ class Folder:
 
     def _check(self) -> Sequence[Finding]:
         try:
-            files = list_files(self._path, self._pattern)
+            files = self._list_files()
         except OSError as error:
             return [self._unreadable(error)]
         try:
-            self._try_to_move()
+            if not self._leaves:
+                self._try_to_move()
         except OSError as error:
             return [
                 Finding(
@@ -379,7 +408,7 @@ class Folder:
                     hint=f"unless they shall: chmod o-w {self._path}",
                 )
             )
-        if files and not self._existing:
+        if files and not self._existing and not self._leaves:
             findings.append(
                 Finding(
                     ok=True,
@@ -388,7 +417,12 @@ class Folder:
                 )
             )
         target = self._path / self._aside
-        if not self._deletes and target.is_dir() and not (target / MARKER).exists():
+        if (
+            not self._deletes
+            and not self._leaves
+            and target.is_dir()
+            and not (target / MARKER).exists()
+        ):
             findings.append(
                 Finding(
                     ok=True,

@@ -16,7 +16,7 @@ from e2ee_ticket.pdf.check import RECEIPT_MAX_SIZE
 
 MARKER: Final = ".e2ee-ticket"
 _MARKER_TEXT: Final = "e2ee-ticket made this folder, and deletes old receipts in it.\n"
-_IGNORED_STARTS: Final = (".", "~")
+_IGNORED_STARTS: Final = (".", "~", "(PROV")  # the last are Dolibarr's drafts
 _IGNORED_ENDS: Final = ("~", ".part", ".crdownload", ".tmp")
 _OPEN_FLAGS: Final = (
     os.O_RDONLY
@@ -30,7 +30,10 @@ _NANOSECONDS: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file as it was seen; equal where nothing was written in between."""
+    """A file as it was seen; equal where nothing was written in between.
+
+    `name` may begin with the sub-folders that it lies in.
+    """
 
     name: str
     size: int
@@ -47,7 +50,7 @@ class File:
 
         What is not UTF-8 was written by a program that knows its own language's letters only.
         """
-        name = os.fsencode(self.name)
+        name = os.fsencode(os.path.basename(self.name))  # noqa: PTH119 - may be no text
         try:
             return name.decode("utf-8")
         except UnicodeDecodeError:
@@ -59,24 +62,39 @@ class File:
         return sha256(b"\0".join(parts) + b"\0" + sha256(data).digest()).hexdigest()
 
 
-def list_files(folder: Path, pattern: re.Pattern[str]) -> list[File]:
-    """List what a program may have put there, oldest first; sub-folders and links are left out.
+def list_files(folder: Path, pattern: re.Pattern[str], *, depth: int = 0) -> list[File]:
+    """List what a program may have put there, oldest first; links are left out.
+
+    Files in sub-folders are listed down to `depth`.
 
     Raises:
         OSError: the folder cannot be read.
     """
+    found = _list_files(folder, "", pattern, depth)
+    return sorted(found, key=lambda file: (file.mtime_ns, file.name))
+
+
+def _list_files(folder: Path, within: str, pattern: re.Pattern[str], depth: int) -> list[File]:
     found = []
-    with os.scandir(folder) as entries:
+    with os.scandir(folder / within) as entries:
         for entry in entries:
             name = entry.name
+            if depth and not name.startswith(_IGNORED_STARTS):
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        inner = os.path.join(within, name)  # noqa: PTH118 - of thousands
+                        found += _list_files(folder, inner, pattern, depth - 1)
+                        continue
+                except OSError:  # it went away, or is somebody else's
+                    continue
             if (
                 pattern.fullmatch(name)
                 and not name.startswith(_IGNORED_STARTS)
                 and not name.lower().endswith(_IGNORED_ENDS)
-                and (file := _seen(entry.path)) is not None
+                and (file := _seen(entry.path, os.path.join(within, name))) is not None  # noqa: PTH118
             ):
                 found.append(file)
-    return sorted(found, key=lambda file: (file.mtime_ns, file.name))
+    return found
 
 
 def read_file(folder: Path, file: File) -> bytes | None:
@@ -105,7 +123,7 @@ def delete_file(folder: Path, file: File) -> bool:
         OSError: it cannot be deleted.
     """
     path = folder / file.name
-    if _seen(path) != file:
+    if _seen(path, file.name) != file:
         return False
     path.unlink()
     return True
@@ -120,11 +138,11 @@ def move_file(folder: Path, file: File, into: str, now: float) -> bool:
         OSError: it cannot be moved.
     """
     path = folder / file.name
-    if _seen(path) != file:
+    if _seen(path, file.name) != file:
         return False
     target = folder / into
     make_folder(target)
-    free, number = target / file.name, 1
+    free, number = target / path.name, 1
     while os.path.lexists(free):
         number += 1
         free = target / f"{path.stem}-{number}{path.suffix}"
@@ -161,10 +179,10 @@ def sweep(target: Path, pattern: re.Pattern[str], before: float) -> None:
                     delete_file(target, file)
 
 
-def _seen(path: Path | str) -> File | None:
+def _seen(path: Path | str, name: str) -> File | None:
     # Not the directory's own entry: on Windows its size lags behind while a file is written.
     try:
-        return _file(os.path.basename(path), os.lstat(path))  # noqa: PTH119 - of thousands
+        return _file(name, os.lstat(path))
     except OSError:
         return None
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import email.utils
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -63,8 +64,17 @@ class Answer:
 class Client:
     """One Dolibarr. Within `async with client.connected()` the connection is kept open."""
 
-    def __init__(self, url: str, key: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        trusted: ssl.SSLContext | None = None,
+    ) -> None:
+        """Speak to one Dolibarr; `trusted` says whose certificates, beside the system's."""
         self.url = url
+        self._trusted = trusted
         self._key = key
         self._timeout_seconds = timeout_seconds
         self._turn = asyncio.Lock()
@@ -80,7 +90,9 @@ class Client:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 auto_decompress=False,  # invoices are small; a bomb is not
-                connector=aiohttp.TCPConnector(limit=1, keepalive_timeout=60),
+                connector=aiohttp.TCPConnector(
+                    limit=1, keepalive_timeout=60, ssl=self._trusted or True
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Accept": "application/json", "Accept-Encoding": "identity"},
                 skip_auto_headers=("User-Agent",),
@@ -221,6 +233,13 @@ def _foreign(status: int, body: bytes, headers: Mapping[str, str]) -> DolibarrEr
     """Say what an answer means that is not JSON."""
     start = body[:_SHORT_SIZE]
     page = b"<html" in start.lower() or b"<!doctype" in start.lower()
+    if b"DolibarrHasDetectedError" in start or b"InformationToHelpDiagnose" in start:
+        return DolibarrError(
+            "Dolibarr itself fails: its database does not answer, or it has an error",
+            "it is tried again by itself; if it lasts, start the database, or ask whoever runs"
+            " the server",
+            status=500,
+        )
     if b"not allowed from the IP" in start:
         return DolibarrError(
             "Dolibarr's API refuses this computer's address",
@@ -296,8 +315,8 @@ def _broken(error: Exception) -> DolibarrError:
         why = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
         return DolibarrError(
             f"Dolibarr's certificate is not valid: {str(why)[:120].lower()}",
-            "renew it, or use the name that it is for; a wrong clock of this computer can be the"
-            " reason too",
+            "renew it, or use the name that it is for; if it is one of your own, write its file"
+            " into ca_file of this source; a wrong clock of this computer can be the reason too",
         )
     if isinstance(error, aiohttp.ClientSSLError):
         return DolibarrError(

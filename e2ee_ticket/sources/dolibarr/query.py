@@ -1,9 +1,10 @@
 """What is asked of Dolibarr's invoices, in the words of its API.
 
-Only numbers of this program's own are put into a filter, so that nothing has to be escaped; a
-number that a cashier typed is looked for by its own route.
+Only numbers of this program's own are put into a filter, so that nothing has to be escaped, and of
+what a cashier typed only letters, digits and the signs that stand in numbers.
 """
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,7 @@ from e2ee_ticket.sources.dolibarr.fields import (
 from e2ee_ticket.sources.dolibarr.rights import RIGHT_11
 
 PAGE: Final = 50
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9/._-]{0,63}")
 DRAFTS_MAX: Final = 100
 _TAKEPOS: Final = "(t.module_source:=:'takepos')"
 _VALIDATED: Final = "(t.fk_statut:>:0)"
@@ -103,6 +105,27 @@ async def list_recent(client: Client) -> list[Members]:
         DolibarrError: no list.
     """
     return await _list(client, f"{_TAKEPOS} and {_VALIDATED}", 20, "id,ref,pos_source")
+
+
+def is_plain(number: str) -> bool:
+    """Tell whether a number can stand in a filter as it is."""
+    return _PLAIN.fullmatch(number) is not None
+
+
+async def row_of(client: Client, number: str) -> int:
+    """Return the row of the invoice of a plain number.
+
+    Raises:
+        DolibarrError: there is none (404), or no list.
+        ValueError: it is not plain.
+    """
+    if not is_plain(number):
+        raise ValueError("this number cannot stand in a filter")
+    found = await _list(client, f"(t.ref:=:'{number}')", 1, "id,ref")
+    rows = [read_whole(one, "id") for one in found if read_text(one, "ref") == number]
+    if not rows or rows[0] is None:
+        raise DolibarrError("Dolibarr does not know this", status=404)
+    return rows[0]
 
 
 async def _list(

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -162,6 +163,27 @@ def read_currency(value: object) -> str | None:
     if isinstance(value, str) and is_currency(value.strip().upper()):
         return value.strip().upper()
     raise ConfigError("currency must be a code of ISO 4217, such as EUR")
+
+
+def read_ca_file(value: object) -> ssl.SSLContext | None:
+    """Read whose certificates are trusted beside the system's, of a file of PEM.
+
+    Raises:
+        ConfigError: it cannot be read, or holds no certificate.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value:
+        raise ConfigError("ca_file must be the path of a file of certificates (PEM)")
+    trusted = ssl.create_default_context()
+    try:
+        trusted.load_verify_locations(cafile=Path(value).expanduser())
+    except ssl.SSLError:
+        raise ConfigError("ca_file holds no certificate (PEM)") from None
+    except OSError as error:
+        why = (error.strerror or "unknown reason").lower()
+        raise ConfigError(f"ca_file cannot be read: {why}") from error
+    return trusted
 
 
 def is_open_http(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""The source: asks Dolibarr for new sales, every two seconds or when it is told of one."""
+"""The source: asks Dolibarr for new sales, the more often the busier, or when it is told of one."""
 
 import asyncio
 import contextlib
@@ -21,11 +21,12 @@ from e2ee_ticket.sources.dolibarr.checkup import (
     is_hidden,
 )
 from e2ee_ticket.sources.dolibarr.client import Client, DolibarrError
-from e2ee_ticket.sources.dolibarr.fields import read_whole
+from e2ee_ticket.sources.dolibarr.fields import Members, read_whole
 from e2ee_ticket.sources.dolibarr.ledger import RECENT, SIFT_AT, Ledger
 from e2ee_ticket.sources.dolibarr.rights import RIGHT_262, UNSEEN
 from e2ee_ticket.sources.dolibarr.settings import (
     is_open_http,
+    read_ca_file,
     read_currency,
     read_key,
     read_lines,
@@ -49,7 +50,8 @@ class Pace:
     """How long the source waits for what, in seconds.
 
     Attributes:
-        poll: between two questions while the shop sells.
+        poll: between two questions while the shop sells; for so long after a sale as `busy`, only
+            `busy_poll`, because the next customer is likely to stand there.
         quiet: after so long without a sale, it asks every `quiet_poll`; and after `still`, only
             every `still_poll`.
         unpaid: a sale without a payment is waited for so long, and then delivered as it is: the
@@ -63,6 +65,8 @@ class Pace:
     """
 
     poll: float = 2.0
+    busy: float = 600.0
+    busy_poll: float = 0.7
     quiet: float = 1800.0
     quiet_poll: float = 5.0
     still: float = 7200.0
@@ -74,7 +78,17 @@ class Pace:
     slow: float = 5.0
     first_wait: float = 2.0
     longest_wait: float = 60.0
-    watch: float = 300.0
+    watch: float = 60.0
+
+    @property
+    def told_cost(self) -> str:
+        """What asking costs, as a check says it."""
+        busy = min(self.busy_poll, self.poll)
+        return (
+            f"it is asked every {busy:g} s for {self.busy / 60:.0f} minutes after a sale, then"
+            f" every {self.poll:g} s, and every {max(self.still_poll, self.poll):g} s when nothing"
+            f" was sold for {self.still / 3600:.0f} hours"
+        )
 
 
 class Dolibarr:
@@ -101,6 +115,7 @@ class Dolibarr:
         company: Sequence[str] = (),
         company_details: Sequence[str] = (),
         currency: str | None = None,
+        ca_file: str | None = None,
         webhook: str | None = None,
         webhook_secret: str | None = None,
         webhook_secret_file: str | None = None,
@@ -108,7 +123,7 @@ class Dolibarr:
         self.name = name
         self._shop = shop
         self._url = read_url(url)
-        self._client = Client(self._url, read_key(key, key_file))
+        self._client = Client(self._url, read_key(key, key_file), trusted=read_ca_file(ca_file))
         self._tills = read_tills(tills)
         self.tills: Sequence[str] = tuple(dict.fromkeys(self._tills.values()))
         self._receipt = read_receipt_kind(receipt)
@@ -135,6 +150,7 @@ class Dolibarr:
         self._sift_at = SIFT_AT
         self._last_answer: tuple[float, float] | None = None
         self._last_sale = 0.0
+        self._has_sold = False
         self._last_watch = 0.0
         self._trouble: Finding | None = None
         self._given_up: Finding | None = None
@@ -187,6 +203,7 @@ class Dolibarr:
             builddoc=self._builddoc,
             now=self._shop.now,
             open_http=is_open_http(self._url),
+            cost=self.pace.told_cost,
         )
         findings = list(await checkup.run())
         if self._webhook is not None and self.webhook_port is None:
@@ -206,10 +223,9 @@ class Dolibarr:
             raise draft()
         async with self._client.connected():
             try:
-                answer = await self._client.get(f"invoices/ref/{quote(wanted, safe='')}")
+                invoice = await self._find_by_number(wanted)
             except DolibarrError as error:
                 raise _not_found(error) from error
-            invoice = read_invoice(answer.value)
             if (read_whole(invoice, "status") or read_whole(invoice, "statut") or 0) < 1:
                 raise draft()
             row = read_whole(invoice, "id")
@@ -221,6 +237,19 @@ class Dolibarr:
             await intake.accept(arrival)
         except ReceiptError as error:
             raise SourceError(f"the invoice's PDF cannot be sent: {error}") from error
+
+    async def _find_by_number(self, number: str) -> Members:
+        """Find an invoice; by a filter where a web server might take its slash for a folder's.
+
+        Raises:
+            DolibarrError: there is none, or no answer.
+        """
+        if "/" in number and query.is_plain(number):
+            row = await query.row_of(self._client, number)
+            answer = await self._client.get(f"invoices/{row}")
+        else:
+            answer = await self._client.get(f"invoices/ref/{quote(number, safe='')}")
+        return read_invoice(answer.value)
 
     # One turn: ask, wait for what is not paid yet, deliver.
 
@@ -310,7 +339,7 @@ class Dolibarr:
             self._failed(sale.row, ledger, error)
         else:
             self._settle(sale.row, ledger)
-            self._last_sale = now
+            self._last_sale, self._has_sold = now, True
             self._given_up = None
         return None
 
@@ -390,6 +419,8 @@ class Dolibarr:
     def _wait(self) -> float:
         idle = time.monotonic() - self._last_sale
         wait = self.pace.poll
+        if idle < self.pace.busy and self._has_sold:
+            wait = min(wait, self.pace.busy_poll)
         if idle > self.pace.still:
             wait = max(wait, self.pace.still_poll)
         elif idle > self.pace.quiet:

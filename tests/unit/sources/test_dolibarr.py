@@ -396,6 +396,7 @@ async def test_what_the_agent_refuses_for_good_is_told(fake, keeper):
     [
         ("maintenance", "maintained or overloaded"),
         ("login", "a web page answers"),
+        ("database", "its database does not answer"),
         ("api_off", "switched off"),
         ("address", "refuses this computer's address"),
         ("rule", "forbids this part of its API"),
@@ -615,6 +616,45 @@ async def test_look_up_of_what_is_no_number_asks_nobody(fake, keeper, number):
         await make(fake).look_up(number, keeper)
 
     assert not fake.asked
+
+
+async def test_a_number_with_slashes_is_found_by_a_filter(fake, keeper):
+    row = fake.sell()
+    fake.invoices[row]["ref"] = "FA/2026/000042"
+
+    await make(fake).look_up("FA/2026/000042", keeper)
+
+    (arrival,) = keeper.arrivals
+    assert (arrival.ticket.number, arrival.ticket.name) == (
+        "FA/2026/000042",
+        "FA-2026-000042.pdf",
+    )
+    with pytest.raises(SourceError, match="no invoice of this number"):
+        await make(fake).look_up("FA/2026/000043", keeper)
+    assert not any("ref/" in path for path in fake.asked)
+
+
+async def test_after_a_sale_it_asks_more_often(fake):
+    source = make(fake, pace={"poll": 2})
+    source._last_sale = source._now()[0]
+    assert source._wait() == 2  # nothing was sold since it runs
+
+    source._has_sold = True
+    assert source._wait() == source.pace.busy_poll
+    source._last_sale -= source.pace.busy + 1
+    assert source._wait() == 2
+
+
+async def test_a_right_that_is_taken_away_while_it_runs_is_told(fake, keeper):
+    source = make(fake, pace={"poll": 0.01, "watch": 0.01})
+    async with running(source, keeper):
+        fake.sell()
+        await keeper.wait(1)
+        fake.rights.discard(ALL_PARTIES)
+        await until(lambda: keeper.trouble is not None)
+
+        assert "no longer shows" in keeper.trouble.text
+        assert "262" in keeper.trouble.hint
 
 
 async def test_look_up_of_a_draft_says_so(fake, keeper):
@@ -904,8 +944,11 @@ async def test_the_agent_makes_it_from_its_settings(fake):
 
     assert source.name == "shop"
     assert source.tills == ()
-    assert await source.check() == [
-        Finding(ok=True, text="Dolibarr 20.0.2 answers and accepts the key"),
+    answers, cost, *others = await source.check()
+    assert answers == Finding(ok=True, text="Dolibarr 20.0.2 answers and accepts the key")
+    assert cost.ok
+    assert "every 0.7 s for 10 minutes after a sale, then every 2 s, and every 10 s" in cost.text
+    assert others == [
         Finding(ok=True, text="the key may read invoices (right 11)"),
         Finding(
             ok=True,

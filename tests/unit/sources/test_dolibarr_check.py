@@ -9,6 +9,7 @@ from dolibarr_shop import make
 from fake_dolibarr import ALL_PARTIES, READ, WRITE, FakeDolibarr
 
 from e2ee_ticket.sources.dolibarr.client import Client, DolibarrError
+from e2ee_ticket.sources.dolibarr.settings import read_ca_file
 
 
 @pytest.fixture
@@ -236,12 +237,28 @@ def certificate(tmp_path):
     files = [str(tmp_path / name) for name in ("key.pem", "cert.pem")]
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-nodes", "-subj", "/CN=localhost", "-days", "2", "-keyout", files[0], "-out", files[1]],
+         "-nodes", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-days", "2", "-keyout", files[0], "-out", files[1]],
         check=True, capture_output=True,
     )  # fmt: skip
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files[1], files[0])
     return context
+
+
+async def test_a_certificate_of_ones_own_is_trusted_where_its_file_is_named(certificate, tmp_path):
+    asked = []
+    runner = web.AppRunner(web.Application(middlewares=[_noting(asked)]))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=certificate).start()
+    url = f"https://127.0.0.1:{runner.addresses[0][1]}"
+
+    trusted = read_ca_file(str(tmp_path / "cert.pem"))
+    with pytest.raises(DolibarrError, match="no Dolibarr at this address"):
+        await Client(url, "canary", trusted=trusted).get("status")
+
+    await runner.cleanup()
+    assert asked
 
 
 async def test_a_certificate_that_nobody_knows_is_refused(certificate):

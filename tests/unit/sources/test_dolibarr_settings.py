@@ -2,7 +2,12 @@ import pytest
 
 from e2ee_ticket.errors import ConfigError
 from e2ee_ticket.sources import Shop, make_source
-from e2ee_ticket.sources.dolibarr.settings import is_open_http, read_currency, read_url
+from e2ee_ticket.sources.dolibarr.settings import (
+    is_open_http,
+    read_ca_file,
+    read_currency,
+    read_url,
+)
 
 GOOD = {"url": "https://shop.example/dolibarr", "key": "canary0key"}
 
@@ -141,3 +146,17 @@ def test_a_currency_is_a_code(currency):
 def test_a_currency_may_be_left_out():
     assert read_currency(None) is None
     assert read_currency("tnd") == "TND"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(None, "cannot be read"), (b"", "no certificate"), (b"hello", "no certificate")],
+)
+def test_a_file_of_certificates_holds_some(tmp_path, content, why):
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(ConfigError, match=why):
+        read_ca_file(str(file))
+    assert read_ca_file(None) is None

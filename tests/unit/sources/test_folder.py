@@ -275,6 +275,70 @@ async def test_what_was_sent_can_be_deleted_instead(watched):
     assert list(watched.path.iterdir()) == []
 
 
+@pytest.fixture
+async def documents(watched):
+    """Dolibarr's documents: a folder for each invoice, one of them an old one's."""
+    (watched.path / "TC1-2611-0001").mkdir(parents=True)
+    watched.put("TC1-2611-0001/TC1-2611-0001.pdf")
+    await watched.clock.advance(86_400)
+    watched.begin(recurse=True)
+    await watched.look()
+    return watched
+
+
+async def test_dolibarrs_documents_are_read_and_never_written_to(documents, intake):
+    for name in ("TC1-2611-0002", "(PROV12)"):
+        (documents.path / name).mkdir()
+        documents.put(f"{name}/{name}.pdf")
+    before = sorted(documents.path.rglob("*"))
+
+    await documents.settle()
+    await documents.settle()
+
+    (arrival,) = intake.arrivals
+    assert (arrival.ticket.name, arrival.ticket.number) == ("TC1-2611-0002.pdf", "TC1-2611-0002")
+    assert arrival.ticket.receipt == RECEIPT
+    assert sorted(documents.path.rglob("*")) == before
+    assert intake.trouble is None  # thousands of older ones are nobody's business
+
+
+async def test_a_document_that_is_no_receipt_stays_where_it_is_and_is_told(documents, intake):
+    (documents.path / "X").mkdir()
+    documents.put("X/X.pdf", b"hello, this is none at all %%EOF")
+    before = sorted(documents.path.rglob("*"))
+
+    await documents.look()
+    await documents.look(60)
+    await documents.settle()
+
+    assert "was refused" in intake.trouble.text
+    assert not intake.arrivals
+    assert sorted(documents.path.rglob("*")) == before
+
+
+async def test_a_document_that_is_made_anew_is_sent_again_and_not_after_a_restart(documents):
+    (documents.path / "TC1-2").mkdir()
+    documents.put("TC1-2/TC1-2.pdf")
+    await documents.settle()
+    await documents.clock.advance(10)
+    documents.put("TC1-2/TC1-2.pdf")
+    await documents.settle()
+    assert documents.sent == ["TC1-2.pdf"] * 2
+
+    documents.begin(recurse=True)
+    await documents.settle()
+    assert documents.sent == ["TC1-2.pdf"] * 2
+
+
+async def test_a_check_of_documents_leaves_nothing_there(documents):
+    before = sorted(documents.path.rglob("*"))
+
+    findings = await documents.source.check()
+
+    assert all(finding.ok for finding in findings)
+    assert sorted(documents.path.rglob("*")) == before
+
+
 async def test_thousands_of_files_are_looked_at_and_sent(folder, intake):
     for number in range(1000):
         folder.put(f"{number:04}.pdf", b"%PDF-1.7\n%%EOF")

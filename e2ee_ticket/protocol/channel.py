@@ -36,7 +36,8 @@ UNSHOWN_SECONDS = 3.0
 LISTENING_SECONDS = 30.0
 ABSENCE_SECONDS = 5.0
 DISPLAY_COUNT_MAX = 4
-_REMEMBERED = 10_000
+_REMEMBERED = 1_000
+"""Of each kind: a display names the session that it got last, and a hello lives 35 s (C20)."""
 
 
 class PairingSecret(Opaque):

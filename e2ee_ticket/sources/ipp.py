@@ -53,6 +53,7 @@ from e2ee_ticket.sources.ipp_message import (
     read_message,
 )
 from e2ee_ticket.sources.ipp_printer import PATH, IppPrinter, Operation, Status, respond
+from e2ee_ticket.sources.ipp_resent import Resent
 from e2ee_ticket.sources.listening import (
     IPP_LISTEN,
     explain,
@@ -110,6 +111,7 @@ class Ipp:
         # One at a time: a page as dots takes much memory.
         self._drawing = asyncio.Lock()
         self._told_at: float | None = None
+        self._resent = Resent()
 
     @property
     def _is_local(self) -> bool:
@@ -127,6 +129,7 @@ class Ipp:
         Raises:
             SourceError: the port cannot be listened on.
         """
+        await self._resent.load(intake)
         printer = IppPrinter(self.name, self._shop, lambda *job: self._keep(intake, *job))
         async with self._listening(printer, intake):
             intake.report(None)
@@ -152,6 +155,7 @@ class Ipp:
             ReceiptError: it is no receipt.
             OutboxError: this computer cannot keep it.
         """
+        key = self._resent.key(receipt, title)
         try:
             drawn = is_picture(receipt)
             if drawn:
@@ -167,7 +171,7 @@ class Ipp:
                 number=number_in(_PICTURE_NAME.sub("", title)),
                 issued=issued_at(self._shop.now()),
             )
-            await intake.accept(Arrival(ticket, ours=drawn))
+            await intake.accept(Arrival(ticket, ours=drawn, key=key))
         except ReceiptError as error:
             text = f"a printed document was refused: {error}"
             intake.refuse(Finding(ok=False, text=text, hint=_PRINT_HINT))
@@ -230,6 +234,7 @@ class Ipp:
                 return _not_taken(intake, 408, "the rest of the request did not come")
             except (OSError, web.RequestPayloadError):
                 return _not_taken(intake, 400, "the request ended too early")
+            self._resent.begin()
             return await self._converse(body, printer, host, intake, whole=whole)
 
     def _page(self, host: str) -> web.Response:
@@ -264,7 +269,7 @@ class Ipp:
             answer = await printer.answer(message, body[start:] if whole else None, authority)
         if head.code in _PRINTING and answer.code not in _NOT_REFUSED:
             _tell_refused(intake, answer)
-        response = web.Response(body=answer.to_bytes(), content_type=_TYPE)
+        response = self._resent.response(intake, body=answer.to_bytes(), content_type=_TYPE)
         response.headers["Cache-Control"] = "no-store"
         if not whole:
             response.force_close()

@@ -489,6 +489,7 @@ class Agent:
                 break
             if old.over or old.state == SaleState.OPENED:
                 del self._records[old.number]
+                self._desk(old).forget(old)
 
     def _restore(self) -> None:
         """Take up what an earlier process left: uploads go on, the rest is the cashier's."""

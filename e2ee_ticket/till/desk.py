@@ -92,6 +92,8 @@ class Desk:
         self._screen = screen
         self._tasks: set[asyncio.Task[None]] = set()
         self._forgetting: dict[int, asyncio.Task[None]] = {}
+        self._following: dict[int, set[asyncio.Task[Any]]] = {}
+        """By a sale's number: what brings its tickets to the relay and asks for their states."""
         self._printing: set[int] = set()
         self._pile = asyncio.Lock()
         self._recent: list[Record] = []
@@ -113,6 +115,13 @@ class Desk:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def forget(self, record: Record) -> None:
+        """Let a sale go that the console lists no more: it is over, or the customer has it."""
+        self._forget_no_more(record)
+        for task in self._following.get(record.number, ()):
+            task.cancel()
+        record.drop_content()
 
     # A sale
 
@@ -240,6 +249,10 @@ class Desk:
     ) -> None:
         """Bring a ticket to the relay and follow it to its end."""
         doubting = self._spawn(self._doubt(record, delivery))
+        following = self._following.setdefault(record.number, set())
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
+        following.add(task)
         is_full = False
         try:
             while True:
@@ -256,6 +269,9 @@ class Desk:
                 await self._engine.till.clock.sleep(FULL_SECONDS if is_full else REFUSED_SECONDS)
         finally:
             doubting.cancel()
+            following.discard(task)
+            if not following:
+                self._following.pop(record.number, None)
 
     async def _doubt(self, record: Record, delivery: Delivery) -> None:
         """An upload that takes long may have nowhere to go: ask the relay, tell the cashier."""

@@ -542,6 +542,71 @@ async def test_a_receipt_is_printed_over_http(at, intake):
     assert uri.startswith("ipp" + at.removeprefix("http") + "/ipp/print/")
 
 
+async def print_and_go(address, intake, body=PRINTING):
+    """Print, and end the connection when the receipt is kept and before its answer is written."""
+    kept = len(intake.arrivals)
+    accept = intake.accept
+    written = asyncio.Event()
+
+    async def accept_and_wait(arrival):
+        taken = await accept(arrival)
+        writer.transport.abort()
+        await asyncio.sleep(0.05)
+        written.set()
+        return taken
+
+    intake.accept = accept_and_wait
+    _, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
+    head = (
+        "POST /ipp/print HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/ipp\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    writer.write(head.encode() + body)
+    async with asyncio.timeout(20):
+        await written.wait()
+    intake.accept = accept
+    assert len(intake.arrivals) >= kept
+
+
+async def test_a_job_that_is_sent_again_without_an_answer_is_one_receipt(at, intake):
+    await print_and_go(at, intake)
+    await print_and_go(at, intake)
+
+    status, body = await post(at, PRINTING)
+
+    assert (status, read_message(body)[0].code) == (200, Status.OK)
+    assert intake.receipts == [RECEIPT]
+
+
+async def test_a_job_that_is_printed_again_after_its_answer_is_another_receipt(at, intake):
+    for _ in range(3):
+        await post(at, PRINTING)
+
+    assert intake.receipts == [RECEIPT] * 3
+
+
+async def test_what_was_answered_is_known_after_a_restart(intake):
+    for _ in range(2):
+        port = stage.free_port()
+        async with running(Ipp("till", Shop("Shop"), listen=f"127.0.0.1:{port}"), intake):
+            await post(f"http://127.0.0.1:{port}", PRINTING)
+        intake.troubles.clear()
+
+    assert intake.receipts == [RECEIPT] * 2
+
+
+async def test_a_job_whose_answer_a_kill_has_swallowed_is_one_receipt(intake):
+    port = stage.free_port()
+    async with running(Ipp("till", Shop("Shop"), listen=f"127.0.0.1:{port}"), intake):
+        await print_and_go(f"http://127.0.0.1:{port}", intake)
+    intake.troubles.clear()
+    port = stage.free_port()
+    async with running(Ipp("till", Shop("Shop"), listen=f"127.0.0.1:{port}"), intake):
+        await post(f"http://127.0.0.1:{port}", PRINTING)
+
+    assert intake.receipts == [RECEIPT]
+
+
 async def test_a_job_has_an_address_of_its_own(at):
     _, body = await post(at, PRINTING)
     uri = of(read_message(body)[0], Tag.JOB)[0]["job-uri"]

@@ -14,7 +14,7 @@ _shtab_e2ee_ticket_subparsers=(send open inspect display outbox revoke agent con
 
 _shtab_e2ee_ticket_send_option_strings=(-h --help --debug --display --title --total --number --lang --wait --timeout --link --json --svg --png)
 _shtab_e2ee_ticket_open_option_strings=(-h --help --debug -o --output --no-ack --state-quiet)
-_shtab_e2ee_ticket_inspect_option_strings=(-h --help --debug --json)
+_shtab_e2ee_ticket_inspect_option_strings=(-h --help --debug --dump --mask --last -o --output --json)
 _shtab_e2ee_ticket_display_add_option_strings=(-h --help --debug --no-wait --link)
 _shtab_e2ee_ticket_display_list_option_strings=(-h --help --debug --json)
 _shtab_e2ee_ticket_display_test_option_strings=(-h --help --debug --timeout)
@@ -65,6 +65,7 @@ _shtab_e2ee_ticket_open___state_quiet_nargs=0
 _shtab_e2ee_ticket_inspect__h_nargs=0
 _shtab_e2ee_ticket_inspect___help_nargs=0
 _shtab_e2ee_ticket_inspect___debug_nargs=0
+_shtab_e2ee_ticket_inspect___mask_nargs=0
 _shtab_e2ee_ticket_inspect___json_nargs=0
 _shtab_e2ee_ticket_display_add__h_nargs=0
 _shtab_e2ee_ticket_display_add___help_nargs=0

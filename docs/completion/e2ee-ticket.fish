@@ -51,7 +51,7 @@ function _shtab_e2ee_ticket_using
 end
 
 set -g _shtab_e2ee_ticket_commands send open inspect display 'display add' 'display list' 'display test' 'display remove' outbox 'outbox list' 'outbox flush' revoke agent console setup check page 'page verify' config 'config export' 'config import' 'config permit' service 'service install' 'service remove' 'service status' uninstall
-set -g _shtab_e2ee_ticket_opts_with_value --answers --display --lang --log --number --output --png --relay --setting --svg --timeout --title --total --wait -o
+set -g _shtab_e2ee_ticket_opts_with_value --answers --display --dump --lang --last --log --number --output --png --relay --setting --svg --timeout --title --total --wait -o
 
 complete -c e2ee-ticket -e
 complete -c e2ee-ticket -f
@@ -81,6 +81,10 @@ complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using open' -l no-ack -l state-qu
 complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using; and test $_shtab_e2ee_ticket_npos -eq 0' -a inspect -d 'Show what anyone can see of an envelope without its secret; or what is inside a PDF.'
 complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using inspect' -s h -l help -d 'show this help message and exit'
 complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using inspect' -l debug -d 'show tracebacks'
+complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using inspect' -l dump -x -d 'write the bytes of the last receipts of a source, as it got them, into files'
+complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using inspect' -l mask -d 'with --dump: make letters and digits unreadable'
+complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using inspect' -l last -x -d 'with --dump: how many; 3 if not given'
+complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using inspect' -s o -l output -x -d 'with --dump: where; here if not given'
 complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using inspect' -l json -d 'print one JSON object'
 complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using; and test $_shtab_e2ee_ticket_npos -eq 0' -a display -d 'Pair, list, test and remove the screens that customers see.'
 complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using display' -s h -l help -d 'show this help message and exit'

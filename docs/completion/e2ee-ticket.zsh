@@ -198,6 +198,10 @@ _shtab_e2ee_ticket_display_test_defaults_added=0
 _shtab_e2ee_ticket_inspect_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--debug[show tracebacks]"
+  "--dump[write the bytes of the last receipts of a source, as it got them, into files]:SOURCE:"
+  "--mask[with --dump\: make letters and digits unreadable]"
+  "--last[with --dump\: how many\; 3 if not given]:N:"
+  {-o,--output}"[with --dump\: where\; here if not given]:FOLDER:"
   "--json[print one JSON object]"
   ":an envelope or a PDF\; - reads stdin:"
 )

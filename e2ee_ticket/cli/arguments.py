@@ -241,10 +241,34 @@ def _add_inspect(commands: Any) -> None:  # noqa: ANN401 - idem
         "Show what anyone can see of an envelope without its secret; or what is inside a PDF.",
         """
 e2ee-ticket inspect envelope.bin
-e2ee-ticket inspect --json receipt.pdf""",
+e2ee-ticket inspect --json receipt.pdf
+e2ee-ticket inspect --dump TakePOS --mask""",
         module="inspect",
     )
-    inspect.add_argument("file", metavar="FILE", help="an envelope or a PDF; - reads stdin")
+    what = inspect.add_mutually_exclusive_group(required=True)
+    what.add_argument("file", metavar="FILE", nargs="?", help="an envelope or a PDF; - reads stdin")
+    what.add_argument(
+        "--dump",
+        metavar="SOURCE",
+        help="write the bytes of the last receipts of a source, as it got them, into files",
+    )
+    inspect.add_argument(
+        "--mask", action="store_true", help="with --dump: make letters and digits unreadable"
+    )
+    inspect.add_argument(
+        "--last",
+        metavar="N",
+        type=_count,
+        default=3,
+        help="with --dump: how many; 3 if not given",
+    )
+    inspect.add_argument(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        default=".",
+        help="with --dump: where; here if not given",
+    )
     inspect.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -596,6 +620,12 @@ def _setting(text: str) -> tuple[str, str]:
 
 
 _TIMEOUT_MAX: Final = 7 * 24 * 3600
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 100")
+    return int(text)
 
 
 def _seconds(text: str) -> float:

@@ -13,7 +13,11 @@ from e2ee_ticket.protocol.envelope import MAGIC, NONCE_OFFSET, SEALED_OFFSET, SI
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Look at a file and tell."""
+    """Look at a file and tell; or write what a source's last receipts were."""
+    if parsed.dump is not None:
+        from e2ee_ticket.cli import dump  # noqa: PLC0415 - a file needs none of it
+
+        return dump.run(parsed)
     data = read_file(parsed.file)
     if data.startswith(MAGIC[:4]):
         code, seen = _see_envelope(data)

@@ -26,7 +26,7 @@ from relay_server.logs import log_fault, start_logging
 from relay_server.pages import Pages
 from relay_server.settings import Settings, parse_settings
 from relay_server.stores import open_any_store
-from relay_server.voice import MisuseError, Parser, open_streams, say, show_amount
+from relay_server.voice import MisuseError, Parser, install_hint, open_streams, say, show_amount
 
 CLOCK_FLOOR_SECONDS = 1_767_225_600  # 2026-01-01
 SWITCH_SECONDS = 0.0005
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug or library in ("", "relay_server"):
             raise
         say(f"the library {library} is not installed: this installation lacks the extra relay")
-        print(f'hint: {sys.executable} -m pip install "e2ee-ticket[relay]"', file=sys.stderr)
+        print(f"hint: {install_hint('relay')}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

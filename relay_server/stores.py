@@ -9,6 +9,7 @@ from relay_server.errors import StartError
 from relay_server.store import Store, StoreLimits
 from relay_server.store.redis import url as redis_url
 from relay_server.store.sqlite import SqliteStore
+from relay_server.voice import install_hint
 
 
 def open_store(config: Config, path: Path, clock: Clock, *, exclusive: bool = True) -> SqliteStore:
@@ -36,7 +37,7 @@ async def open_any_store(
     except ImportError as error:
         raise StartError(
             "a store in Redis needs the library redis",
-            hint="python -m pip install 'e2ee-ticket[relay,redis]'",
+            hint=install_hint("relay,redis"),
         ) from error
     store = await RedisStore.open(redis_url.parse(place), clock=clock, limits=store_limits(config))
     return store, store.notes

@@ -13,6 +13,7 @@ import re
 import sys
 from typing import NoReturn
 
+from relay_server import __version__
 from relay_server.errors import StartError
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -50,6 +51,12 @@ def _spell(error: UnicodeError) -> tuple[str, int]:
         "..." if c == "…" else c.encode("ascii", "backslashreplace").decode() for c in lacking
     )
     return "".join(spelled), error.end
+
+
+def install_hint(extras: str) -> str:
+    """Say how this very installation gets libraries: from the release's wheel, which is ours."""
+    wheel = f"e2ee_ticket-{__version__}-py3-none-any.whl"
+    return f'{sys.executable} -m pip install "{wheel}[{extras}]"'
 
 
 def say(text: str) -> None:

@@ -115,7 +115,7 @@ def _python(machine: Machine) -> Line:
 
 def _library(machine: Machine, module: str) -> Line:
     package, purpose = LIBRARIES[module]
-    advice = f'{voice.installer()} install "e2ee-ticket[till]=={__version__}"'
+    advice = voice.install_hint()
     if module == "pikepdf" and machine.platform == "darwin":
         advice = _MAC_NOTE
     try:

@@ -89,18 +89,21 @@ def lack(error: ImportError) -> int:
     library = (error.name or "").partition(".")[0]
     if isinstance(error, ModuleNotFoundError):
         say(f"the library {library} is not installed: this installation lacks the extra till")
-        hint(f'{installer()} install "e2ee-ticket[till]"')
+        hint(install_hint())
     else:
         say(f"the library {library} cannot be loaded on this computer")
         hint(f"{PROGRAM} check --install says what is missing")
     return REFUSED
 
 
-def installer() -> str:
-    """Name the pip of this very installation as it is typed here."""
+def install_hint() -> str:
+    """Say how this installation gets its libraries: from the release's wheel, which is ours."""
+    from e2ee_ticket import __version__  # noqa: PLC0415 - only here
+
+    python = sys.executable or "python3"
     if sys.platform == "win32" and sys.prefix == sys.base_prefix:
-        return "py -m pip"
-    return f"{sys.executable or 'python3'} -m pip"
+        python = "py"
+    return f'{python} -m pip install "e2ee_ticket-{__version__}-py3-none-any.whl[till]"'
 
 
 def result(text: str) -> None:

@@ -35,7 +35,8 @@ def test_without_the_extra_it_says_which_one_is_lacking(tmp_path):
     assert done.returncode == 1
     *_, said, hint = done.stderr.splitlines()
     assert said.endswith("aiohttp is not installed: this installation lacks the extra relay")
-    assert hint == f'hint: {sys.executable} -m pip install "e2ee-ticket[relay]"'
+    wheel = f"e2ee_ticket-{relay_server.__version__}-py3-none-any.whl"
+    assert hint == f'hint: {sys.executable} -m pip install "{wheel}[relay]"'
 
 
 def test_without_the_extra_a_permit_can_be_made_in_a_file(tmp_path):

@@ -63,7 +63,9 @@ _TABLE_SCALES: Final = (1.0, 0.92, 0.84, 0.76)
 _WORD_MAX: Final = 20.0  # a longer word may be broken rather than the type be small
 _SIZE_MIN: Final = 4.0
 _ROUNDING: Final = 1e-6  # sums of widths are no exact numbers
+_WORDS: Final = re.compile(r"\S+(?: \S+)*")
 _SHRINK_MAX: Final = 1.35
+_HEBREW: Final = re.compile("[\u0590-\u05ff .,:'\"-]*[\u05d0-\u05ea][\u0590-\u05ff .,:'\"-]*")
 _IN_NUMBER: Final = re.compile(r"\d[\d.,]|[.,]\d")
 # A row is drawn in by at most so many columns, at a gap of which so many blanks must stay.
 _DRAW_IN_MAX: Final = 12
@@ -226,7 +228,7 @@ class _Layout:
                 self._drawn_picture(picture.data, picture.width, picture.height, place)(
                     y + leading - high
                 )
-            for at, run in line:
+            for at, run in sorted(line, key=lambda found: found[0]):
                 self._run(run, left + at * dot, y + rise, run.dots * dot, scale)
 
         return Band(leading, draw, tag)
@@ -258,7 +260,8 @@ class _Layout:
                 elif not is_rightward(text):
                     here += room - natural
             self._sheet.set_stretching(factor)
-            self._sheet.put(here, y, text, size, style=face, ink=ink, family=MONO, base=True)
+            left = True if fixed else None
+            self._sheet.put(here, y, text, size, style=face, ink=ink, family=MONO, base=left)
             self._sheet.set_char_spacing(0)
         self._sheet.set_stretching(100)
 
@@ -574,6 +577,9 @@ def _segments(text: str, *, visual: bool) -> Iterator[tuple[int, str, bool]]:
         if letters_of(MONO).issuperset(map(ord, segment)):
             yield column, segment, True
             column += len(segment)
+        elif visual and _HEBREW.fullmatch(segment):
+            yield column, segment[::-1], False
+            column += columns_of(segment)
         elif visual or any(columns_of(letter) > 1 for letter in segment):
             for letter in _with_marks(segment):
                 yield column, letter, False
@@ -693,7 +699,7 @@ def _arranged(placed: Iterable[tuple[int, Run]], paper: int) -> list[list[tuple[
                 lines[number].append((piece[0], replace(piece[1], bold=True)))
             else:
                 lines[number].append(piece)
-            first = number + 1 if len(pieces) > 1 else first
+            first = number + 1 if run.dots > paper else first
     return [line for line in lines if line]
 
 
@@ -707,7 +713,15 @@ def _kept_on_paper(at: int, run: Run, paper: int) -> list[tuple[int, Run]]:
         return []
     if run.dots > paper:
         return [piece for line in _wrapped((run,), paper) for piece in line]
-    return [(min(at, paper - run.dots), run)]
+    at = min(at, paper - run.dots)
+    if run.underline or run.inverse:
+        return [(at, run)]
+    # Where several blanks are, nothing stands, and something else may be put there.
+    words = [(found.start(), found[0]) for found in _WORDS.finditer(run.text)]
+    return [
+        (at + columns_of(run.text[:start]) * run.column_dots, replace(run, text=text, at=None))
+        for start, text in words
+    ]
 
 
 def _hides(new: tuple[int, Run], old: tuple[int, Run]) -> bool:

@@ -228,7 +228,7 @@ class _Layout:
                 self._drawn_picture(picture.data, picture.width, picture.height, place)(
                     y + leading - high
                 )
-            for at, run in sorted(line, key=lambda found: found[0]):
+            for at, run in _with_blanks(sorted(line, key=lambda found: found[0])):
                 self._run(run, left + at * dot, y + rise, run.dots * dot, scale)
 
         return Band(leading, draw, tag)
@@ -660,6 +660,9 @@ def _wrapped(runs: tuple[Run, ...], paper: int) -> Iterator[list[tuple[int, Run]
             line.append((here, piece))
             here += piece.dots
             at += len(piece.text)
+            if at < len(text) and text[at:].strip():
+                yield line
+                line, here = [], 0
     if line:
         yield line
 
@@ -703,6 +706,14 @@ def _arranged(placed: Iterable[tuple[int, Run]], paper: int) -> list[list[tuple[
     return [line for line in lines if line]
 
 
+def _with_blanks(line: list[tuple[int, Run]]) -> Iterator[tuple[int, Run]]:
+    """Fill what is free between texts with blanks, by which readers know that it is one line."""
+    for number, (at, run) in enumerate(line):
+        free = line[number + 1][0] - at - run.dots if number + 1 < len(line) else 0
+        blanks = 0 if run.underline or run.inverse else max(0, free) // run.column_dots
+        yield at, replace(run, text=run.text + " " * blanks) if blanks else run
+
+
 def _kept_on_paper(at: int, run: Run, paper: int) -> list[tuple[int, Run]]:
     """Take the blanks off a text, and what is beyond the paper's edge back onto it."""
     if not (run.underline or run.inverse):
@@ -730,7 +741,10 @@ def _hides(new: tuple[int, Run], old: tuple[int, Run]) -> bool:
         return False
     overlap = min(new[0] + new[1].dots, old[0] + old[1].dots) - max(new[0], old[0])
     if overlap * 3 <= min(new[1].column_dots, old[1].column_dots):
-        return False
+        # Two numbers that all but touch would be read as one.
+        first, second = sorted((old, new), key=lambda found: found[0])
+        touching = first[1].text[-1:].isdigit() and second[1].text[:1].isdigit()
+        return touching and overlap != 0 and overlap * 2 > -new[1].column_dots
     if not any(letter.isalnum() for letter in new[1].text):
         return False
     if not any(letter.isalnum() for letter in old[1].text):

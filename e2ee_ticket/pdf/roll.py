@@ -4,6 +4,7 @@ A `Roll` comes from a printer's bytes or from a till's HTML. Nothing of it is co
 reworded.
 """
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -88,10 +89,15 @@ class Row:
         """What is read on it, from left to right, with blanks where nothing stands."""
         if all(run.at is None for run in self.runs):
             return "".join(run.text for run in self.runs)
+        words = [
+            (at + columns_of(run.text[: word.start()]) * run.column_dots, word[0], run.column_dots)
+            for at, run in self.placed
+            for word in re.finditer(r"\S+", run.text)
+        ]
         line, here = "", 0
-        for at, run in sorted(self.placed, key=lambda found: found[0]):
-            line += " " * round(max(0, at - here) / COLUMN_DOTS) + run.text
-            here = max(here, at + run.dots)
+        for at, word, column in sorted(words):
+            line += " " * round(max(0, at - here) / COLUMN_DOTS) + word
+            here = max(here, at + columns_of(word) * column)
         return line
 
 

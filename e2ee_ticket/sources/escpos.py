@@ -26,11 +26,12 @@ from e2ee_ticket.pdf.roll import (
     Space,
     columns_of,
 )
-from e2ee_ticket.sources import code_pages
+from e2ee_ticket.sources import code_pages, star_line
 from e2ee_ticket.sources import escpos_commands as commands
 from e2ee_ticket.sources.code_pages import CODE_PAGE, PRINTER, check_code_page, check_printer
 from e2ee_ticket.sources.escpos_commands import JOB_MAX_SIZE, read_word
 
+STAR_LINE: Final = "star-line"
 COLUMNS: Final = 48
 
 ITEM_LIMIT: Final = 5_000
@@ -83,6 +84,8 @@ def decode(
     """
     if len(data) > JOB_MAX_SIZE:
         raise ReceiptError("the print job is larger than 4 MiB: print it on paper")
+    if check_printer(printer) == STAR_LINE or star_line.is_star(data):
+        data, printer = star_line.translate(data), STAR_LINE
     paper = _Paper(check_code_page(code_page), check_printer(printer), columns, lang)
     at = performed = 0
     while at < len(data):

@@ -68,6 +68,9 @@ _FIXED: Final[Mapping[bytes, int]] = {
     },
     **{b"\x1b" + name: 4 for name in (b"$", b"\\", b"B", b"c", b"f")},
     b"\x1bC": 5,
+    b"\x1b\x0c": 2,
+    b"\x1b\x1d": 3,  # only Star's printers have it, and its third byte
+    b"\x1b\x1e": 3,  # idem
     b"\x1bp": 5,
     b"\x1bW": 10,
     **{b"\x1c" + name: 2 for name in (b"&", b".")},

@@ -4,12 +4,14 @@ A job ends where the paper is cut. What is asked of the printer and what opens t
 of a job: it is done when it comes, and not again when the job is printed on paper later.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from e2ee_ticket.errors import ReceiptError
 from e2ee_ticket.sources import escpos_commands as commands
+from e2ee_ticket.sources import star_line
 from e2ee_ticket.sources.customer_display import CustomerDisplay
 from e2ee_ticket.sources.escpos_commands import JOB_MAX_SIZE
 
@@ -88,6 +90,7 @@ class Splitter:
         self._shows = False
         self._commands = 0
         self._setting: dict[bytes, bytes] = {}
+        self._star: star_line.Measure | None = None
 
     @property
     def begun(self) -> bool:
@@ -124,7 +127,7 @@ class Splitter:
                 shown = self._display.lines
                 yield Shown(shown)
                 continue
-            if text := commands.TEXT.match(buffer, at):
+            if text := self._text(at):
                 self._shows = self._shows or bool(text[0].strip(b" "))
                 at = text.end()
                 continue
@@ -132,7 +135,7 @@ class Splitter:
             if length is None:
                 break
             command = bytes(buffer[at : at + min(length, 12)])
-            told, cut = _tell(command), command[:2] in _CUTS
+            told, cut = self._meaning(command)
             self._displays = command[:2] == b"\x1b=" and command[2] & 3 == 2
             if told is not None or cut:
                 self._add(buffer[start : at + length if cut else at])
@@ -161,14 +164,29 @@ class Splitter:
         self._job += data
         self.progress += len(data)
 
+    def _text(self, at: int) -> re.Match[bytes] | None:
+        if self._star is not None and self._star.in_rows:
+            return None
+        return commands.TEXT.match(self._buffer, at)
+
     def _measure(self, at: int) -> int | None:
         """Measure the command here; None while some of it is still to come."""
-        length = commands.length_of(self._buffer, at)
+        if self._star is None and star_line.is_sign(self._buffer, at):
+            self._star = star_line.Measure()
+        measure = commands.length_of if self._star is None else self._star.length_of
+        length = measure(self._buffer, at)
         if length is not None and length > self._limit:
             raise ReceiptError(_TOO_LARGE)
         if length is None or at + length > len(self._buffer):
             return None
         return length
+
+    def _meaning(self, command: bytes) -> tuple[Answer | Kick | None, bool]:
+        """Say what a command wants at once, and whether it cuts the paper."""
+        if self._star is None:
+            return _tell(command), command[:2] in _CUTS
+        self._shows = self._shows or self._star.in_rows or command[:2] in star_line.SHOW
+        return (Kick() if command in star_line.KICKS else None), command[:2] == star_line.CUT
 
     def end(self) -> Job | None:
         """Take what is there as a job, if it shows anything: no more will come."""
@@ -193,11 +211,11 @@ class Splitter:
 
     def _note(self, command: bytes) -> None:
         self._commands += 1
-        if command[:2] in _STAR and not self._shows:
-            raise LanguageError("Star")
         if self._commands > commands.COMMAND_LIMIT:
             raise ReceiptError(_TOO_LARGE)
         name = command[:2]
+        if self._star is not None:
+            return
         if name in _SHOW:
             self._shows = self._shows or name != b"\x1d(" or _prints(command)
         elif name == b"\x1b@":
@@ -205,10 +223,6 @@ class Splitter:
         elif name in _SETTINGS:
             # A printer keeps its code page from one job to the next; every job of ours has it.
             self._setting[name] = command
-
-
-# No receipt printer but Star's has these, and its drivers begin with one of them.
-_STAR: Final = frozenset((b"\x1b\x1d", b"\x1b\x1e"))
 
 
 def _real(event: Job | Answer | Kick | None) -> Iterator[Job | Answer | Kick]:

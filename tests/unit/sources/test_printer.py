@@ -423,7 +423,6 @@ async def test_a_pdf_that_breaks_off_is_told_and_is_no_receipt():
         (b"\x1bE\x1b&l0Otext\n\x0c", "PCL"),
         (b"\x89PNG\r\n\x1a\n" + b"x" * 100, "PNG"),
         (b"UNIRAST\0" + b"x" * 100, "Apple Raster"),
-        (b"\x1b@\x1b\x1dt \x1b\x1da\x01\x1bi\x01\x01EPICERIE\n\x1bd\x02", "Star"),
         (b"<!DOCTYPE html><p>login", "HTML"),
     ],
 )  # fmt: skip

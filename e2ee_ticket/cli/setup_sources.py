@@ -1,5 +1,6 @@
 """The part of `setup` that asks where receipts come from, and lets each source test itself."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ _NAMES: Final = {
     "printer": "ESC/POS",
     "folder": "PDF",
 }
+_LOOKED_AT: Final = 1000
 _PRINTER_IN_THE_NETWORK: Final = "0.0.0.0:9100"
 
 Settings = dict[str, Any]
@@ -287,7 +289,20 @@ def _tell_printer(setup: "Setup", settings: Settings) -> None:
 
 
 def _ask_folder(setup: "Setup") -> Settings:
-    return {"path": setup.asking.ask("folder", _read_folder)}
+    path = setup.asking.ask("folder", _read_folder)
+    if not _has_documents(Path(path)):
+        return {"path": path}
+    setup.asking.say("folder.documents")
+    return {"path": path, "recurse": True}
+
+
+def _has_documents(path: Path) -> bool:
+    """Tell whether a folder is kept as Dolibarr keeps its documents: `REF/REF.pdf`."""
+    try:
+        found = itertools.islice(path.glob("*/*.pdf"), _LOOKED_AT)
+        return any(file.stem == file.parent.name for file in found)
+    except OSError:
+        return False
 
 
 def _read_folder(text: str) -> str:

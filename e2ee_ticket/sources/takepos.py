@@ -49,6 +49,7 @@ from e2ee_ticket.sources.takepos_receipts import (
     read_job,
     read_receipt_page,
 )
+from e2ee_ticket.sources.takepos_trap import UNPRINTED, UNPRINTED_MAX
 
 PAGE_MAX_SIZE: Final = 1 << 20
 JOB_MAX_SIZE: Final = 4 << 20
@@ -56,6 +57,8 @@ BODY_SECONDS: Final = 20.0
 LIMITS: Final = Limits(connections=64, busy_seconds=120.0)
 BODIES_MAX: Final = 8
 REPORT_SECONDS: Final = 60.0
+TOTAL_SECONDS: Final = 20.0
+"""How long after its total a sale is printed, at the latest."""
 DISPLAY_COLUMNS: Final = 20
 DISPLAY_LINES: Final = 2
 
@@ -66,6 +69,9 @@ _SITE_SECONDS: Final = 5.0
 _WAITING: Final = "e2ee-ticket takepos: nothing has come yet\n"
 _WORKING: Final = "e2ee-ticket takepos: receipts come\n"
 _ORDER_PATHS: Final = frozenset({"/print2", "/print3"})
+_TOTAL = re.compile(r"(?i)(?:total|summe|gesamt|importe|net à payer|à payer)")
+_LIKE_AN_AMOUNT = re.compile(r"\s\S*\d\S*(?:\s[^\s\d]{1,3})?$")
+_PRICE = re.compile(r"[^\d\s-]{0,4} ?-?\d[\d.,' \u00a0\u202f]{0,15} ?[^\d\s]{0,4}")
 _BASE64URL = re.compile(rb"[A-Za-z0-9_-]*")
 _WEB_PAGE: Final = re.compile(rb"(?:<|%3C)(?:!|%21)?(?:doctype|html|head|body)", re.IGNORECASE)
 _LOCAL_NAMES: Final = (".local", ".lan", ".home", ".internal", ".test", ".localhost", ".home.arpa")
@@ -124,6 +130,8 @@ class TakePos:
         self._printer = check_printer(printer)
         self._currency = read_sign(currency)
         self._has_received = False
+        self._unprinted = 0
+        self._total_at: float | None = None
         self._reported_at: float | None = None
         self._body_seconds = BODY_SECONDS
         self._limits = LIMITS
@@ -198,7 +206,9 @@ class TakePos:
         if path in _ORDER_PATHS or query.get("printer", "1") != "1":
             self._refuse_order()
         if path == "/display/index.php" and request.method == "GET":
-            intake.live(_display_lines(query.get("text", "")))
+            lines = _display_lines(query.get("text", ""))
+            self._note_shown(lines, intake)
+            intake.live(lines)
         elif path == "/printer/drawer.php" and request.method in ("GET", "POST"):
             intake.drawer()
         elif path == "/print" and request.method == "POST":
@@ -269,6 +279,7 @@ class TakePos:
             logger.error("a receipt of TakePOS could not be drawn: %s", type(error).__name__)  # noqa: TRY400
             raise _AnswerError(500, "the receipt could not be drawn", told) from error
         self._has_received = True
+        self._unprinted, self._total_at = 0, None
         intake.report(None)
 
     def _read_page(self, page: str, pictures: PagePictures) -> Arrival:
@@ -287,6 +298,18 @@ class TakePos:
             tell=told.append,
         )
         return Arrival(ticket, ours=True, paper=job, remarks=tuple(told))
+
+    def _note_shown(self, lines: Sequence[str], intake: Intake) -> None:
+        """Tell where totals are shown to customers one after another, and none is printed."""
+        now = self._shop.now()
+        since, self._total_at = self._total_at, None
+        if lines and since is not None and not 0 <= now - since < TOTAL_SECONDS:
+            self._unprinted += 1
+            if self._unprinted > UNPRINTED_MAX:
+                intake.report(UNPRINTED)
+            since = None
+        is_total = _TOTAL.match(lines[0]) is not None if lines else False
+        self._total_at = now if is_total and since is None else since
 
     # Refusing
 
@@ -355,7 +378,13 @@ def _display_lines(text: str) -> Sequence[str]:
         shown[index * DISPLAY_COLUMNS : (index + 1) * DISPLAY_COLUMNS].strip()
         for index in range(DISPLAY_LINES)
     )
-    return [line for line in lines if line]
+    shown_lines = [line for line in lines if line]
+    # A label that ends like an amount, as `33 cl`, is no amount where the price stands below it.
+    if len(shown_lines) == 2 and _LIKE_AN_AMOUNT.search(shown_lines[0]):
+        label, amount = shown_lines
+        if _PRICE.fullmatch(amount):
+            return [f"{label}  {amount}"]
+    return shown_lines
 
 
 def _parse_form(body: bytes) -> bytes:

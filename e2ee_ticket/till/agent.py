@@ -32,6 +32,7 @@ from e2ee_ticket.protocol.channel import PairingLink
 from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.sources import Arrival, Finding, Shop, Source, make_source
+from e2ee_ticket.sources.takepos_trap import UNPRINTED
 from e2ee_ticket.till import salvage, same_sale, settings_file
 from e2ee_ticket.till.audit import PageWatch, Verdict
 from e2ee_ticket.till.clock import Clock
@@ -383,7 +384,7 @@ class Agent:
         if self._same.note(kind, till, fresh=fresh):
             for each in self._intakes:
                 if each.config.kind == "takepos" and each.config.till == till:
-                    each.report(same_sale.UNPRINTED)
+                    each.report(UNPRINTED)
         return accepted
 
     def _shows_again(self, known: Record, desk: Desk, arrival: Arrival, kind: str) -> bool:

@@ -11,23 +11,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from e2ee_ticket.protocol.ticket import Ticket
-from e2ee_ticket.sources import Arrival, Finding
+from e2ee_ticket.sources import Arrival
+from e2ee_ticket.sources.takepos_trap import UNPRINTED_MAX
 from e2ee_ticket.till.record import Record
 
 SAME_SECONDS: Final = 86_400.0
 """For so long a sale of the same number is the same; a receipt is kept no longer."""
 DOLIBARR_KINDS: Final = frozenset({"takepos", "dolibarr"})
-UNPRINTED_MAX: Final = 2
-"""After so many sales that only the REST API knows, the cashier is told that none is printed."""
-
-UNPRINTED: Final = Finding(
-    ok=False,
-    text="TakePOS makes sales, but prints no receipt here",
-    hint=(
-        "in Dolibarr, Setup, Other setup: is TAKEPOS_PRINT_SERVER still there? whoever saves"
-        " TakePOS' tab Receipt erases it; and TAKEPOS_AUTO_PRINT_TICKETS must be 1"
-    ),
-)
 
 
 class SameSale:

@@ -22,6 +22,7 @@ from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError, SourceErr
 from e2ee_ticket.sources import Shop, make_source
 from e2ee_ticket.sources.connections import Limits
 from e2ee_ticket.sources.takepos import TakePos
+from e2ee_ticket.sources.takepos_trap import UNPRINTED, UNPRINTED_MAX
 
 DATA = Path(__file__).parents[2] / "data"
 (HTML,) = map(json.loads, (DATA / "takepos_connector_html.jsonl").read_text().splitlines())
@@ -180,6 +181,9 @@ async def test_shows_the_total_before_it_is_paid(source, till, send):
     ("query", "lines"),
     [
         ("text=Pain+de+campagne++++3%2C00++++++++++++++++", ["Pain de campagne", "3,00"]),
+        ("text=Bi%C3%A8re+blonde+33+cl++2%2C90++++++++++++++++", ["Bière blonde 33 cl  2,90"]),
+        ("text=Menu+12+++++++++++++9%2C00+%E2%82%AC++++++++++++", ["Menu 12  9,00 €"]),
+        ("text=Bi%C3%A8re+blonde+33+cl++sans+faux-col", ["Bière blonde 33 cl", "sans faux-col"]),
         ("text=" + "%20" * 40, []),
         ("text=", []),
         ("", []),
@@ -263,6 +267,25 @@ async def test_a_page_of_dolibarr_that_is_no_receipt_is_told(source, till, send,
     said = till.troubles[-1].text + till.troubles[-1].hint + text
     assert "again" in till.troubles[-1].hint
     assert not any(word in said for word in ("oubli", "db.example", "3306", "someone"))
+
+
+async def test_totals_that_are_shown_and_never_printed_are_told(make, till, send):
+    clock = Clock()
+    source = make(shop=Shop("x", now=clock))
+    total = "/display/index.php?text=Total++++++++++++++++5%2C00"
+    item = "/display/index.php?text=Pain+++++++++++++++++5%2C00"
+
+    async with running(source, till):
+        for _ in range(UNPRINTED_MAX + 1):
+            assert till.troubles[-1] is None
+            await send("GET", item)
+            await send("GET", total)
+            clock.now += 60
+        await send("GET", item)
+        assert till.troubles[-1] == UNPRINTED
+
+        await send("POST", "/print", HTML["body"].encode())
+        assert till.troubles[-1] is None
 
 
 async def test_says_when_a_receipt_cannot_be_kept(source, till, send):

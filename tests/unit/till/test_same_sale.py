@@ -4,6 +4,7 @@ import pytest
 from fakes import settle
 from shop import Shop, arrival
 
+from e2ee_ticket.sources.takepos_trap import UNPRINTED, UNPRINTED_MAX
 from e2ee_ticket.till import same_sale
 from e2ee_ticket.till.config import SourceConfig
 
@@ -113,11 +114,11 @@ async def test_other_programs_numbers_are_never_taken_for_the_same(shop):
 
 
 async def test_the_cashier_is_told_when_takepos_stops_printing(shop):
-    for number in range(same_sale.UNPRINTED_MAX + 1):
+    for number in range(UNPRINTED_MAX + 1):
         await give(shop, "REST", number=f"TC1-{number}")
 
     trouble = shop.intake("TakePOS").trouble
-    assert trouble.text == same_sale.UNPRINTED.text
+    assert trouble.text == UNPRINTED.text
     assert "TAKEPOS_PRINT_SERVER" in trouble.hint
 
     shop.intake("TakePOS").report(None)

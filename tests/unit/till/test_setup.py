@@ -569,6 +569,20 @@ def test_takepos_is_told_how_in_both_dialects(till, relay):
     assert written(till)["source"][0]["origin"] == relay.origin
 
 
+def test_dolibarrs_documents_are_read_in_their_folders(till, relay, tmp_path):
+    (tmp_path / "facture" / "TC1-1").mkdir(parents=True)
+    (tmp_path / "facture" / "TC1-1" / "TC1-1.pdf").write_bytes(b"%PDF-1.7 %%EOF")
+
+    done = answered(
+        till, relay=relay.origin, permit=relay.leave, shop="Shop",
+        program="folder", folder=str(tmp_path / "facture"), source="keep",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert written(till)["source"][0]["recurse"] is True
+    assert [path.name for path in (tmp_path / "facture").iterdir()] == ["TC1-1"]
+
+
 def test_a_renamed_till_keeps_its_sources_and_its_display(till, relay, tmp_path):
     till.file.write_text(
         f'relay = "{relay.origin}"\npermit = "{relay.leave}"\nshop = "Shop"\n\n'

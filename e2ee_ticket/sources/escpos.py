@@ -50,6 +50,7 @@ _SAME_LINE_DOTS: Final = 13  # half a line
 _SEAM_DOTS: Final = 8  # so much between two strips is the driver's carelessness, not a gap
 _TOO_LONG: Final = "the receipt is longer than a receipt can be: print it on paper"
 # Of these a single byte is what stands next on paper, whatever the order in which they are read.
+_UNREAD: Final = "a letter means nothing in the code page that the till chose: it is ?"
 _LEFTWARD: Final = re.compile("[\u0590-\u05ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _PRESENTED: Final = re.compile("[\ufb1d-\ufdff\ufe70-\ufefc]")
 _IN_NUMBER: Final = re.compile(r"\d[\d.,]|[.,]\d")
@@ -534,9 +535,13 @@ class _Paper:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What the cashier is to know of this receipt."""
-        if self._unread:
-            one = "a letter is" if self._unread == 1 else f"{self._unread} letters are"
-            self.remark(f"{one} in none of the code pages that the till chose, and stand as ?")
+        if self._unread == 1:
+            self.remark(_UNREAD)
+        elif self._unread:
+            count = self._unread
+            self.remark(
+                f"{count} letters mean nothing in the code page that the till chose: they are ?"
+            )
         return tuple(self._remarks)
 
     # Page mode

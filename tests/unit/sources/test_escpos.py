@@ -229,7 +229,7 @@ def test_bytes_that_mean_nothing_are_told():
 
     assert texts(roll) == ["a??"]
     assert roll.remarks == (
-        "2 letters are in none of the code pages that the till chose, and stand as ?",
+        "2 letters mean nothing in the code page that the till chose: they are ?",
     )
 
 

@@ -168,6 +168,15 @@ def draw_receipt(receipt: Receipt) -> bytes:
     return sheet.draw(_lay_out(receipt, sheet))
 
 
+def texts_of(receipt: Receipt) -> Iterator[str]:
+    """Give what others have written on a receipt: names, notes, words for ways to pay."""
+    yield from (receipt.shop.name, *receipt.shop.address, *receipt.shop.details, receipt.number)
+    for line in receipt.lines:
+        yield from (line.text, line.unit)
+    yield from (payment.text for payment in receipt.payments)
+    yield from (*receipt.notes, receipt.thanks)
+
+
 def _lay_out(receipt: Receipt, sheet: Sheet) -> list[Band]:
     rows: list[Band] = []
     _lay_out_head(receipt, sheet, rows)

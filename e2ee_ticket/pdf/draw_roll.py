@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from e2ee_ticket.errors import ReceiptError
-from e2ee_ticket.pdf import codes
-from e2ee_ticket.pdf.letters import JOINERS, MONO, TEXT, is_rightward, letters_of, missing
+from e2ee_ticket.pdf import codes, letters
+from e2ee_ticket.pdf.letters import JOINERS, MONO, TEXT, is_rightward, letters_of
 from e2ee_ticket.pdf.roll import (
     COLUMN_DOTS,
     Align,
@@ -57,7 +57,6 @@ _SPACE_MAX: Final = 3.0
 _SMALL: Final = 0.75
 _SLICE_DOTS: Final = 8_000
 _TABLE_COLUMNS_MAX: Final = 12
-_LETTERS_SHOWN: Final = 8
 _CELL_GAP: Final = 2.6
 _TABLE_SCALES: Final = (1.0, 0.92, 0.84, 0.76)
 _WORD_MAX: Final = 20.0  # a longer word may be broken rather than the type be small
@@ -92,13 +91,8 @@ def draw_roll(roll: Roll, *, issued: datetime | None = None) -> bytes:
 
 def remarks_on(roll: Roll) -> tuple[str, ...]:
     """Say what of a roll was not understood, and which of its letters no font has."""
-    lacking = missing(text for item in roll.items for text in _texts_of(item))
-    if not lacking:
-        return roll.remarks
-    shown = " ".join(lacking[:_LETTERS_SHOWN])
-    more = len(lacking) - _LETTERS_SHOWN
-    told = f"letters that no font here has: {shown}" + (f" and {more} more" if more > 0 else "")
-    return (*roll.remarks, told)
+    texts = (text for item in roll.items for text in _texts_of(item))
+    return (*roll.remarks, *letters.remarks_on(texts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ SILENT: Final = frozenset(
 """Without a sign of their own: joiners, marks of direction, variants."""
 JOINERS: Final = "\u200c\u200d"
 _MIRRORED: Final = str.maketrans("()[]{}<>«»", ")(][}{><»«")
+_SHOWN: Final = 8
 UNKNOWN: Final = "?"
 
 
@@ -168,6 +169,16 @@ def missing(texts: Iterable[str]) -> str:
         and _legible(letter, TEXT) in {UNKNOWN, ""}
     }
     return "".join(sorted(lacking))
+
+
+def remarks_on(texts: Iterable[str]) -> tuple[str, ...]:
+    """Say which letters no font has, if there are any."""
+    lacking = missing(texts)
+    if not lacking:
+        return ()
+    shown = " ".join(lacking[:_SHOWN])
+    more = len(lacking) - _SHOWN
+    return (f"letters that no font here has: {shown}" + (f" and {more} more" if more > 0 else ""),)
 
 
 def pieces(text: str, family: str, *, base: bool | None = None) -> list[Piece]:

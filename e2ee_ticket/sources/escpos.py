@@ -49,8 +49,8 @@ _PAGE_DOTS: Final = 1662  # as high as a page is by itself
 _SAME_LINE_DOTS: Final = 13  # half a line
 _SEAM_DOTS: Final = 8  # so much between two strips is the driver's carelessness, not a gap
 _TOO_LONG: Final = "the receipt is longer than a receipt can be: print it on paper"
-# Of these a single byte is what stands next on paper, whatever the order in which they are read.
 _UNREAD: Final = "a letter means nothing in the code page that the till chose: it is ?"
+# Of these a single byte is what stands next on paper, whatever the order in which they are read.
 _LEFTWARD: Final = re.compile("[\u0590-\u05ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _PRESENTED: Final = re.compile("[\ufb1d-\ufdff\ufe70-\ufefc]")
 _IN_NUMBER: Final = re.compile(r"\d[\d.,]|[.,]\d")

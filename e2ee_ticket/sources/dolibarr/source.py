@@ -231,8 +231,9 @@ class Dolibarr:
             row = read_whole(invoice, "id")
             if row is None:
                 raise SourceError("Dolibarr's answer holds no invoice")
-            ticket, ours = await self._tickets.make(row, invoice)
-        arrival = Arrival(ticket, till=till, ours=ours, key=f"{row}/{secrets.token_hex(8)}")
+            ticket, ours, told = await self._tickets.make(row, invoice)
+        key = f"{row}/{secrets.token_hex(8)}"
+        arrival = Arrival(ticket, till=till, ours=ours, key=key, remarks=told)
         try:
             await intake.accept(arrival)
         except ReceiptError as error:
@@ -346,7 +347,7 @@ class Dolibarr:
     async def _deliver(
         self, sale: query.Sale, ledger: Ledger, intake: Intake, *, late: bool
     ) -> None:
-        ticket, ours = await self._tickets.make(sale.row)
+        ticket, ours, told = await self._tickets.make(sale.row)
         settled = ledger.copy()
         settled.settle(sale.row)
         arrival = Arrival(
@@ -356,6 +357,7 @@ class Dolibarr:
             key=f"{ledger.series}-{sale.row}",
             cursor=settled.to_cursor(self._place),
             late=late,
+            remarks=told,
         )
         if await intake.accept(arrival):
             self._kept = arrival.cursor

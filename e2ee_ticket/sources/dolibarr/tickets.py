@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from e2ee_ticket.errors import SourceError
-from e2ee_ticket.pdf import draw
+from e2ee_ticket.pdf import draw, letters
 from e2ee_ticket.pdf.check import check_receipt
 from e2ee_ticket.pdf.money import format_money
 from e2ee_ticket.protocol.ticket import Ticket
@@ -64,8 +64,10 @@ class Tickets:
         self._own: tuple[object] | None = None
         self._payment_names: dict[str, str] | None = None
 
-    async def make(self, row: int, invoice: Members | None = None) -> tuple[Ticket, bool]:
-        """Return the ticket, and whether its PDF was drawn here.
+    async def make(
+        self, row: int, invoice: Members | None = None
+    ) -> tuple[Ticket, bool, tuple[str, ...]]:
+        """Return the ticket, whether its PDF was drawn here, and remarks on what was drawn.
 
         Raises:
             DolibarrError: Dolibarr does not answer, or refuses.
@@ -79,11 +81,13 @@ class Tickets:
         payments = await self._payments(row)
         pdf = await self._fetch_pdf(invoice, number) if self._pdf else None
         ours = pdf is None
+        remarks: tuple[str, ...] = ()
         company = await self._company_shop()
         own = currency_code(await self._own_company()) or self._currency
         if pdf is None:
             names = await self._names(payments)
             receipt = read_receipt(invoice, payments, company, self._shop.lang, names, own=own)
+            remarks = letters.remarks_on(draw.texts_of(receipt))
             pdf = await asyncio.to_thread(_draw, receipt)
         total, currency = invoice_total(invoice, own)
         ticket = Ticket(
@@ -95,7 +99,7 @@ class Tickets:
             issued=invoice_time(invoice, payments).isoformat(),
             lang=self._shop.lang,
         )
-        return ticket, ours
+        return ticket, ours, remarks
 
     async def _payments(self, row: int) -> object:
         try:

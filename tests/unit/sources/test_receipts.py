@@ -10,7 +10,7 @@ from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from e2ee_ticket.errors import ReceiptError
-from e2ee_ticket.pdf.draw_roll import draw_roll
+from e2ee_ticket.pdf.draw_roll import draw_roll, remarks_on
 from e2ee_ticket.pdf.roll import Code, Picture, Roll
 from e2ee_ticket.sources.escpos import decode
 from e2ee_ticket.sources.escpos_jobs import Job, Splitter
@@ -366,3 +366,32 @@ def test_star_s_cut_ends_a_job_and_its_large_letters_do_not():
 def test_any_bytes_after_star_s_sign_are_read_or_refused_in_words(data):
     with contextlib.suppress(ReceiptError):
         decode(b"\x1b\x1da\x01" + data)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("33-arabic", ["متجر الاختبار", "6,00 3,00 2 تفاح أحمر", "7,00 د.م. المجموع"]),
+        ("34-hebrew", ["חנות לדוגמה", "6.00 3.00 2 תפוחים"]),
+        (
+            "35-chinese-japanese-korean-thai",
+            [
+                "测试商店",
+                "苹果汁 500ml 1 12.00 12.00",
+                "りんごジュース 1 120 120",
+                "사과 주스 1 1200 1200",
+                "น้ำแอปเปิล 1 35.00 35.00",
+            ],
+        ),
+        ("36-vietnamese-khmer-amharic", ["Cửa hàng thử nghiệm", "Cà phê sữa đá 2 30.000 60.000"]),
+    ],
+)
+def test_every_script_of_a_page_is_drawn(name, lines):
+    page = (DATA / "takepos" / f"{name}.html").read_text("utf-8")
+    roll = read_page(page, lang="fr", currency="EUR").roll
+
+    found = text_of(roll)
+
+    assert [line for line in found if line in lines] == lines
+    assert not any("?" in line for line in found)
+    assert remarks_on(roll) == ()

@@ -14,7 +14,7 @@ import pypdfium2
 import pytest
 from fontTools.ttLib import TTFont
 
-from e2ee_ticket.pdf import draw
+from e2ee_ticket.pdf import draw, letters
 from e2ee_ticket.pdf.draw import (
     LABELS,
     Line,
@@ -355,3 +355,18 @@ def test_a_font_is_the_one_its_notice_names(face: str):
     widths = TTFont(io.BytesIO(data))["hmtx"]
     cmap = TTFont(io.BytesIO(data)).getBestCmap()
     assert len({widths[cmap[ord(digit)]][0] for digit in "0123456789"}) == 1
+
+
+def test_letters_that_no_font_has_are_told():
+    line = replace(sample_receipt().lines[0], text="𓀀 漢字 تفاح")
+    receipt = replace(sample_receipt(), lines=(line,), notes=("𓂀",))
+
+    assert letters.remarks_on(draw.texts_of(receipt)) == ("letters that no font here has: 𓀀 𓂀",)
+    assert letters.remarks_on(draw.texts_of(sample_receipt())) == ()
+
+
+def test_goods_of_the_whole_world_are_drawn():
+    text = "苹果汁 / りんご / 사과 / น้ำ / תפוח"
+    line = replace(sample_receipt().lines[0], text=text)
+
+    assert text in words_of(draw_receipt(replace(sample_receipt(), lines=(line,))))

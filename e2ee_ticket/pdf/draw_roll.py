@@ -567,7 +567,8 @@ def _segments(text: str, *, visual: bool) -> Iterator[tuple[int, str, bool]]:
         yield 0, text, True
         return
     column = 0
-    for segment in re.split(r"( {2,})", text):
+    # Words of a printer's own order stand each for itself.
+    for segment in re.split(r"( +)" if visual else r"( {2,})", text):
         if letters_of(MONO).issuperset(map(ord, segment)):
             yield column, segment, True
             column += len(segment)

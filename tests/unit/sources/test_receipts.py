@@ -395,3 +395,9 @@ def test_every_script_of_a_page_is_drawn(name, lines):
     assert [line for line in found if line in lines] == lines
     assert not any("?" in line for line in found)
     assert remarks_on(roll) == ()
+
+
+def test_words_of_hebrew_stand_beside_figures_as_they_were_printed():
+    data = b"\x1bt\x24" + "תפוח"[::-1].encode("cp862") + b" 3 x 6.00   18.00\n"
+
+    assert text_of(decode(data)) == ["תפוח 3 x 6.00 18.00"]

@@ -180,11 +180,14 @@ def _ask_dolibarr(setup: "Setup") -> Settings:
     asking = setup.asking
     known = next((s.settings for s in setup.config.sources if s.kind == "dolibarr"), {})
     url = asking.ask("url", _read_url, default=known.get("url"))
+    trusted = _ask_trust(setup, url) or known.get("ca_file")
     asking.say("key.why")
     file = setup.path.resolve().parent / f"{_free_name(setup, 'dolibarr').lower()}.key"
     key = asking.ask("key", _read_key, hidden=True)
     write_private(file, key.encode("ascii") + b"\n")
     settings: Settings = {"url": url, "key_file": str(file)}
+    if trusted is not None:
+        settings["ca_file"] = trusted
     currency = setup.config.notice and currency_of(setup.config.notice)
     if currency:
         settings["currency"] = currency
@@ -203,6 +206,21 @@ def _ask_dolibarr(setup: "Setup") -> Settings:
             for number, till in enumerate(tills, 1)
         }
     return settings
+
+
+def _ask_trust(setup: "Setup", url: str) -> str | None:
+    """Ask whether a certificate that nobody knows is Dolibarr's; return the file it is kept in."""
+    from e2ee_ticket.sources.dolibarr.certificate import unknown_certificate  # noqa: PLC0415
+
+    asking = setup.asking
+    if asking.alone or (certificate := unknown_certificate(url)) is None:
+        return None
+    asking.say("trust.why", fingerprint=certificate.fingerprint)
+    if not asking.yes("trust", default=False):
+        return None
+    file = setup.path.resolve().parent / f"{_free_name(setup, 'dolibarr').lower()}.pem"
+    write_private(file, certificate.pem.encode("ascii"))
+    return str(file)
 
 
 def _ask_company(setup: "Setup", url: str, key: str, known: Mapping[str, Any]) -> Settings:

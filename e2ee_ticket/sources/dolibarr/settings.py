@@ -176,6 +176,7 @@ def read_ca_file(value: object) -> ssl.SSLContext | None:
     if not isinstance(value, str) or not value:
         raise ConfigError("ca_file must be the path of a file of certificates (PEM)")
     trusted = ssl.create_default_context()
+    trusted.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it may be the server's own
     try:
         trusted.load_verify_locations(cafile=Path(value).expanduser())
     except ssl.SSLError:

@@ -1,5 +1,6 @@
 """What the check finds, and whether its hints say what to tick."""
 
+import asyncio
 import ssl
 import subprocess
 
@@ -8,6 +9,7 @@ from aiohttp import web
 from dolibarr_shop import make
 from fake_dolibarr import ALL_PARTIES, READ, WRITE, FakeDolibarr
 
+from e2ee_ticket.sources.dolibarr.certificate import unknown_certificate
 from e2ee_ticket.sources.dolibarr.client import Client, DolibarrError
 from e2ee_ticket.sources.dolibarr.settings import read_ca_file
 
@@ -259,6 +261,29 @@ async def test_a_certificate_of_ones_own_is_trusted_where_its_file_is_named(cert
 
     await runner.cleanup()
     assert asked
+
+
+async def test_a_certificate_that_nobody_knows_is_shown_by_its_fingerprint(certificate, tmp_path):
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=certificate).start()
+    url = f"https://127.0.0.1:{runner.addresses[0][1]}/dolibarr"
+
+    found = await asyncio.to_thread(unknown_certificate, url)
+    plain = await asyncio.to_thread(unknown_certificate, url.replace("https", "http"))
+    nobody = await asyncio.to_thread(unknown_certificate, "https://127.0.0.1:9")
+
+    await runner.cleanup()
+    pem = (tmp_path / "cert.pem").read_text(encoding="ascii")
+    told = await asyncio.to_thread(
+        subprocess.run,
+        ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", tmp_path / "cert.pem"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert found.pem.split() == pem.split()
+    assert told.stdout.strip().endswith(found.fingerprint)
+    assert plain is None
+    assert nobody is None
 
 
 async def test_a_certificate_that_nobody_knows_is_refused(certificate):

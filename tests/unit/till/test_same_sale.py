@@ -7,6 +7,7 @@ from shop import Shop, arrival
 from e2ee_ticket.sources.takepos_trap import UNPRINTED, UNPRINTED_MAX
 from e2ee_ticket.till import same_sale
 from e2ee_ticket.till.config import SourceConfig
+from e2ee_ticket.till.record import Record
 
 SOURCES = (
     SourceConfig("takepos", "TakePOS", "Till 1"),
@@ -99,11 +100,18 @@ async def test_another_sale_is_another_ticket(shop, source, change):
     assert len(shop.agent.sales()) == 2
 
 
-async def test_the_same_number_a_day_later_is_another_sale(shop):
-    await give(shop, "TakePOS")
-    await shop.clock.advance(same_sale.SAME_SECONDS + 1)
+def test_the_same_number_a_day_later_is_another_sale():
+    given = arrival("54,64 €", number="TC1-2611-0009")
+    record = Record(number=1, till="Till 1", source="TakePOS", at=1000.0, facts=given.ticket)
+    kinds = {"TakePOS": "takepos"}
 
-    assert await give(shop, "TakePOS")
+    def found(at):
+        return same_sale.find([record], kinds, given, "Till 1", at)
+
+    assert found(1000.0 + same_sale.SAME_SECONDS - 1) is record
+    assert found(1000.0 + same_sale.SAME_SECONDS) is None
+    assert found(999.0) is None
+    assert same_sale.find([record], {"TakePOS": "folder"}, given, "Till 1", 1000.0) is None
 
 
 async def test_other_programs_numbers_are_never_taken_for_the_same(shop):

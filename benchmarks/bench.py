@@ -9,7 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "tests" / "data"
-sys.path.insert(0, str(ROOT / "tests"))  # the stage on which the tests play a sale
+for folder in ("tests", "tools"):  # the stage on which the tests play a sale, and its browsers
+    sys.path.insert(0, str(ROOT / folder))
 
 SUMMARY = ["least", "p50", "p99", "max"]
 UNLIMITED = """

@@ -190,9 +190,8 @@ class Floor:
         permit = self.relay.permit()
         self.relay.start()
         self.line = Cable(self.relay.port)
-        self.till = stage.Till(
-            self.folder / "till", self.line.origin, permit=permit, page=self.relay.origin
-        )
+        # The pages come from where the relay is: the audit would take others for changed ones.
+        self.till = stage.Till(self.folder / "till", self.line.origin, permit=permit)
         self.state = self.till.folder
         self.steps = self.folder / "clock"
         self.steps.write_text("0")

@@ -283,7 +283,7 @@ class AgentMachine(RuleBasedStateMachine):
         assert main.done()
         await self._kill()
 
-    async def _look(self, *_):
+    async def _look(self, *_, **__):
         await asyncio.sleep(0)
         return Verdict(self.page, f"the page is {self.page}")
 

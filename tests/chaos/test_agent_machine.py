@@ -212,6 +212,14 @@ class AgentMachine(RuleBasedStateMachine):
     def run(self, work):
         return self.loop.run_until_complete(work)
 
+    def ask(self, question, *about):
+        """Ask the agent as the console does, on its loop: its answer may be news to be told."""
+
+        async def asked():
+            return question(*about)
+
+        return question(*about) if self.loop.is_running() else self.run(asked())
+
     @property
     def alive(self):
         return self.agent is not None
@@ -595,7 +603,7 @@ class AgentMachine(RuleBasedStateMachine):
         if not self.alive:
             accepted.unsent_since = None
             return
-        sale = self.agent.sale(number)
+        sale = self.ask(self.agent.sale, number)
         told = sale.warning is not None or bool(self.agent.troubles())
         if sale.state in ("held", "failed"):
             assert told, f"sale {number} is {sale.state} in silence"
@@ -652,7 +660,7 @@ class AgentMachine(RuleBasedStateMachine):
     def _check_sentences(self):
         """Every sentence of the console about a sale is so."""
         away = self.agent.relay().away_since is not None
-        for sale in self.agent.sales(None, None):
+        for sale in self.ask(self.agent.sales, None, None):
             said = state_text(sale, drawn=False, away=away)
             number = sale.number
             seen = number in self.seen_on or number in self.drawn
@@ -704,7 +712,7 @@ class AgentMachine(RuleBasedStateMachine):
             if row is None or row.outcome is not None:
                 continue
             assert "sealed" not in found, f"sale {number} was never uploaded"
-            told = self.agent.sale(number).warning
+            told = self.ask(self.agent.sale, number).warning
             assert "stored" in found or told, f"sale {number} ended in silence"
 
     async def _end(self):

@@ -21,6 +21,8 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
+from fontTools.ttLib import TTFont
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 NAMESPACE: Final = "e2ee-ticket-release"
 PRINCIPAL: Final = "releases@e2ee-ticket"
@@ -146,10 +148,9 @@ def _vendored(source: Path) -> list[dict[str, Any]]:
 
 
 def _fonts(source: Path) -> list[dict[str, Any]]:
-    names = {"Iosevka": ("22.1.2", "OFL-1.1"), "RobotoCondensed": ("2.138", "Apache-2.0")}
     components = []
     for path in sorted((source / "e2ee_ticket/pdf/fonts").glob("*.ttf")):
-        version, licence = names[path.stem.partition("-")[0]]
+        version, licence = _named_in_font(path)
         components.append(
             {
                 "bom-ref": f"font:{path.stem}@{version}",
@@ -163,6 +164,21 @@ def _fonts(source: Path) -> list[dict[str, Any]]:
             }
         )
     return components
+
+
+def _named_in_font(path: Path) -> tuple[str, str]:
+    """Return a font's version and the SPDX name of its licence, as the font itself has them.
+
+    Raises:
+        ReleaseError: it has another licence than those that this project knows.
+    """
+    with TTFont(path) as font:
+        version, licence = (font["name"].getDebugName(entry) or "" for entry in (5, 13))
+    known = {"SIL Open Font Licen": "OFL-1.1", "Apache License, Version 2.0": "Apache-2.0"}
+    for words, name in known.items():
+        if words in licence:
+            return version.removeprefix("Version ").partition(";")[0], name
+    raise ReleaseError(f"{path.name} has a licence that is not known here: {licence!r}")
 
 
 def sign(out: Path, key: Path, signers: Path) -> None:

@@ -181,7 +181,8 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - the signature is aiohttp's
     ) -> web.StreamResponse:
-        """Answer what is no request, or what made the relay stumble."""
+        """Answer what is no request, or what made the relay stumble; it is no upload any more."""
+        self._owner.crowd.leave(self)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has already begun")
         if status < 500:

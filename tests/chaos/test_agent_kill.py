@@ -91,7 +91,7 @@ class Shop:
     def has_shown_or_held(self):
         """Whether the agent that runs now has no sale that it is yet to begin."""
         said = self.log.read_text("utf-8").rpartition("console: http")[2]
-        begun = set(re.findall(r"sale (\d+) (?:sealed|stored|is not shown)", said))
+        begun = set(re.findall(r"sale (\d+) (?:sealed|stored|held|is not shown)", said))
         return set(re.findall(r"sale (\d+) from", said)) <= begun
 
     def outbox(self):

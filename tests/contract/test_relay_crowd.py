@@ -267,6 +267,24 @@ async def test_whoever_goes_away_makes_room(sqlite_store, clock, config):
     assert answer.status == 201
 
 
+async def test_what_is_no_request_holds_no_place_while_its_answer_is_unread(
+    sqlite_store, clock, config
+):
+    async with fill(sqlite_store, clock, config) as busy:
+        await busy.end()
+        line = busy.connect()
+        line.close = lambda: None  # a connection whose last bytes nobody reads does not end
+        head = f"PUT /v1/t/{'9' * 32} HTTP/1.1\r\nHost: r\r\na(b: c\r\nContent-Length: 0\r\n\r\n"
+        line.protocol.data_received(head.encode())
+        counted = len(busy.app.crowd)
+        await relay_fakes.until(lambda: line.written)
+        left = len(busy.app.crowd)
+        line.protocol.connection_lost(None)
+
+    assert read(line)[0] == 400
+    assert (counted, left) == (1, 0)
+
+
 @pytest.mark.rule("R15")
 async def test_a_refused_body_that_never_comes_is_not_waited_for(busy, clock):
     line = busy.connect()

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 from relay_server.commands import common_flags
 from relay_server.config import Config
 from relay_server.errors import StartError
+from relay_server.owner import become_owner
 from relay_server.pages import PATHS, packaged
 from relay_server.settings import PACKAGED, find_database
 from relay_server.store.sqlite import is_running
@@ -106,6 +107,7 @@ def _check_machine() -> Iterator[Line]:
 
 
 def _check_database(db: Path, *, thorough: bool) -> Iterator[Line]:
+    become_owner(db)
     try:
         running = is_running(db)
         fault = find_fault(db, thorough=thorough)

@@ -23,6 +23,7 @@ from relay_server.clock import SystemClock
 from relay_server.config import BACKLOG, DAY, HOUR, MIB, Config
 from relay_server.errors import StartError
 from relay_server.logs import log_fault, start_logging
+from relay_server.owner import become_owner
 from relay_server.pages import Pages
 from relay_server.settings import Settings, parse_settings
 from relay_server.stores import open_any_store
@@ -131,6 +132,8 @@ async def _run(settings: Settings, pages: Pages | None, listener: socket.socket)
             "the clock of this machine is wrong: it is before this relay was made",
             hint="set the clock, or start after it was set (systemd: After=time-sync.target)",
         )
+    if isinstance(settings.store, Path):
+        become_owner(settings.store)
     store, notes = await open_any_store(config, settings.store, clock)
     for note in notes:
         logger.info(note)

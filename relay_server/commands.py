@@ -12,6 +12,7 @@ from relay_server import permits
 from relay_server.clock import SystemClock
 from relay_server.config import DAY, MIB, Config
 from relay_server.errors import StartError
+from relay_server.owner import become_owner, find_owner
 from relay_server.settings import DEFAULT_DB, find_database, find_store
 from relay_server.store import Permit, State, Store
 from relay_server.store.upkeep import back_up, count
@@ -70,7 +71,7 @@ def permit(arguments: list[str]) -> int:
         given.name = _parse_name(given.name)
     if given.action == "add":
         _parse_limits(given)
-    place = find_store(given.db, given.store, os.environ)
+    place = _find_store(given)
     if given.action != "add":
         _must_exist(place)
     return asyncio.run(_permit(given, place))
@@ -167,6 +168,7 @@ def stats(arguments: list[str]) -> int:
     """Count what is in the database."""
     given = stats_parser().parse_args(arguments)
     db = find_database(given.db, given.store, os.environ)
+    become_owner(db)
     counts = count(db, now=int(SystemClock().wall()))
     if given.json:
         show(json.dumps(counts._asdict()))
@@ -212,6 +214,9 @@ def backup(arguments: list[str]) -> int:
     given = backup_parser().parse_args(arguments)
     db = find_database(given.db, given.store, os.environ)
     target = Path(given.file)
+    # Elsewhere root alone may be able to write it; what the relay may change is copied there.
+    if find_owner(target.parent) == find_owner(db):
+        become_owner(db)
     back_up(db, target, envelopes=not given.no_envelopes)
     say(f"wrote {target}, {show_amount(target.stat().st_size)}")
     if not given.no_envelopes:
@@ -244,7 +249,7 @@ def forget(arguments: list[str]) -> int:
             "that is not the id of a ticket",
             hint="32 of 0-9 and a-f; if it has # and 85 digits it is a link: do not keep it",
         )
-    place = find_store(given.db, given.store, os.environ)
+    place = _find_store(given)
     _must_exist(place)
     return asyncio.run(_forget(bytes.fromhex(given.id), place))
 
@@ -270,6 +275,13 @@ def common_flags() -> Parser:
     common.add_argument("--store", metavar="URL", help="the relay's store, instead of --db")
     common.add_argument("--debug", action="store_true", help="show tracebacks")
     return common
+
+
+def _find_store(given: Namespace) -> Path | str:
+    place = find_store(given.db, given.store, os.environ)
+    if isinstance(place, Path):
+        become_owner(place)
+    return place
 
 
 def _must_exist(place: Path | str) -> None:

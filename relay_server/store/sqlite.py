@@ -47,6 +47,13 @@ SCHEMA_VERSION = 2
 """What schema.sql makes; ``migrations/N.sql`` makes version N out of the one before, and a test
 shows that both ways end at the same tables."""
 
+# Read now: a command of root's may go on as somebody who cannot read its files (`owner.py`).
+SCHEMA = files(__package__).joinpath("schema.sql").read_text("utf-8")
+_MIGRATIONS = {
+    number: files(__package__).joinpath(f"migrations/{number}.sql").read_text("utf-8")
+    for number in range(2, SCHEMA_VERSION + 1)
+}
+
 BATCH_BYTES = 2 * 1024 * 1024
 BATCH_JOBS = 256
 CHECKPOINT_PAGES = 4_000
@@ -55,6 +62,9 @@ SWEEP_ROWS = 64
 LOOK_SECONDS = 0.5
 """How often an idle writer looks whether a command has changed the file beside it."""
 BUSY_SECONDS = 5.0
+# Windows has neither; a link there takes an administrator to make.
+_NOT_FOLLOWING = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_NOT_WAITING = getattr(os, "O_NONBLOCK", 0)
 
 T = TypeVar("T")
 _Row = tuple[Any, ...]
@@ -709,8 +719,14 @@ def _translate(error: Exception) -> Exception:
 
 
 def _connect(path: Path, *, timeout: float = BUSY_SECONDS) -> sqlite3.Connection:
+    # Not made here: `_create` has done so, without following a link.
     connection = sqlite3.connect(
-        path, timeout=timeout, isolation_level=None, check_same_thread=False, cached_statements=64
+        path.absolute().as_uri() + "?mode=rw",
+        uri=True,
+        timeout=timeout,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=64,
     )
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")
@@ -721,7 +737,9 @@ def _connect(path: Path, *, timeout: float = BUSY_SECONDS) -> sqlite3.Connection
 def _create(path: Path) -> None:
     try:
         # Nobody but the relay's own user may read it; the log and its index take after the file.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        os.close(os.open(path, os.O_RDWR | _NOT_WAITING))
     except OSError as error:
         raise StartError(
             f"cannot open the database {path}: {error.strerror}",
@@ -764,14 +782,11 @@ def _migrate(path: Path, connection: sqlite3.Connection, *, may: bool) -> None:
             f"{path} was written by an older relay: version {version}, not {SCHEMA_VERSION}",
             hint="start the relay once: it brings its database up to date",
         )
-    folder = files(__package__)
-    names = (
-        [f"migrations/{number}.sql" for number in range(version + 1, SCHEMA_VERSION + 1)]
-        if version
-        else ["schema.sql"]
-    )
-    for name in names:
-        for statement in statements(folder.joinpath(name).read_text("utf-8")):
+    scripts = [SCHEMA]
+    if version:
+        scripts = [_MIGRATIONS[number] for number in range(version + 1, SCHEMA_VERSION + 1)]
+    for script in scripts:
+        for statement in statements(script):
             connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -819,7 +834,8 @@ def start_error(path: Path, error: sqlite3.Error) -> StartError:
 def _lock(path: Path) -> IO[bytes] | None:
     """Keep other relays from this file: each would serve what the other has revoked."""
     try:
-        handle = path.with_name(path.name + ".lock").open("wb")
+        flags = os.O_RDWR | os.O_CREAT | _NOT_FOLLOWING | _NOT_WAITING
+        handle = os.fdopen(os.open(path.with_name(path.name + ".lock"), flags, 0o600), "r+b")
     except OSError as error:
         raise StartError(
             f"cannot open the database {path}: {error.strerror}",
@@ -840,7 +856,9 @@ def is_running(path: Path) -> bool:
     lock = path.with_name(path.name + ".lock")
     if not lock.exists():
         return False
-    with suppress(OSError), lock.open("r+b" if sys.platform == "win32" else "rb") as handle:
+    mode, flags = ("r+b", os.O_RDWR) if sys.platform == "win32" else ("rb", os.O_RDONLY)
+    flags |= _NOT_FOLLOWING | _NOT_WAITING
+    with suppress(OSError), os.fdopen(os.open(lock, flags), mode) as handle:
         try:
             _take(handle)
         except (BlockingIOError, PermissionError):

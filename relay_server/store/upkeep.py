@@ -4,12 +4,17 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 from relay_server.errors import StartError
-from relay_server.store.sqlite import APPLICATION_ID, SCHEMA_VERSION, start_error, statements
+from relay_server.store.sqlite import (
+    APPLICATION_ID,
+    SCHEMA,
+    SCHEMA_VERSION,
+    start_error,
+    statements,
+)
 
 BUSY_SECONDS = 30.0
 
@@ -108,7 +113,7 @@ def _copy_without_envelopes(path: Path, target: Path) -> None:
     try:
         connection.execute("ATTACH ? AS relay", (_uri(path),))
         connection.execute("BEGIN")
-        for statement in statements(files(__package__).joinpath("schema.sql").read_text("utf-8")):
+        for statement in statements(SCHEMA):
             connection.execute(statement)
         connection.execute(_COPY_TOMBSTONES)
         for table in ("channels", "permits"):

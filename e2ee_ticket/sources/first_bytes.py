@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 LINE_MAX_SIZE: Final = 4096
-"""No receipt has a line so long, of two words; a request for a page may."""
+"""No receipt has a line so long, of two words; a request for a page may. Nor has one so many bytes
+of nothing but such lines as a protocol's client sends."""
+
+HEAD_MAX_SIZE: Final = 64 * 1024
+"""So many blanks may stand before what a till prints; behind more it is text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,11 @@ _LOOKED_AT: Final = 16
 
 
 def tell(head: bytes, *, whole: bool = False) -> Kind | None:
-    """Tell what begins so; None where more bytes must tell. `whole` says that none will come."""
+    """Tell what begins so; None where more bytes must tell. `whole` says that none will come.
+
+    It always tells of more than `HEAD_MAX_SIZE` bytes: nobody who asks need keep more.
+    """
+    whole = whole or len(head) > HEAD_MAX_SIZE
     language = _tell_language(head, whole=whole)
     if language is None or language.kind != "escpos":
         return language
@@ -128,7 +136,7 @@ def _is_stranger(head: bytes, *, whole: bool) -> bool:
     line = head.lstrip(b"\r\n")
     if _BINARY.match(head) or _GREETING.match(head) or _REQUEST.match(line):
         return True
-    if _HALF_A_REQUEST.fullmatch(line) and len(line) > LINE_MAX_SIZE:
+    if len(line) > LINE_MAX_SIZE and _may_be_stranger(head):
         return True
     if whole and (_REQUEST.match(line + b"\n") or _LINES.fullmatch(head)):
         return True

@@ -9,7 +9,8 @@ from e2ee_ticket.pdf.check import RECEIPT_MAX_SIZE, check_size, is_truncated
 from e2ee_ticket.sources.escpos_jobs import Event, Job, LanguageError, Splitter
 from e2ee_ticket.sources.first_bytes import UEL, Kind, tell, tell_language
 
-_PJL_LINE: Final = re.compile(rb"@PJL[^\n]*\n|[\r\n]+")
+_PJL: Final = b"@PJL"
+_LINE_ENDS: Final = re.compile(rb"[\r\n]+")
 
 
 class StrangerError(ReceiptError):
@@ -22,6 +23,8 @@ class PrintStream:
     def __init__(self) -> None:
         self._head = bytearray()
         self._document: bytearray | None = None
+        # Of a PJL document: where its wrapping ends, and up to where its end was looked for.
+        self._wrapped = self._searched = 0
         self._splitter: Splitter | None = None
         self._is_pjl = False
 
@@ -78,6 +81,7 @@ class PrintStream:
         if self._splitter is not None:
             return self._splitter.end()
         document, self._document = self._document, None
+        self._wrapped = self._searched = 0
         self._head.clear()
         return _receipt(document, is_pjl=self._is_pjl) if document else None
 
@@ -105,30 +109,43 @@ class PrintStream:
         if len(document) > RECEIPT_MAX_SIZE + len(UEL) * 64:
             check_size(len(document))
         if self._is_pjl:
-            # A job of PJL ends with the mark that it began with.
-            body = bytes(document)
-            end = body.find(UEL, len(UEL))
-            while end > 0 and not _payload(body[:end]):
-                end = body.find(UEL, end + len(UEL))
-            if end > 0:
-                del document[: end + len(UEL)]
-                if not document.strip(b"\r\n"):
-                    document.clear()
-                job = _receipt(bytearray(body[:end]), is_pjl=True)
-                if job is not None:
-                    yield job
+            yield from self._unwrap(document)
+
+    def _unwrap(self, document: bytearray) -> Iterator[Job]:
+        """Take the jobs of PJL that are whole; each ends with the mark that it began with.
+
+        No byte is looked at anew with every chunk: all who print wait for it.
+        """
+        while True:
+            self._wrapped = _skip_wrapping(document, self._wrapped)
+            end = document.find(UEL, max(self._wrapped, self._searched))
+            if end < 0:
+                self._searched = max(0, len(document) - len(UEL) + 1)
+                return
+            body = document[:end]
+            del document[: end + len(UEL)]
+            self._wrapped = self._searched = 0
+            if not document.strip(b"\r\n"):
+                document.clear()
+            job = _receipt(body, is_pjl=True)
+            if job is not None:
+                yield job
 
 
-def _payload(document: bytes) -> bytes:
-    """Return what PJL is wrapped around; nothing, where it only asks or sets."""
-    at = 0
+def _skip_wrapping(document: bytearray, at: int) -> int:
+    """Return where what PJL is wrapped around begins, or what may still become a part of it."""
     while True:
         if document.startswith(UEL, at):
             at += len(UEL)
-        elif found := _PJL_LINE.match(document, at):
+        elif document.startswith(_PJL, at):
+            end = document.find(b"\n", at)
+            if end < 0:
+                return at
+            at = end + 1
+        elif found := _LINE_ENDS.match(document, at):
             at = found.end()
         else:
-            return document[at:]
+            return at
 
 
 def _receipt(document: bytearray, *, is_pjl: bool) -> Job | None:
@@ -140,7 +157,7 @@ def _receipt(document: bytearray, *, is_pjl: bool) -> Job | None:
     """
     body = bytes(document)
     if is_pjl:
-        body = _payload(body).partition(UEL)[0]
+        body = body[_skip_wrapping(document, 0) :].partition(UEL)[0]
         if not body.strip():
             return None
         kind = tell_language(body)

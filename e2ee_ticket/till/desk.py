@@ -102,6 +102,8 @@ class Desk:
         self._unsaved: dict[int, Record] = {}
         self._live: tuple[str, ...] | None = None
         self._lines: Content | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._live_waits: asyncio.Task[None] | None = None
 
     @property
     def screen(self) -> Screen | None:
@@ -559,9 +561,9 @@ class Desk:
         record.drop_content()
 
     def drawer(self) -> None:
-        """Open the cash drawer, if this till has a printer with one."""
-        if self.config.printer is not None:
-            self._spawn(self._open_drawer(self.config.printer))
+        """Open the cash drawer, if this till has a printer with one; one pulse at a time."""
+        if self.config.printer is not None and _is_over(self._opening):
+            self._opening = self._spawn(self._open_drawer(self.config.printer))
 
     async def _open_drawer(self, printer: str) -> None:
         try:
@@ -593,18 +595,22 @@ class Desk:
         """Show a sale that is not paid yet; a code that was shown just now stays a moment."""
         shown = tuple(line for line in lines if 0 < len(line) <= content.LINE_LIMIT)
         self._live = shown[-content.LINES_MAX :]
-        screen = self.screen
-        if screen is not None and screen.present.kind == "ticket":
-            age = self._engine.clock.monotonic() - screen.since
-            if age < LIVE_AFTER_SECONDS:
-                self._spawn(self._live_later(self._live, LIVE_AFTER_SECONDS - age))
-                return
-        self._show_live()
-
-    async def _live_later(self, lines: tuple[str, ...], seconds: float) -> None:
-        await self._engine.clock.sleep(seconds)
-        if self._live is lines:
+        if not self._live_seconds():
             self._show_live()
+        elif _is_over(self._live_waits):  # any number of lines may come meanwhile
+            self._live_waits = self._spawn(self._live_later())
+
+    def _live_seconds(self) -> float:
+        """Return for how long the code that is shown stays, whatever the next customer buys."""
+        screen = self.screen
+        if screen is None or screen.present.kind != "ticket":
+            return 0.0
+        return max(0.0, LIVE_AFTER_SECONDS - (self._engine.clock.monotonic() - screen.since))
+
+    async def _live_later(self) -> None:
+        while seconds := self._live_seconds():
+            await self._engine.clock.sleep(seconds)
+        self._show_live()
 
     def _show_live(self) -> None:
         screen = self.screen
@@ -981,6 +987,10 @@ class Desk:
         elif error is not None:
             # A bug of ours; its text may hold content, the place of it does not.
             log.error("a task of till %s ended: %s", self.config.name, type(error).__name__)
+
+
+def _is_over(task: asyncio.Task[None] | None) -> bool:
+    return task is None or task.done()
 
 
 class _Observer:

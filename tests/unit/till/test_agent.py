@@ -573,6 +573,20 @@ async def test_the_next_customers_lines_leave_a_code_on_for_a_moment(shop):
         assert tablet.kinds[-1] == "live"
 
 
+async def test_however_many_lines_come_while_a_code_is_shown_the_last_are_shown_after_it(shop):
+    async with shop.tablet() as tablet:
+        await shop.sell()
+        before = len(asyncio.all_tasks())
+        for number in range(1000):
+            shop.intake().live([f"Pain {number}"])
+        await settle()
+        assert len(asyncio.all_tasks()) <= before + 1
+
+        await shop.clock.advance(16)
+
+        assert tablet.shown[-1].lines == ("Pain 999",)
+
+
 # After a restart
 
 

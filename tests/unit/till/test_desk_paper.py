@@ -18,6 +18,7 @@ from e2ee_ticket.till.audit import Verdict
 from e2ee_ticket.till.config import Config, SourceConfig, TillConfig
 from e2ee_ticket.till.displays import Displays
 from e2ee_ticket.till.outbox import FILE_NAME, Outbox
+from e2ee_ticket.till.paper import drawer_pulse
 
 RECEIPT = draw_receipt(sample_receipt("fr"))
 UNREADABLE = b"%PDF-1.7 a receipt %%EOF"
@@ -183,6 +184,22 @@ async def test_what_the_till_has_made_for_a_printer_is_printed_as_it_is(shop, pr
     assert await shop.agent.paper(number) is None
 
     assert await printer.printed() == [BYTES]
+
+
+async def test_however_often_a_till_opens_its_drawer_one_pulse_is_on_its_way(shop, printer):
+    for _ in range(1000):
+        shop.agent._intakes[0].drawer()
+    before = len(asyncio.all_tasks())
+
+    assert await printer.printed() == [drawer_pulse()]
+    assert before < 50
+    async with asyncio.timeout(20):
+        while not shop.agent._desks["Till 1"]._opening.done():
+            await settle()
+
+    shop.agent._intakes[0].drawer()
+
+    assert await printer.printed(2) == [drawer_pulse()] * 2
 
 
 async def test_without_a_printer_paper_comes_from_the_browser(tmp_path):

@@ -54,6 +54,7 @@ PAGES: dict[str, dict[str, tuple[str, ...]]] = {
             "vendor/qrcode.js",
             "src/link.js",
             "src/protocol.js",
+            "src/lines.js",
             "src/channel.js",
             "words:selftest",
             "vectors",

@@ -18,6 +18,7 @@ from e2ee_ticket.errors import ProtocolError
 from e2ee_ticket.protocol import channel, envelope, link, noise, primitives
 from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.protocol.secret import Secret
+from e2ee_ticket.protocol.ticket import Ticket
 
 FOLDER = Path(__file__).resolve().parent.parent / "spec" / "vectors"
 PDF = b"%PDF-1.4\n% a receipt\n%%EOF\n"
@@ -326,11 +327,30 @@ def envelope_case(
             "receipt_length": len(ticket.receipt),
             "receipt_sha256": primitives.sha256(ticket.receipt).hex(),
         }
-        if ticket.preview is not None:
-            vector["ticket"]["preview_sha256"] = (  # type: ignore[index]
-                primitives.sha256(ticket.preview).hex()
-            )
+        vector["ticket"] |= dict(parts_of(ticket))  # type: ignore[operator]
     return vector | {"expect": expect}
+
+
+def parts_of(ticket: Ticket) -> Iterator[tuple[str, object]]:
+    """What a ticket holds beside its receipt."""
+    if ticket.preview is not None:
+        yield "preview_sha256", primitives.sha256(ticket.preview).hex()
+    if ticket.lines is not None:
+        yield "lines", [list(line) for line in ticket.lines]
+        if ticket.preview is not None:
+            yield "preview_shows", "rest" if ticket.preview_is_rest else "receipt"
+    if ticket.data:
+        yield (
+            "data",
+            [
+                {
+                    "type": each.type,
+                    "name": each.name,
+                    "sha256": primitives.sha256(each.body).hex(),
+                }
+                for each in ticket.data
+            ],
+        )
 
 
 def header_case(
@@ -382,6 +402,9 @@ def envelopes() -> Iterator[Vector]:
     yield from _headers_of_json()
     yield from _headers_with_wrong_members()
     yield from _headers_with_parts()
+    yield from _texts()
+    yield from _pictures_beside_a_text()
+    yield from _data_for_machines()
 
 
 def _envelopes_refused_before_opening(plain: Sequence[Piece]) -> Iterator[Vector]:
@@ -915,6 +938,162 @@ def _headers_with_parts() -> Iterator[Vector]:
         )
         agree(f"part_name_with_{word}", plain, str(vector["ticket"]["name"]))  # type: ignore[index]
         yield vector
+
+
+TEXT_TYPE = "text/tab-separated-values"
+
+
+def part_case(
+    name: str, rule: str, comment: str, *added: tuple[str, bytes] | tuple[str, bytes, str]
+) -> Vector:
+    """A ticket with these parts (type, bytes, and maybe a name) after its receipt; it opens."""
+    listed = [
+        json.dumps(
+            {"type": part[0]} | ({"name": part[2]} if len(part) > 2 else {})
+            | {"length": len(part[1])},
+            ensure_ascii=False,
+        )
+        for part in added
+    ]  # fmt: skip
+    header = parts(*listed).encode()
+    body = PDF + b"".join(part[1] for part in added)
+    size = envelope.fit(len(frame(header, body)))
+    pieces: list[Piece] = [frame(header, body).hex()]
+    last = added[-1][1]
+    if len(last) > 1000 and len(set(last[:-1])) == 1:
+        whole = frame(header, body)
+        pieces = [whole[: -len(last)].hex(), [last[:1].hex(), len(last) - 1], last[-1:].hex()]
+    return envelope_case(name, rule, "ok", comment, pieces, size=size)
+
+
+def _texts() -> Iterator[Vector]:
+    receipt = (
+        "Épicerie du Marché\n\nComté 18 mois\t12,40\nPain de seigle\t4,20\n\n"
+        "Total\t16,60 €\n\nTaux\tHT\tTVA\tTTC\n5,5 %\t15,73\t0,87\t16,60\n"
+    )
+    taken = [
+        ("text_of_a_receipt", "T46", receipt, "running text, gaps, and three tables"),
+        ("text_of_one_line", "T46", "Merci\n", "running text alone"),
+        ("text_of_a_gap", "T46", "\n", "one line of one empty cell"),
+        ("text_with_cells_unequal", "T46", "a\tb\nc\td\te\nf\tg\n", "three tables of a line each"),
+        ("text_with_empty_cells", "T46", "\t\ta\n\t\t\n", "cells may be empty"),
+        ("text_with_blanks_around", "T46", "  a  \t b \n", "blanks are kept, readers show them so"),
+        (
+            "text_from_right_to_left",
+            "T47",
+            "מכולת השכונה\nלחם\t12.90 ₪\n",
+            "cells of both directions",
+        ),
+        ("text_with_marks_of_direction", "T45", "a\u200e\t\u200fb\n", "marks turn nothing outside"),
+        ("text_with_markup", "T36", "<b>bold</b>\t&amp;\n", "text, never HTML"),
+        ("text_beyond_the_first_plane", "T45", "\U0001f9c0 Käse\t1\n", "four bytes of UTF-8"),
+        ("text_of_32_kib", "T45", "x" * 32767 + "\n", "the longest"),
+    ]
+    for name, rule, text, comment in taken:
+        vector = part_case(name, rule, comment, (TEXT_TYPE, text.encode()))
+        expected = [line.split("\t") for line in text[:-1].split("\n")]
+        if vector["ticket"]["lines"] != expected:  # type: ignore[index]
+            raise SystemExit(f"{name}: read as {vector['ticket']['lines']}")  # type: ignore[index]
+        yield vector
+    ignored = [
+        ("text_of_no_bytes", b"", "no line"),
+        ("text_without_an_end", b"a\tb\nc", "the last line has no line feed"),
+        ("text_one_byte_too_long", b"x" * 32768 + b"\n", "32769 bytes"),
+        ("text_with_a_carriage_return", b"a\r\nb\r\n", "a control character"),
+        ("text_with_a_zero", b"a\0\n", "a control character"),
+        ("text_with_a_vertical_tab", b"a\x0bb\n", "a control character"),
+        ("text_with_a_form_feed", b"a\x0c\n", "a control character"),
+        ("text_with_an_escape", b"\x1b[1mTotal\n", "a control character"),
+        ("text_with_a_delete", b"a\x7f\n", "a control character"),
+        ("text_with_a_next_line", "a\u0085b\n".encode(), "a control character, U+0085"),
+        ("text_with_a_line_separator", "a\u2028b\n".encode(), "U+2028 ends a line for some"),
+        ("text_with_a_paragraph_separator", "a\u2029b\n".encode(), "U+2029 too"),
+        ("text_with_an_embedding", "\u202aa\u202c\n".encode(), "it could reach beyond its cell"),
+        ("text_with_an_override", "1.00\u202e\t99.00\n".encode(), "99.00 would be read as 00.99"),
+        ("text_with_an_isolate", "\u2067a\n".encode(), "readers isolate, not writers"),
+        ("text_with_an_open_end_of_isolate", "a\u2069b\n".encode(), "it would end the reader's"),
+        ("text_with_a_byte_order_mark", "\ufeffa\n".encode(), "none at the start"),
+        ("text_with_a_byte_order_mark_inside", "a\ufeffb\n".encode(), "and none inside"),
+        ("text_not_in_utf_8", b"Caf\xe9\n", "Latin 1"),
+        ("text_with_an_overlong_character", b"\xc0\xaf\n", "not the shortest form"),
+        ("text_with_half_a_pair", b"\xed\xa0\x80\n", "a surrogate"),
+        ("text_beyond_unicode", b"\xf4\x90\x80\x80\n", "above U+10FFFF"),
+        ("text_cut_inside_a_character", b"a\n\xe2\x82\n", "two bytes of three"),
+    ]
+    for name, broken, comment in ignored:
+        vector = part_case(name, "T45", comment, (TEXT_TYPE, broken))
+        if "lines" in vector["ticket"]:  # type: ignore[operator]
+            raise SystemExit(f"{name}: not ignored")
+        yield vector
+    for name, comment, added in (
+        (
+            "text_twice",
+            "neither counts",
+            [(TEXT_TYPE, b"Total\t1\n"), (TEXT_TYPE, b"Total\t2\n")],
+        ),
+        (
+            "text_and_one_that_is_broken",
+            "two of the type, so neither counts",
+            [(TEXT_TYPE, b"Total\t1\n"), (TEXT_TYPE, b"\0")],
+        ),
+        (
+            "text_type_with_a_parameter",
+            "compared exactly: an unknown type",
+            [(TEXT_TYPE + "; charset=utf-8", b"Total\t1\n")],
+        ),
+        ("text_type_in_capitals", "idem", [("Text/Tab-Separated-Values", b"Total\t1\n")]),
+    ):
+        vector = part_case(name, "T45", comment, *added)
+        if "lines" in vector["ticket"]:  # type: ignore[operator]
+            raise SystemExit(f"{name}: not ignored")
+        yield vector
+    yield part_case(
+        "text_beside_one_of_another_type",
+        "T45",
+        "an unknown type is not a second text",
+        (TEXT_TYPE, b"Total\t1\n"),
+        ("text/plain", b"Total\t2\n"),
+    )
+
+
+def _pictures_beside_a_text() -> Iterator[Vector]:
+    text = (TEXT_TYPE, b"Total\t1\n")
+    picture = ("image/png", PNG)
+    for name, comment, added in (
+        ("picture_before_the_text", "a picture of the receipt", [picture, text]),
+        ("picture_after_the_text", "a picture of what words cannot say", [text, picture]),
+        (
+            "pictures_on_both_sides_of_the_text",
+            "the first counts",
+            [picture, text, ("image/png", b"2")],
+        ),
+        ("picture_after_a_broken_text", "the text is ignored", [(TEXT_TYPE, b"a"), picture]),
+    ):
+        yield part_case(name, "T43", comment, *added)
+
+
+def _data_for_machines() -> Iterator[Vector]:
+    ekabs = ("application/json", b'{"version":"1.0.0"}', "ekabs.json")
+    invoice = ("application/xml", b"<Invoice/>", "Rechnung 7.XML")
+    for name, comment, added in (
+        ("data_in_json_and_xml", "both are offered", [ekabs, invoice]),
+        ("data_without_a_name", "not offered", [ekabs[:2], invoice]),
+        ("data_with_an_empty_name", "not offered", [(*ekabs[:2], ""), invoice]),
+        (
+            "data_four_times",
+            "the first three are offered",
+            [("application/json", b"%d" % n, f"{n}.json") for n in range(4)],
+        ),
+        ("data_with_a_path", "becomes a.json", [("application/json", b"", "../../a.json")]),
+        ("data_named_as_a_program", "a.exe.xml", [("application/xml", b"", "a.exe")]),
+        ("data_that_is_no_json", "nothing is parsed", [("application/json", b"{", "a.json")]),
+        (
+            "data_of_a_type_with_a_parameter",
+            "compared exactly: an unknown type",
+            [("application/json; x=y", b"{}", "a.json")],
+        ),
+    ):
+        yield part_case(name, "T49", comment, *added)
 
 
 # --- channel -------------------------------------------------------------------------------------

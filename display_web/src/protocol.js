@@ -76,7 +76,7 @@ function readTicket(plaintext) {
   var header = parseJSON(plaintext.subarray(8, 8 + headerLength));
   var body = plaintext.subarray(8 + headerLength, end);
   var ticket = texts(header, LIMITS);
-  var parts = readParts(member(header, 'parts'), body);
+  var parts = ticket.parts = readParts(member(header, 'parts'), body);
   ticket.receipt = parts[0];
   ticket.preview = null;
   // T12: the first picture after the receipt is the preview.
@@ -199,14 +199,15 @@ function texts(object, limits) {
   return found;
 }
 
-// T37: the plain name that is left of a proposed one.
-function plainName(name) {
+// T37, T49: the plain name that is left of a proposed one, with the ending of its kind.
+function plainName(name, kind) {
+  kind = kind || 'pdf';
   var plain = (name || '')
     .replace(/^[^]*[\/\\]/, '')
     .replace(/[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"*:<>?|]/g, '')
-    .replace(/\.pdf$/i, '')
+    .replace(new RegExp('\\.' + kind + '$', 'i'), '')
     .replace(/^[ .]+/, '')
     .replace(/^((?:[\ud800-\udbff][\udc00-\udfff]|[^]){100})[^]*/, '$1')
     .replace(/[ .]+$/, '');
-  return (plain || 'receipt') + '.pdf';
+  return (plain || 'receipt') + '.' + kind;
 }

@@ -133,7 +133,34 @@ function checkTicketOf(ticket, wanted) {
     differs('length', ticket.receipt.body.length, wanted.receipt_length) +
     differs('receipt', hex(hash.sha256(ticket.receipt.body)), wanted.receipt_sha256) +
     differs('preview', ticket.preview ? hex(hash.sha256(ticket.preview.body)) : undefined,
-      wanted.preview_sha256);
+      wanted.preview_sha256) +
+    checkParts(partsOf(ticket), wanted);
+}
+
+// What a ticket holds beside its receipt, as the vectors describe it.
+function partsOf(ticket) {
+  var lines = readLines(ticket.parts);
+  var data = readData(ticket.parts);
+  var found = {};
+  if (lines) found.lines = lines;
+  if (lines && ticket.preview) found.preview_shows = lines.rest ? 'rest' : 'receipt';
+  for (var i = 0; i < data.length; i++) {
+    data[i] = { type: data[i].type, name: data[i].plain, sha256: hex(hash.sha256(data[i].body)) };
+  }
+  if (data.length) found.data = data;
+  return found;
+}
+
+function checkParts(found, wanted) {
+  var trouble = differs('lines', JSON.stringify(found.lines), JSON.stringify(wanted.lines)) +
+    differs('preview shows', found.preview_shows, wanted.preview_shows);
+  var data = found.data || [];
+  var others = wanted.data || [];
+  trouble += differs('count of data', data.length, others.length);
+  for (var i = 0; i < data.length && !trouble; i++) {
+    for (var name in data[i]) trouble += differs('data ' + name, data[i][name], others[i][name]);
+  }
+  return trouble;
 }
 
 // channel.json

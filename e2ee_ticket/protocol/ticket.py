@@ -2,36 +2,55 @@
 
 import json
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from e2ee_ticket.errors import FramingError, ReceiptError
+from e2ee_ticket.protocol import lines as text_lines
 from e2ee_ticket.protocol import strict_json
+from e2ee_ticket.protocol.lines import Lines
 
 HEADER_MAX_SIZE = 4096
 PREFIX_SIZE = 8
 PARTS_MAX = 8
 RECEIPT_TYPE = "application/pdf"
 PREVIEW_TYPE = "image/png"
+DATA_ENDINGS = {"application/json": ".json", "application/xml": ".xml"}
+DATA_MAX = 3
 
 TEXT_LIMITS = {"title": 200, "total": 64, "number": 64, "issued": 64, "lang": 35}
 NAME_LIMIT = 200
 TYPE_LIMIT = 100
 NAME_MAX_SIZE = 200  # bytes, of what a till proposes; most file systems take 255, phones add to it
+DATA_NAME_LIMIT = 60  # of what a till proposes for data, so that three of them fit the header
 
 _UNSAFE_IN_A_NAME = re.compile(r'[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"*:<>?|]')
 
 
-def plain_name(name: str | None) -> str:
-    """Reduce a proposed file name to a plain one ending in `.pdf` (T37)."""
+def plain_name(name: str | None, ending: str = ".pdf") -> str:
+    """Reduce a proposed file name to a plain one with this ending (T37, T49)."""
     last = re.split(r"[/\\]", name or "")[-1]
-    stem = re.sub(r"\.pdf$", "", _UNSAFE_IN_A_NAME.sub("", last), flags=re.IGNORECASE)
-    return (stem.strip(" .")[:100].strip(" .") or "receipt") + ".pdf"
+    safe = _UNSAFE_IN_A_NAME.sub("", last)
+    stem = re.sub(re.escape(ending) + r"$", "", safe, flags=re.IGNORECASE)
+    return (stem.strip(" .")[:100].strip(" .") or "receipt") + ending
 
 
 def short_name(name: str | None) -> str:
     """Make a plain name that every phone's file system takes: at most 200 bytes of UTF-8."""
     stem = plain_name(name).removesuffix(".pdf").encode("utf-8", "replace")
     return plain_name(stem[: NAME_MAX_SIZE - len(".pdf")].decode("utf-8", "ignore") + ".pdf")
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The sale for machines, as somebody else wrote it: EKaBS, UBL, CII (T48).
+
+    `type` is `application/json` or `application/xml`; `name` is a file name to propose.
+    """
+
+    type: str
+    name: str = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +65,10 @@ class Ticket:
         number: the receipt's number.
         issued: when, RFC 3339, for showing only.
         lang: the receipt's language, BCP 47.
-        preview: a PNG picture of the receipt.
+        preview: a PNG picture of the receipt, or of what words cannot say of it.
+        lines: the receipt in words (lines.py), or None.
+        preview_is_rest: the picture shows only what the lines cannot say (T43).
+        data: at most three parts for machines.
     """
 
     receipt: bytes = field(repr=False)
@@ -57,36 +79,43 @@ class Ticket:
     issued: str | None = field(default=None, repr=False)
     lang: str | None = field(default=None, repr=False)
     preview: bytes | None = field(default=None, repr=False)
+    lines: Lines | None = field(default=None, repr=False)
+    preview_is_rest: bool = False
+    data: tuple[Data, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         for name, limit in (*TEXT_LIMITS.items(), ("name", NAME_LIMIT)):
             value = getattr(self, name)
             if value is not None and len(value) > limit:
                 raise ReceiptError(f"the {name} is longer than {limit} characters")
+        if len(self.data) > DATA_MAX or any(each.type not in DATA_ENDINGS for each in self.data):
+            raise ReceiptError("a ticket holds three parts of data at most, JSON or XML")
 
     def to_bytes(self) -> bytes:
         """Write lengths, header and body, without the padding.
 
         Raises:
-            ReceiptError: a text holds half a character.
+            ReceiptError: a text holds half a character, or the lines what no text may (T40).
         """
-        # T13: with every text at its limit, each character escaped, the header stays below 4096.
         header: dict[str, object] = {
             name: getattr(self, name) for name in TEXT_LIMITS if getattr(self, name) is not None
         }
-        parts: list[dict[str, object]] = [
-            {"type": RECEIPT_TYPE, "name": self.name, "length": len(self.receipt)}
-        ]
+        parts = [(RECEIPT_TYPE, self.name, self.receipt)]
+        others: list[tuple[str, str | None, bytes]] = []
         if self.preview is not None:
-            parts.append({"type": PREVIEW_TYPE, "length": len(self.preview)})
-        header["parts"] = parts
-        text = json.dumps(header, ensure_ascii=False, separators=(",", ":"))
-        try:
-            data = text.encode("utf-8")
-        except UnicodeEncodeError:
-            raise ReceiptError("a text of the ticket holds half a character") from None
-        body = self.receipt + (self.preview or b"")
-        return len(data).to_bytes(4) + len(body).to_bytes(4) + data + body
+            others.append((PREVIEW_TYPE, None, self.preview))
+        if self.lines is not None:
+            # T43: where the text stands says what the picture shows.
+            place = 0 if self.preview_is_rest else len(others)
+            others.insert(place, (text_lines.TYPE, None, text_lines.to_bytes(self.lines)))
+        data = [(each.type, _data_name(each), each.body) for each in self.data]
+        written = _with_parts(header, [*parts, *others, *data])
+        if len(written) > HEADER_MAX_SIZE:
+            # T13: with every text at its limit, each character escaped, it still fits without data.
+            data = []
+            written = _with_parts(header, [*parts, *others])
+        body = b"".join(part for _, _, part in (*parts, *others, *data))
+        return len(written).to_bytes(4) + len(body).to_bytes(4) + written + body
 
     @classmethod
     def from_bytes(cls, plaintext: bytes) -> "Ticket":
@@ -111,7 +140,11 @@ class Ticket:
         kind, name, receipt = parts[0]
         if kind != RECEIPT_TYPE:  # T34
             raise FramingError("the first part is not a receipt")
-        preview = next((body for kind, _, body in parts[1:] if kind == PREVIEW_TYPE), None)  # T12
+        kinds = [kind for kind, _, _ in parts]
+        picture = kinds.index(PREVIEW_TYPE) if PREVIEW_TYPE in kinds else 0  # T12
+        lines = None
+        if kinds.count(text_lines.TYPE) == 1:  # T45
+            lines = text_lines.from_bytes(parts[kinds.index(text_lines.TYPE)][2])
         return cls(
             receipt=receipt,
             name=plain_name(name),
@@ -120,8 +153,40 @@ class Ticket:
             number=texts["number"],
             issued=texts["issued"],
             lang=texts["lang"],
-            preview=preview,
+            preview=parts[picture][2] if picture else None,
+            lines=lines,
+            preview_is_rest=lines is not None and 0 < kinds.index(text_lines.TYPE) < picture,  # T43
+            data=tuple(_read_data(parts)),
         )
+
+
+def _data_name(data: Data) -> str:
+    ending = DATA_ENDINGS[data.type]
+    stem = plain_name(data.name, ending).removesuffix(ending).encode("utf-8", "replace")
+    return plain_name(stem[: DATA_NAME_LIMIT - len(ending)].decode("utf-8", "ignore"), ending)
+
+
+def _with_parts(header: dict[str, object], parts: Sequence[tuple[str, str | None, bytes]]) -> bytes:
+    """Write a header that lists these parts."""
+    listed = [
+        {"type": kind} | ({} if name is None else {"name": name}) | {"length": len(body)}
+        for kind, name, body in parts
+    ]
+    text = json.dumps(header | {"parts": listed}, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ReceiptError("a text of the ticket holds half a character") from None
+
+
+def _read_data(parts: Sequence[tuple[str, str | None, bytes]]) -> Iterator[Data]:
+    """Give the parts for machines that may be offered: the first three that have a name (T49)."""
+    named = [
+        Data(kind, plain_name(name, DATA_ENDINGS[kind]), body)
+        for kind, name, body in parts[1:]
+        if kind in DATA_ENDINGS and name
+    ]
+    yield from named[:DATA_MAX]
 
 
 def _read_parts(header: dict[str, object], body: bytes) -> list[tuple[str, str | None, bytes]]:

@@ -9,8 +9,8 @@ const readline = require('readline');
 const vm = require('vm');
 
 const FOLDER = path.join(__dirname, '..', '..', 'display_web');
-const PARTS = ['vendor/hash.js', 'vendor/cipher.js', 'vendor/x25519.js', 'src/link.js', 'src/protocol.js', 'src/channel.js',
-  'src/vectors.js'];
+const PARTS = ['vendor/hash.js', 'vendor/cipher.js', 'vendor/x25519.js', 'src/link.js', 'src/protocol.js',
+  'src/lines.js', 'src/channel.js', 'src/vectors.js'];
 
 const page = { Uint8Array };
 vm.createContext(page);
@@ -58,7 +58,8 @@ const COMMANDS = {
         name: page.plainName(ticket.receipt.name),
         receipt_length: ticket.receipt.body.length,
         receipt_sha256: hex(page.hash.sha256(ticket.receipt.body)),
-        preview_sha256: ticket.preview ? hex(page.hash.sha256(ticket.preview.body)) : undefined
+        preview_sha256: ticket.preview ? hex(page.hash.sha256(ticket.preview.body)) : undefined,
+        ...page.partsOf(ticket)
       })
     };
   },

@@ -99,13 +99,49 @@ function read_ticket(string $plaintext): array {
     $ticket['name'] = plain_name($parts[0]['name'] ?? '');
     $ticket['receipt_length'] = strlen($parts[0]['body']);
     $ticket['receipt_sha256'] = hash('sha256', $parts[0]['body']);
-    foreach (array_slice($parts, 1) as $part) {
-        if ($part['type'] === 'image/png') {
-            $ticket['preview_sha256'] = hash('sha256', $part['body']); // T12: the first one
-            break;
+    return $ticket + read_others($parts);
+}
+
+// Text
+
+const TEXT_TYPE = 'text/tab-separated-values';
+
+/** The preview, the text and the data that stand after the receipt. */
+function read_others(array $parts): array {
+    $found = [];
+    $types = array_column($parts, 'type');
+    $picture = array_search('image/png', $types, true); // T12: the first one; never part 0
+    if ($picture !== false) {
+        $found['preview_sha256'] = hash('sha256', $parts[$picture]['body']);
+    }
+    $texts = array_keys($types, TEXT_TYPE, true);
+    $lines = count($texts) === 1 ? read_lines($parts[$texts[0]]['body']) : null; // T45
+    if ($lines !== null) {
+        $found['lines'] = $lines;
+        if ($picture !== false) {
+            $found['preview_shows'] = $picture < $texts[0] ? 'receipt' : 'rest'; // T43
         }
     }
-    return $ticket;
+    $data = [];
+    foreach ($parts as $part) {
+        $is_data = preg_match('#\Aapplication/(json|xml)\z#', $part['type'], $kind);
+        if ($is_data && ($part['name'] ?? '') !== '' && count($data) < 3) { // T49
+            $name = plain_name($part['name'], '.' . $kind[1]);
+            $hash = hash('sha256', $part['body']);
+            $data[] = ['type' => $part['type'], 'name' => $name, 'sha256' => $hash];
+        }
+    }
+    return $data ? $found + ['data' => $data] : $found;
+}
+
+/** T45: null for what is to be ignored as a whole. */
+function read_lines(string $text): ?array {
+    $forbidden = '/[\x{00}-\x{08}\x{0b}-\x{1f}\x{7f}-\x{9f}\x{2028}-\x{202e}\x{2066}-\x{2069}\x{feff}]/u';
+    // preg_match says false, not 0, of what is not UTF-8.
+    if (strlen($text) > 32768 || substr($text, -1) !== "\n" || preg_match($forbidden, $text) !== 0) {
+        return null;
+    }
+    return array_map(fn ($line) => explode("\t", $line), explode("\n", substr($text, 0, -1)));
 }
 
 /** The values as arrays, and the same again as objects, to tell {} from []. */
@@ -188,13 +224,13 @@ function read_parts(array $header, object $shape, string $body): array {
     return $parts;
 }
 
-function plain_name(string $name): string {
+function plain_name(string $name, string $ending = '.pdf'): string {
     $last = preg_replace('#^.*[/\\\\]#su', '', $name);
     $safe = preg_replace('/[\x{00}-\x{1f}\x{7f}-\x{9f}\x{200e}\x{200f}\x{2028}-\x{202e}\x{2066}-\x{2069}"*:<>?|]/u', '', $last);
-    $stem = trim(preg_replace('/\.pdf$/i', '', $safe), ' .');
+    $stem = trim(preg_replace('/' . preg_quote($ending) . '$/i', '', $safe), ' .');
     preg_match('/\A.{0,100}/su', $stem, $start);
     $stem = trim($start[0], ' .');
-    return ($stem === '' ? 'receipt' : $stem) . '.pdf'; // T37
+    return ($stem === '' ? 'receipt' : $stem) . $ending; // T37, T49
 }
 
 // The command interface

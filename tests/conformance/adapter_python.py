@@ -48,9 +48,29 @@ def open_envelope(request):
         "receipt_length": len(ticket.receipt),
         "receipt_sha256": hashlib.sha256(ticket.receipt).hexdigest(),
     }
+    return {"ticket": told | dict(parts_of(ticket))}
+
+
+def parts_of(ticket):
+    """What a ticket holds beside its receipt, as the vectors describe it."""
     if ticket.preview is not None:
-        told["preview_sha256"] = hashlib.sha256(ticket.preview).hexdigest()
-    return {"ticket": told}
+        yield "preview_sha256", hashlib.sha256(ticket.preview).hexdigest()
+    if ticket.lines is not None:
+        yield "lines", [list(line) for line in ticket.lines]
+        if ticket.preview is not None:
+            yield "preview_shows", "rest" if ticket.preview_is_rest else "receipt"
+    if ticket.data:
+        yield (
+            "data",
+            [
+                {
+                    "type": each.type,
+                    "name": each.name,
+                    "sha256": hashlib.sha256(each.body).hexdigest(),
+                }
+                for each in ticket.data
+            ],
+        )
 
 
 def initiator(request):

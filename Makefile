@@ -11,6 +11,9 @@ PYTEST := $(BIN)/python -m pytest
 FAST := tests/unit/protocol tests/vectors/test_python.py tests/house \
     tests/unit/till/test_config.py tests/unit/till/test_outbox.py tests/unit/till/test_screen.py
 
+# Thousands of processes start in the tests; each would compile what it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 help:
 	@sed -n 's/^# //p' Makefile
 

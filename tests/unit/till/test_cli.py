@@ -1,4 +1,7 @@
-"""The real command as a process, against a real relay; bad input gets one line and a hint."""
+"""The real command against a real relay; bad input gets one line and a hint.
+
+Each command runs as a process at least once (`run_apart`), the rest of them in this one.
+"""
 
 import contextlib
 import json
@@ -12,6 +15,7 @@ import time
 
 import pytest
 import stage
+from near import NearTill
 
 from e2ee_ticket.protocol.link import Link
 
@@ -57,7 +61,7 @@ def relay(tmp_path_factory):
 
 @pytest.fixture
 def till(relay, tmp_path):
-    till = stage.Till(tmp_path / "till", relay.origin)
+    till = NearTill(tmp_path / "till", relay.origin)
     (till.folder / "receipt.pdf").write_bytes(PDF)
     return till
 
@@ -90,15 +94,15 @@ def test_every_command_has_help_with_an_example(till, command):
 
 
 def test_no_command_at_all_is_misuse(till):
-    refused(till.run(check=False), 2, "required: COMMAND", "--help")
+    refused(till.run_apart(check=False), 2, "required: COMMAND", "--help")
 
 
 def test_an_unknown_option_is_misuse(till):
-    refused(till.run("send", "--prety", "receipt.pdf", check=False), 2, "--prety", "--help")
+    refused(till.run_apart("send", "--prety", "receipt.pdf", check=False), 2, "--prety", "--help")
 
 
 def test_it_says_its_version(till):
-    assert till.run("--version").stdout.startswith("e2ee-ticket 0.")
+    assert till.run_apart("--version").stdout.startswith("e2ee-ticket 0.")
 
 
 def test_it_runs_as_a_module(till):
@@ -113,8 +117,8 @@ def test_it_runs_as_a_module(till):
 
 
 def test_a_receipt_travels_from_till_to_phone_byte_for_byte(till):
-    link = till.run("send", "--link", "receipt.pdf").stdout.strip()
-    done = till.run("open", "-o", "out.pdf", stdin=link)
+    link = till.run_apart("send", "--link", "receipt.pdf").stdout.strip()
+    done = till.run_apart("open", "-o", "out.pdf", stdin=link)
 
     assert (till.folder / "out.pdf").read_bytes() == PDF
     assert done.stdout == "out.pdf\n"
@@ -263,7 +267,7 @@ def test_open_can_be_silent_towards_the_relay(till):
 
 def test_open_writes_to_a_pipe(till):
     link = till.run("send", "--link", "receipt.pdf").stdout
-    done = till.run("open", "-o", "-", stdin=link)
+    done = till.run_apart("open", "-o", "-", stdin=link)
 
     assert done.stdout.encode() == PDF
 
@@ -273,7 +277,7 @@ def test_open_writes_to_a_pipe(till):
 
 def test_not_a_pdf(till):
     (till.folder / "x.pdf").write_bytes(b"<html>")
-    refused(till.run("send", "x.pdf", check=False), 1, "not a PDF", "PDF")
+    refused(till.run_apart("send", "x.pdf", check=False), 1, "not a PDF", "PDF")
 
 
 def test_empty(till):
@@ -345,8 +349,8 @@ def test_no_permit_and_later_one(till, closed_relay):
 
     till.environment["E2EE_TICKET_PERMIT"] = closed_relay.permit()
 
-    assert "is uploaded now" in till.run("outbox", "flush").stderr
-    assert till.run("outbox", "list").stdout.split()[-1] == "stored"
+    assert "is uploaded now" in till.run_apart("outbox", "flush").stderr
+    assert till.run_apart("outbox", "list").stdout.split()[-1] == "stored"
 
 
 def test_a_wrong_permit(till, closed_relay):
@@ -491,7 +495,7 @@ def test_a_link_on_the_command_line_is_refused_and_not_repeated(till):
 def test_a_revoked_ticket(till):
     out = till.run("send", "--link", "--json", "receipt.pdf").stdout.splitlines()
     ticket_id = json.loads(out[-1])["id"]
-    assert "is revoked" in till.run("revoke", ticket_id[:8]).stderr
+    assert "is revoked" in till.run_apart("revoke", ticket_id[:8]).stderr
 
     refused(till.run("open", stdin=out[0], check=False), 1, "gone: revoked", "paper")
 
@@ -533,7 +537,7 @@ def test_a_clock_a_year_off_changes_nothing_for_a_sale(till):
     )
     honest = dict(till.environment)
     till.environment["PYTHONPATH"] = str(till.folder)
-    link = till.run("send", "--link", "receipt.pdf").stdout
+    link = till.run_apart("send", "--link", "receipt.pdf").stdout
     till.environment = honest
 
     till.run("open", "-o", "out.pdf", stdin=link)
@@ -547,19 +551,19 @@ def test_a_faulty_program_says_so_in_one_line(till):
 
 def test_debug_shows_the_traceback(till):
     (till.folder / "displays.json").write_text("{")
-    assert "Traceback" in till.run("--debug", "display", "list", check=False).stderr
+    assert "Traceback" in till.run_apart("--debug", "display", "list", check=False).stderr
 
 
 # Displays
 
 
 def test_pairing_shows_address_and_digits_in_groups_of_five(till, relay):
-    out = till.run("display", "add", "--no-wait", "Till 1").stdout
+    out = till.run_apart("display", "add", "--no-wait", "Till 1").stdout
 
     assert f"{relay.origin}/d" in out
     groups = re.findall(r"(?<![0-9:])[0-9]{5}(?![0-9/])", out)
     assert len(groups) == 17
-    assert till.run("display", "list").stdout == "Till 1\n"
+    assert till.run_apart("display", "list").stdout == "Till 1\n"
 
 
 @pytest.mark.rule("C3")
@@ -571,7 +575,7 @@ def test_the_pairing_link_alone(till, relay):
 
 def test_a_display_is_removed(till):
     till.run("display", "add", "--no-wait", "Till 1")
-    till.run("display", "remove", "till 1")
+    till.run_apart("display", "remove", "till 1")
 
     assert till.run("display", "list").stdout == ""
 
@@ -590,7 +594,7 @@ def test_a_display_that_is_not_there_does_not_pass_the_test(till):
     till.run("display", "add", "--no-wait", "Till 1")
 
     refused(
-        till.run("display", "test", "--timeout", "1", "Till 1", check=False),
+        till.run_apart("display", "test", "--timeout", "1", "Till 1", check=False),
         1,
         "does not show the test",
         "tablet",
@@ -678,7 +682,7 @@ def test_inspect_says_what_is_wrong(till, data, message):
 def test_inspect_looks_into_a_pdf(till):
     data = (stage.Path(__file__).parents[2] / "data" / "dolibarr_sponge_invoice.pdf").read_bytes()
     (till.folder / "x.pdf").write_bytes(data)
-    seen = json.loads(till.run("inspect", "--json", "x.pdf").stdout)
+    seen = json.loads(till.run_apart("inspect", "--json", "x.pdf").stdout)
 
     assert seen["kind"] == "receipt"
     assert seen["pages"] >= 1

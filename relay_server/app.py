@@ -6,6 +6,7 @@ between a request and its handler.
 """
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from relay_server.channels import Channels
-from relay_server.clock import Clock
+from relay_server.clock import Clock, GuardedClock, say_doubt
 from relay_server.config import BACKLOG, HOUR, KIB, MINUTE, Config
 from relay_server.connections import Connection, Connections, Server
 from relay_server.crowd import Crowd, overloaded
@@ -44,6 +45,7 @@ from relay_server.permits import Permits
 from relay_server.proxies import Trust
 from relay_server.relay import Relay
 from relay_server.store import Store
+from relay_server.store.beside import Beside
 from relay_server.sweeper import Sweeper
 from relay_server.welcome import SECURITY_PATH, About, Welcome, security_txt
 
@@ -79,7 +81,10 @@ class App:
         access_log: bool,
         about: About | None,
         trust: Trust,
+        beside: Beside | None,
     ) -> None:
+        # However it was given, it is compared with itself while the relay runs (R23).
+        clock = clock if isinstance(clock, GuardedClock) else GuardedClock(clock)
         self.config = config
         self.services = _services(config, store, clock, trust)
         self._about = about
@@ -95,7 +100,9 @@ class App:
         self._clock = clock
         self._dates = Dates(clock)
         self.connections = Connections(config, clock, self.metrics, self._dates, trust)
-        self.sweeper = Sweeper(store=store, clock=clock, sweep_seconds=config.sweep_seconds)
+        self.sweeper = Sweeper(
+            store=store, clock=clock, sweep_seconds=config.sweep_seconds, beside=beside
+        )
         self._busy = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -262,7 +269,10 @@ class App:
 
     async def _say_health(self) -> tuple[Head, bytes]:
         if await self.health.check():
-            return Head(200, JSON), b'{"status": "ok"}'
+            said = {"status": "ok"}
+            if self._clock.doubt:
+                said["clock"] = say_doubt(self._clock.doubt)
+            return Head(200, JSON), json.dumps(said).encode()
         return Head(503, JSON + b"Retry-After: 5\r\n"), b'{"status": "the store does not work"}'
 
     async def _answer_operator(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -275,6 +285,7 @@ class App:
             busy=self._busy,
             open_connections=len(self.connections),
             sweeps=self.sweeper.passes,
+            clock_doubt=self._clock.doubt,
         )
         return self.plain_answer(
             Head(200, COMMON + b"Content-Type: " + CONTENT_TYPE + b"\r\n"), body
@@ -321,9 +332,19 @@ def create_app(
     access_log: bool = False,
     about: About | None = None,
     trust: Trust = Trust(),  # noqa: B008 - a value that nobody can change
+    beside: Beside | None = None,
 ) -> App:
     """Put a relay together; the store stays its owner's to close."""
-    return App(config, store, clock, pages=pages, access_log=access_log, about=about, trust=trust)
+    return App(
+        config,
+        store,
+        clock,
+        pages=pages,
+        access_log=access_log,
+        about=about,
+        trust=trust,
+        beside=beside,
+    )
 
 
 def _services(config: Config, store: Store, clock: Clock, trust: Trust) -> Services:

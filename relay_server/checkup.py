@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from relay_server.commands import common_flags
+from relay_server.clock import say_doubt
+from relay_server.commands import common_flags, find_doubt
 from relay_server.config import Config
 from relay_server.errors import StartError
 from relay_server.owner import become_owner
@@ -61,6 +62,7 @@ def check(arguments: list[str]) -> int:
         pages = packaged() if given.pages == PACKAGED else Path(given.pages)
     steps: list[Callable[[], Iterator[Line]]] = [
         _check_machine,
+        lambda: _check_clock(db),
         lambda: _check_database(db, thorough=given.thorough),
         lambda: _check_disk(db),
     ]
@@ -104,6 +106,15 @@ def _check_machine() -> Iterator[Line]:
             )
         else:
             yield OK, "open files: enough for displays"
+
+
+def _check_clock(db: Path) -> Iterator[Line]:
+    doubt = find_doubt(db)
+    if doubt:
+        what = f"clock: this machine's clock is {say_doubt(doubt)}; nothing is deleted by it"
+        yield FAIL, f"{what} (set it right, or: relay-server clock accept)"
+    else:
+        yield OK, "clock: nothing speaks against it"
 
 
 def _check_database(db: Path, *, thorough: bool) -> Iterator[Line]:

@@ -19,13 +19,14 @@ from pathlib import Path
 
 from relay_server import commands, handover
 from relay_server.checkup import check, check_parser
-from relay_server.clock import SystemClock
+from relay_server.clock import GuardedClock, Machine, SystemClock
 from relay_server.config import BACKLOG, DAY, HOUR, MIB, Config
 from relay_server.errors import StartError
 from relay_server.logs import log_fault, start_logging
 from relay_server.owner import become_owner
 from relay_server.pages import Pages
 from relay_server.settings import Settings, parse_settings
+from relay_server.store.beside import Beside
 from relay_server.stores import open_any_store
 from relay_server.voice import MisuseError, Parser, install_hint, open_streams, say, show_amount
 
@@ -39,6 +40,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "stats": commands.stats,
     "backup": commands.backup,
     "forget": commands.forget,
+    "clock": commands.clock,
     "check": check,
 }
 
@@ -47,6 +49,7 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "stats": commands.stats_parser,
     "backup": commands.backup_parser,
     "forget": commands.forget_parser,
+    "clock": commands.clock_parser,
     "check": check_parser,
 }
 """What can be said to each command; manual page and completion are made from it."""
@@ -106,7 +109,8 @@ async def _run(settings: Settings, pages: Pages | None, listener: socket.socket)
 
     config = settings.config()
     config = replace(config, connections_max=min(config.connections_max, _files_allowed()))
-    clock = SystemClock()
+    beside = Beside(settings.store) if isinstance(settings.store, Path) else None
+    system = SystemClock()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: log_fault(context.get("exception")))
     stop = asyncio.Event()
@@ -126,7 +130,7 @@ async def _run(settings: Settings, pages: Pages | None, listener: socket.socket)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_stop)
         loop.add_signal_handler(signal.SIGHUP, on_again)
-    if clock.wall() < CLOCK_FLOOR_SECONDS:
+    if system.wall() < CLOCK_FLOOR_SECONDS:
         # With such a clock everything that is stored would be over as soon as it is set right.
         raise StartError(
             "the clock of this machine is wrong: it is before this relay was made",
@@ -134,6 +138,8 @@ async def _run(settings: Settings, pages: Pages | None, listener: socket.socket)
         )
     if isinstance(settings.store, Path):
         become_owner(settings.store)
+    seen, _ = (None, 0) if beside is None else beside.read()
+    clock = GuardedClock(system, seen=seen, machine=Machine())
     store, notes = await open_any_store(config, settings.store, clock)
     for note in notes:
         logger.info(note)
@@ -146,6 +152,7 @@ async def _run(settings: Settings, pages: Pages | None, listener: socket.socket)
             access_log=settings.access_log,
             about=settings.about,
             trust=settings.trust,
+            beside=beside,
         )
         async with AsyncExitStack() as stack:
             serving = app.serve(settings.host, settings.port, listener=listener)

@@ -1,4 +1,4 @@
-"""The commands beside a running relay: ``permit``, ``stats``, ``backup``, ``forget``."""
+"""The commands beside a running relay: ``permit``, ``stats``, ``backup``, ``forget``, ``clock``."""
 
 import asyncio
 import json
@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from relay_server import permits
-from relay_server.clock import SystemClock
+from relay_server.clock import GuardedClock, Machine, Seen, SystemClock, say_doubt
 from relay_server.config import DAY, MIB, Config
 from relay_server.errors import StartError
 from relay_server.owner import become_owner, find_owner
 from relay_server.settings import DEFAULT_DB, find_database, find_store
 from relay_server.store import Permit, State, Store
+from relay_server.store.beside import Beside
+from relay_server.store.sqlite import is_running
 from relay_server.store.upkeep import back_up, count
 from relay_server.stores import open_any_store
 from relay_server.voice import (
@@ -256,7 +258,7 @@ def forget(arguments: list[str]) -> int:
 
 async def _forget(ticket_id: bytes, place: Path | str) -> int:
     clock = SystemClock()
-    now = int(clock.wall())
+    now = 0  # whatever this machine's clock says: what is over may come back with the right time
     store, _ = await open_any_store(Config(), place, clock, exclusive=False)
     try:
         changed, record = await store.change(ticket_id, State.REVOKED, expiry=now, now=now)
@@ -266,6 +268,71 @@ async def _forget(ticket_id: bytes, place: Path | str) -> int:
         raise StartError("no such ticket was seen", hint="its tombstone may have ended")
     say("forgotten" if changed else f"that ticket is gone already: {record.word}")
     return 0
+
+
+# The clock
+
+
+def clock_parser() -> Parser:
+    """Return what can be said to `relay-server clock`."""
+    parser = Parser(
+        prog="relay-server clock",
+        description="Say whether the relay believes this machine's clock; exit 1 if it does not. "
+        "A clock that jumped deletes nothing until it is set right, until the kernel has called "
+        "it synchronized for ten minutes, or until you say `accept`.",
+        parents=[common_flags()],
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("accept",),
+        metavar="accept",
+        help="the clock is right as it is now: what is over by it is deleted",
+    )
+    return parser
+
+
+def clock(arguments: list[str]) -> int:
+    """Say whether the clock is believed, or that it is right."""
+    given = clock_parser().parse_args(arguments)
+    db = find_database(given.db, given.store, os.environ)
+    become_owner(db)
+    _must_exist(db)
+    now = SystemClock().wall()
+    if given.action == "accept":
+        _accept_clock(db, now)
+        return 0
+    doubt = find_doubt(db)
+    stamp = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
+    if doubt:
+        show(f"{stamp}  not believed: {say_doubt(doubt)}")
+        return 1
+    show(f"{stamp}  believed")
+    return 0
+
+
+def find_doubt(db: Path) -> int:
+    """Return by how many seconds the clock is ahead of what a relay on this file believes."""
+    seen, doubt = Beside(db).read()
+    if not is_running(db) and seen is not None:
+        return GuardedClock(SystemClock(), seen=seen, machine=Machine()).doubt
+    return doubt
+
+
+def _accept_clock(db: Path, now: float) -> None:
+    beside = Beside(db)
+    try:
+        if is_running(db):
+            beside.ask_to_accept(now)
+            say("the relay believes the clock within half a minute")
+        else:
+            beside.write(Seen(now, Machine().uptime(), Machine().boot()), 0)
+            say("the next relay believes the clock")
+    except OSError as error:
+        raise StartError(
+            f"cannot write beside {db}: {error.strerror}", hint="run it as root"
+        ) from error
 
 
 def common_flags() -> Parser:

@@ -55,7 +55,9 @@ class Metrics:
         route.sent += sent
         route.received += received
 
-    def render(self, *, gauges: Gauges, busy: int, open_connections: int, sweeps: int) -> bytes:
+    def render(
+        self, *, gauges: Gauges, busy: int, open_connections: int, sweeps: int, clock_doubt: int = 0
+    ) -> bytes:
         """Return everything, as Prometheus reads it."""
         lines = [
             *self._requests(),
@@ -81,6 +83,12 @@ class Metrics:
             *_metric("stored_bytes", "gauge", "What the store holds.", gauges.stored_bytes),
             *_metric("room_bytes", "gauge", "How much more it takes.", gauges.room_bytes),
             *_metric("sweeps_total", "counter", "Passes of the sweeper.", sweeps),
+            *_metric(
+                "clock_doubt_seconds",
+                "gauge",
+                "By how much the clock jumped and is not believed; 0 when it is.",
+                clock_doubt,
+            ),
             *_process(),
         ]
         return ("\n".join(lines) + "\n").encode()

@@ -138,6 +138,9 @@ class Relay:
         try:
             # R65: a repeated or lower state changes nothing. The store is asked all the same: the
             # change that is repeated may not be durable yet, if it was answered 503 or not at all.
+            if state is State.REVOKED:
+                # R23: over by a clock that is wrong, it must not come back with the right one.
+                now = int(self._clock.certain())
             changed, after = await self._store.change(ticket_id, state, expiry=expiry, now=now)
         except FullError as error:
             # There is no room even for this; it has room again when the sweeper has come by.

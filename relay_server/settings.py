@@ -132,10 +132,10 @@ def serve_parser() -> Parser:
     parser = Parser(
         prog="relay-server",
         description="Carry envelopes that nobody but the customer can open.",
-        epilog="Commands beside the running relay: relay-server permit | stats | check | backup | "
-        "forget, each with --help. Each flag is also an environment variable: RELAY_LISTEN, "
-        "RELAY_DB, RELAY_OPEN, … SIGTERM stops in good order; SIGHUP starts again on the same "
-        "socket, so that nobody finds the door closed.",
+        epilog="Commands beside the running relay: relay-server permit | stats | check | clock | "
+        "backup | forget, each with --help. Each flag is also an environment variable: "
+        "RELAY_LISTEN, RELAY_DB, RELAY_OPEN, … SIGTERM stops in good order; SIGHUP starts "
+        "again on the same socket, so that nobody finds the door closed.",
         allow_abbrev=False,
     )
     add = parser.add_argument

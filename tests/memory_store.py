@@ -127,8 +127,9 @@ class MemoryStore:
     async def revoke_permit(self, name):
         return self._permits.pop(name, None) is not None
 
-    async def sweep(self, *, now):
-        latest = now + self._limits.ttl_max_seconds
+    async def sweep(self, *, now, latest=None):
+        last_day = (latest or now) // 86_400
+        latest = (latest or now) + self._limits.ttl_max_seconds
         today = now // 86_400
         for ticket_id, row in list(self._tickets.items()):
             if row[3] <= now:
@@ -141,8 +142,8 @@ class MemoryStore:
                 continue
             if channel.polled_day < today - self._limits.channel_idle_days:
                 del self._channels[cid]
-            elif channel.polled_day > today:
-                self._channels[cid] = channel._replace(polled_day=today)
+            elif channel.polled_day > last_day:
+                self._channels[cid] = channel._replace(polled_day=last_day)
 
     async def probe(self):
         pass

@@ -29,6 +29,9 @@ class Clock:
     def wall(self):
         return self._wall
 
+    def certain(self):
+        return self._wall
+
     def monotonic(self):
         return self._monotonic
 

@@ -6,7 +6,7 @@
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
 _shtab_relay_server_permit_subparsers=(add list revoke)
-_shtab_relay_server_subparsers=(permit stats backup forget check)
+_shtab_relay_server_subparsers=(permit stats backup forget clock check)
 
 _shtab_relay_server_permit_add_option_strings=(-h --help --db --store --debug --uploads-per-hour --bytes-per-hour)
 _shtab_relay_server_permit_list_option_strings=(-h --help --db --store --debug)
@@ -15,13 +15,15 @@ _shtab_relay_server_permit_option_strings=(-h --help)
 _shtab_relay_server_stats_option_strings=(-h --help --db --store --debug --json)
 _shtab_relay_server_backup_option_strings=(-h --help --db --store --debug --no-envelopes)
 _shtab_relay_server_forget_option_strings=(-h --help --db --store --debug)
+_shtab_relay_server_clock_option_strings=(-h --help --db --store --debug)
 _shtab_relay_server_check_option_strings=(-h --help --db --store --debug --pages --url --thorough)
 _shtab_relay_server_option_strings=(-h --help --listen --db --store --open --pages --trust-proxy --proxy-header --stored-max --connections-max --metrics --operator --contact --terms --source --log --access-log --debug --version)
 
 
 
 _shtab_relay_server_permit_pos_0_choices=(add list revoke)
-_shtab_relay_server_pos_0_choices=(permit stats backup forget check)
+_shtab_relay_server_clock_pos_0_choices=(accept)
+_shtab_relay_server_pos_0_choices=(permit stats backup forget clock check)
 
 _shtab_relay_server_permit_add__h_nargs=0
 _shtab_relay_server_permit_add___help_nargs=0
@@ -46,6 +48,9 @@ _shtab_relay_server_backup___no_envelopes_nargs=0
 _shtab_relay_server_forget__h_nargs=0
 _shtab_relay_server_forget___help_nargs=0
 _shtab_relay_server_forget___debug_nargs=0
+_shtab_relay_server_clock__h_nargs=0
+_shtab_relay_server_clock___help_nargs=0
+_shtab_relay_server_clock___debug_nargs=0
 _shtab_relay_server_check__h_nargs=0
 _shtab_relay_server_check___help_nargs=0
 _shtab_relay_server_check___debug_nargs=0

@@ -50,7 +50,7 @@ function _shtab_relay_server_using
   test "$_shtab_relay_server_cmdpath" = "$argv"
 end
 
-set -g _shtab_relay_server_commands permit 'permit add' 'permit list' 'permit revoke' stats backup forget check
+set -g _shtab_relay_server_commands permit 'permit add' 'permit list' 'permit revoke' stats backup forget clock check
 set -g _shtab_relay_server_opts_with_value --bytes-per-hour --connections-max --contact --db --listen --log --metrics --operator --pages --proxy-header --source --store --stored-max --terms --trust-proxy --uploads-per-hour --url
 
 complete -c relay-server -e
@@ -111,6 +111,12 @@ complete -c relay-server -n '_shtab_relay_server_using forget' -s h -l help -d '
 complete -c relay-server -n '_shtab_relay_server_using forget' -l db -x -d 'the relay'"'"'s database (default relay.sqlite)'
 complete -c relay-server -n '_shtab_relay_server_using forget' -l store -x -d 'the relay'"'"'s store, instead of --db'
 complete -c relay-server -n '_shtab_relay_server_using forget' -l debug -d 'show tracebacks'
+complete -c relay-server -n '_shtab_relay_server_using; and test $_shtab_relay_server_npos -eq 0' -a clock -d 'Say whether the relay believes this machine'"'"'s clock; exit 1 if it does not. A clock that jumped deletes nothing until it is set right, until the kernel has called it synchronized for ten minutes, or until you say `accept`.'
+complete -c relay-server -n '_shtab_relay_server_using clock' -s h -l help -d 'show this help message and exit'
+complete -c relay-server -n '_shtab_relay_server_using clock' -l db -x -d 'the relay'"'"'s database (default relay.sqlite)'
+complete -c relay-server -n '_shtab_relay_server_using clock' -l store -x -d 'the relay'"'"'s store, instead of --db'
+complete -c relay-server -n '_shtab_relay_server_using clock' -l debug -d 'show tracebacks'
+complete -c relay-server -n '_shtab_relay_server_using clock; and test $_shtab_relay_server_npos -eq 0' -ka "accept" -d 'the clock is right as it is now: what is over by it is deleted'
 complete -c relay-server -n '_shtab_relay_server_using; and test $_shtab_relay_server_npos -eq 0' -a check -d 'Look whether everything is right: one line each; exit 1 if something is not.'
 complete -c relay-server -n '_shtab_relay_server_using check' -s h -l help -d 'show this help message and exit'
 complete -c relay-server -n '_shtab_relay_server_using check' -l db -x -d 'the relay'"'"'s database (default relay.sqlite)'

@@ -12,6 +12,7 @@ _shtab_relay_server_commands() {
   local _commands=(
     backup:'Copy the database into a new file while the relay runs: everything as of one moment. Think of what that means: the copy keeps envelopes that the relay will delete, and one that is restored brings back tickets that were revoked since. Keep a copy for hours, not weeks, delete it as surely as the relay does, or leave the envelopes out.'
     check:'Look whether everything is right: one line each; exit 1 if something is not.'
+    clock:'Say whether the relay believes this machine'"'"'s clock; exit 1 if it does not. A clock that jumped deletes nothing until it is set right, until the kernel has called it synchronized for ten minutes, or until you say `accept`.'
     forget:'Take one ticket down by its id, while the relay runs: its envelope is deleted within a minute, and it is not served from the next second on. The id is the 32 characters behind /v1/t/. Never ask anybody for a link: it opens the receipt.'
     permit:'Say who may upload to a closed relay; effective at once.'
     stats:'Count what the database holds, while the relay runs. Nothing of any single ticket, shop or display is shown; a relay does not know more.'
@@ -77,6 +78,17 @@ _shtab_relay_server_check_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_relay_server_check_defaults_added=0
+
+_shtab_relay_server_clock_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--db[the relay\'s database (default relay.sqlite)]:FILE:"
+  "--store[the relay\'s store, instead of --db]:URL:"
+  "--debug[show tracebacks]"
+  ":the clock is right as it is now\: what is over by it is deleted:(accept)"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_relay_server_clock_defaults_added=0
 
 _shtab_relay_server_forget_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -162,6 +174,7 @@ _shtab_relay_server() {
       case $line[1] in
         backup) _arguments -C -s $_shtab_relay_server_backup_options ;;
         check) _arguments -C -s $_shtab_relay_server_check_options ;;
+        clock) _arguments -C -s $_shtab_relay_server_clock_options ;;
         forget) _arguments -C -s $_shtab_relay_server_forget_options ;;
         permit) _shtab_relay_server_permit ;;
         stats) _arguments -C -s $_shtab_relay_server_stats_options ;;

@@ -247,8 +247,12 @@ class Store(Protocol):
     def gauges(self) -> Gauges:
         """Return what the store holds; from memory, without waiting."""
 
-    async def sweep(self, *, now: int) -> None:
-        """Delete envelopes whose time is over, and tombstones and channels that have ended."""
+    async def sweep(self, *, now: int, latest: int | None = None) -> None:
+        """Delete envelopes whose time is over, and tombstones and channels that have ended.
+
+        While the clock is doubted, ``now`` is the earliest that it can be and ``latest`` the
+        latest: only what lies further ahead of that than anything can is brought back.
+        """
 
     def stop_waiting(self) -> None:
         """Answer everybody who waits, now and from now on, as if the time were over (R8)."""

@@ -506,7 +506,7 @@ class RedisStore:
             room_bytes=max(0, self._room()),
         )
 
-    async def sweep(self, *, now: int) -> None:
+    async def sweep(self, *, now: int, latest: int | None = None) -> None:
         """Delete envelopes whose time is over, and tombstones and channels that have ended.
 
         One relay does it for all. What lies further in the future than anything can, for a clock
@@ -516,10 +516,10 @@ class RedisStore:
             logger.warning("the sweep was put off: the clocks of relay and Redis differ")
             return
         if await self._nodes.run(_LEAD, [SWEEPER], [self._me, LEAD_SECONDS * 1000]):
-            totals = [0, 0]
+            totals, last = [0, 0], now if latest is None else latest
             for first in range(0, SHELVES, SWEEP_AT_ONCE):
                 numbers = range(first, first + SWEEP_AT_ONCE)
-                for row in await asyncio.gather(*(self._sweep(n, now) for n in numbers)):
+                for row in await asyncio.gather(*(self._sweep(n, now, last) for n in numbers)):
                     totals = [totals[0] + row[0], totals[1] + row[1]]
             words = ("tickets", totals[0], "channels", totals[1])
             await self._nodes.call(TOTALS, "HSET", TOTALS, *words)
@@ -589,10 +589,10 @@ class RedisStore:
             room = min(room, self._memory_room - since)
         return room
 
-    async def _sweep(self, number: int, now: int) -> tuple[int, int]:
+    async def _sweep(self, number: int, now: int, latest: int) -> tuple[int, int]:
         shelf, limits = _tag(number), self._limits
         keys = [b"due:" + shelf, b"ended:" + shelf, b"idle:" + shelf]
-        tombstone, life = self._lives()
+        tombstone, life = limits.tombstone_seconds, self._lives()[1]
         while True:
             done, tickets, channels = await self._nodes.run(
                 _SWEEP,
@@ -603,9 +603,10 @@ class RedisStore:
                     b"c:%b:" % shelf,
                     now,
                     tombstone,
-                    now + limits.ttl_max_seconds,
+                    latest + limits.ttl_max_seconds,
                     life,
                     now // DAY,
+                    latest // DAY,
                     limits.channel_idle_days,
                     SWEEP_ROWS,
                 ],
@@ -620,7 +621,7 @@ class RedisStore:
         record = _record(row)
         if record.gone:
             # The sweeper is late: the tombstone has ended (R20).
-            ended = now >= record.expiry + self._limits.tombstone_seconds
+            ended = now >= record.expiry + self._tombstone_seconds()
             return None if ended else record
         return bytes(row[4]) if envelope else record
 
@@ -674,8 +675,13 @@ class RedisStore:
 
     def _lives(self) -> tuple[int, int]:
         """Return for how many seconds a tombstone is kept, and an index after its last entry."""
-        tombstone = self._limits.tombstone_seconds
+        tombstone = self._tombstone_seconds()
         return tombstone, self._limits.ttl_max_seconds + tombstone + DAY
+
+    def _tombstone_seconds(self) -> int:
+        # A clock that is doubted ends no tombstone: what was revoked must not come back.
+        doubt = int(self._clock.wall()) - int(self._clock.certain())
+        return self._limits.tombstone_seconds + max(0, doubt)
 
     def _channel_life(self) -> int:
         return (self._limits.channel_idle_days + 1) * DAY

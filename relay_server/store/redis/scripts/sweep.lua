@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 -- Delete what is over on one shelf, and bring back what lies further ahead than anything can.
 -- KEYS due, ended, idle; ARGV what the keys of a ticket, an envelope and a channel begin with, now,
--- tombstone, latest expiry, life of an index, today, idle days, how many at most
+-- tombstone, latest expiry, life of an index, today, latest day, idle days, how many at most
 local now, tombstone, latest = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local today, most, done = tonumber(ARGV[8]), tonumber(ARGV[10]), 0
+local today, last_day, most, done = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[11]), 0
 local function some(key, first, last)
   local found = redis.call('ZRANGEBYSCORE', key, first, last, 'LIMIT', 0, most)
   done = math.max(done, #found)
@@ -30,14 +30,14 @@ for _, index in ipairs({KEYS[1], KEYS[2]}) do
     end
   end
 end
-for _, cid in ipairs(some(KEYS[3], '-inf', '(' .. (today - tonumber(ARGV[9])))) do
+for _, cid in ipairs(some(KEYS[3], '-inf', '(' .. (today - tonumber(ARGV[10])))) do
   redis.call('UNLINK', ARGV[3] .. cid)
   redis.call('ZREM', KEYS[3], cid)
 end
-for _, cid in ipairs(some(KEYS[3], '(' .. today, '+inf')) do
-  redis.call('ZADD', KEYS[3], today, cid)
+for _, cid in ipairs(some(KEYS[3], '(' .. last_day, '+inf')) do
+  redis.call('ZADD', KEYS[3], last_day, cid)
   if redis.call('EXISTS', ARGV[3] .. cid) == 1 then
-    redis.call('HSET', ARGV[3] .. cid, 'polled_day', today)
+    redis.call('HSET', ARGV[3] .. cid, 'polled_day', last_day)
   end
 end
 return {done, redis.call('ZCARD', KEYS[1]) + redis.call('ZCARD', KEYS[2]), redis.call('ZCARD', KEYS[3])}

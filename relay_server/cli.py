@@ -109,8 +109,6 @@ async def _run(settings: Settings, pages: Pages | None, listener: socket.socket)
 
     config = settings.config()
     config = replace(config, connections_max=min(config.connections_max, _files_allowed()))
-    beside = Beside(settings.store) if isinstance(settings.store, Path) else None
-    system = SystemClock()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: log_fault(context.get("exception")))
     stop = asyncio.Event()
@@ -130,16 +128,11 @@ async def _run(settings: Settings, pages: Pages | None, listener: socket.socket)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_stop)
         loop.add_signal_handler(signal.SIGHUP, on_again)
-    if system.wall() < CLOCK_FLOOR_SECONDS:
-        # With such a clock everything that is stored would be over as soon as it is set right.
-        raise StartError(
-            "the clock of this machine is wrong: it is before this relay was made",
-            hint="set the clock, or start after it was set (systemd: After=time-sync.target)",
-        )
+    beside = None
     if isinstance(settings.store, Path):
         become_owner(settings.store)
-    seen, _ = (None, 0) if beside is None else beside.read()
-    clock = GuardedClock(system, seen=seen, machine=Machine())
+        beside = Beside(settings.store)
+    clock = _guard_clock(beside)
     store, notes = await open_any_store(config, settings.store, clock)
     for note in notes:
         logger.info(note)
@@ -176,6 +169,19 @@ async def _run(settings: Settings, pages: Pages | None, listener: socket.socket)
     finally:
         await store.close()
     return again
+
+
+def _guard_clock(beside: Beside | None) -> GuardedClock:
+    """Return the machine's clock, compared with what a relay saw here before."""
+    system = SystemClock()
+    if system.wall() < CLOCK_FLOOR_SECONDS:
+        # With such a clock everything that is stored would be over as soon as it is set right.
+        raise StartError(
+            "the clock of this machine is wrong: it is before this relay was made",
+            hint="set the clock, or start after it was set (systemd: After=time-sync.target)",
+        )
+    seen, _ = (None, 0) if beside is None else beside.read()
+    return GuardedClock(system, seen=seen, machine=Machine())
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

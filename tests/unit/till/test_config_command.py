@@ -5,6 +5,7 @@ import stat
 
 import pytest
 import stage
+from near import NearTill
 
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till.clock import SystemClock
@@ -17,7 +18,7 @@ PASSPHRASE = "four words do it\n"
 
 @pytest.fixture
 def till(relay, tmp_path):
-    till = stage.Till(tmp_path / "till")
+    till = NearTill(tmp_path / "till")
     till.file.write_text(f'relay = "{relay.origin}"\npermit = "{relay.leave}"\nshop = "Shop"\n')
     return till
 
@@ -25,7 +26,7 @@ def till(relay, tmp_path):
 @pytest.fixture
 def other(tmp_path):
     """A new computer."""
-    other = stage.Till(tmp_path / "other")
+    other = NearTill(tmp_path / "other")
     other.file.unlink()
     return other
 
@@ -43,8 +44,8 @@ def refused(done, code, message, hint=""):
 def test_a_till_moves_with_its_displays_and_its_permit(till, other, relay, tmp_path):
     stage.pair(till.folder, relay)
     file = str(tmp_path / "till.sealed")
-    exported = till.run("config", "export", "--passphrase-stdin", file, stdin=PASSPHRASE)
-    imported = other.run("config", "import", "--passphrase-stdin", file, stdin=PASSPHRASE)
+    exported = till.run_apart("config", "export", "--passphrase-stdin", file, stdin=PASSPHRASE)
+    imported = other.run_apart("config", "import", "--passphrase-stdin", file, stdin=PASSPHRASE)
 
     assert other.run("check", check=False).returncode == 0
     assert other.run("display", "list").stdout == "Front\n"
@@ -105,7 +106,7 @@ def test_a_new_permit_is_tried_before_it_takes_the_old_ones_place(till, relay):
 
     refused(till.run("config", "permit", stdin="x" * 43 + "\n", check=False), 1, "does not take")
     assert relay.leave in till.file.read_text()
-    done = till.run("config", "permit", stdin=new + "\n")
+    done = till.run_apart("config", "permit", stdin=new + "\n")
 
     assert new not in till.file.read_text() + done.stderr + done.stdout
     assert (till.folder / "permit").read_text() == new + "\n"
@@ -130,7 +131,7 @@ def test_a_permit_in_the_environment_is_said_to_win(till, relay):
 
 
 def test_a_page_is_verified_by_hand(till, relay):
-    done = till.run("page", "verify")
+    done = till.run_apart("page", "verify")
 
     assert len(done.stdout.splitlines()) == 2
     assert "released with" in done.stdout
@@ -161,7 +162,7 @@ def test_nothing_stays_of_a_till_that_is_removed(till, relay):
     till.run("config", "permit", stdin=relay.permit("last") + "\n")
     (till.folder / "receipt.pdf").write_bytes(b"%PDF-1.7\n%%EOF\n")
     till.run("send", "receipt.pdf")
-    done = till.run("uninstall", "--yes")
+    done = till.run_apart("uninstall", "--yes")
 
     assert [path.name for path in till.folder.iterdir()] == ["receipt.pdf"]
     assert "Front is unpaired" in done.stderr

@@ -4,7 +4,7 @@ import sys
 import time
 
 import pytest
-import stage
+from near import NearTill
 
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till.outbox import FILE_NAME, Outbox
@@ -15,7 +15,7 @@ JOBS = [b"\x1b@Caf\x82 %d,50\n\x1dVA\x03" % number for number in range(5)]
 
 @pytest.fixture
 def till(tmp_path):
-    till = stage.Till(tmp_path / "till", "https://relay.example")
+    till = NearTill(tmp_path / "till", "https://relay.example")
     till.file.write_text(
         f'state = "{(tmp_path / "state").as_posix()}"\n'
         '[[source]]\nkind = "printer"\nname = "ESC/POS"\n'
@@ -31,7 +31,7 @@ def till(tmp_path):
 
 
 def test_the_last_jobs_are_written_byte_for_byte(till):
-    done = till.run("inspect", "--dump", "ESC/POS", "--last", "2")
+    done = till.run_apart("inspect", "--dump", "ESC/POS", "--last", "2")
 
     files = [till.folder / line for line in done.stdout.splitlines()]
     assert [file.read_bytes() for file in files] == JOBS[-2:]

@@ -18,6 +18,7 @@ import stage
 
 pytest.importorskip("pty", reason="a pseudo-terminal is POSIX")
 
+from near import NearTill
 from person import Person, read_code
 
 from e2ee_ticket.cli import setup
@@ -34,7 +35,7 @@ CLI = Path(setup.__file__).parent
 @pytest.fixture
 def till(tmp_path):
     """A till that nothing is known of."""
-    till = stage.Till(tmp_path / "till")
+    till = NearTill(tmp_path / "till")
     till.file.unlink()
     return till
 
@@ -367,7 +368,7 @@ def test_the_environment_answers_too(till, relay):
         "E2EE_TICKET_PERMIT": relay.leave,
         "E2EE_TICKET_SHOP": "Shop",
     }
-    done = till.run("setup", "--yes")
+    done = till.run_apart("setup", "--yes")
 
     assert written(till)["shop"] == "Shop"
     assert "E2EE_TICKET_PERMIT is set in this window" in done.stdout
@@ -396,7 +397,7 @@ def test_a_wrong_answer_in_the_file_is_named_and_ends_it(till, relay, answers, m
 
 
 def test_nobody_at_the_keyboard_is_told_so(till):
-    done = till.run("setup", check=False)
+    done = till.run_apart("setup", check=False)
 
     assert done.returncode == 2
     assert "run this in a terminal" in done.stderr

@@ -27,7 +27,7 @@ from typing import Final, Self
 
 from e2ee_ticket.errors import DamagedOutboxError, HeldOutboxError, OutboxError
 from e2ee_ticket.protocol.secret import Secret
-from e2ee_ticket.protocol.ticket import TEXT_LIMITS, Ticket
+from e2ee_ticket.protocol.ticket import NAME_LIMIT, TEXT_LIMITS, Ticket
 from e2ee_ticket.till.config import make_private_dir
 from e2ee_ticket.till.reasons import Reason
 from e2ee_ticket.till.states import LET_GO, OVER, EntryState, Outcome, before
@@ -200,6 +200,8 @@ class Outbox:
                 path, timeout=busy_seconds, isolation_level=None, check_same_thread=False
             )
             self._connection.row_factory = sqlite3.Row
+            # A damaged text is no reason to read nothing at all.
+            self._connection.text_factory = lambda text: text.decode("utf-8", "replace")
             try:
                 self._prepare(migrations)
             except BaseException:
@@ -292,7 +294,7 @@ class Outbox:
             ).fetchone()
         if row is None or row["receipt"] is None:
             return None
-        return Ticket(receipt=row["receipt"], **json.loads(row["fields"]))
+        return _ticket(row["fields"], row["receipt"])
 
     def paper(self, number: int) -> bytes | None:
         """Return what a receipt printer would have got, or None: nothing, or let go."""
@@ -316,7 +318,7 @@ class Outbox:
                 source=row["source"],
                 accepted_at=row["accepted_at"],
                 outcome=row["outcome"],
-                ticket=None if row["fields"] is None else _facts(row["fields"]),
+                ticket=None if row["fields"] is None else _ticket(row["fields"]),
             )
             for row in rows
         ]
@@ -434,7 +436,7 @@ class Outbox:
                 at=row["refused_at"],
                 till=row["till"],
                 source=row["source"],
-                facts=None if row["fields"] is None else _facts(row["fields"]),
+                facts=None if row["fields"] is None else _ticket(row["fields"]),
                 why=row["why"],
             )
             for row in rows
@@ -720,8 +722,22 @@ def _fields(ticket: Ticket) -> str:
     return json.dumps({name: value for name, value in fields.items() if value is not None})
 
 
-def _facts(fields: str) -> Ticket:
-    return Ticket(receipt=b"", **json.loads(fields))
+def _ticket(fields: str | None, receipt: bytes = b"") -> Ticket:
+    """Return a receipt with what is known of it; a fact that damage has made none is left out."""
+    try:
+        told = json.loads(fields or "{}")
+    except (ValueError, RecursionError):
+        told = None
+    known = told if isinstance(told, dict) else {}
+    limits = (*TEXT_LIMITS.items(), ("name", NAME_LIMIT))
+    texts = {name: known[name] for name, limit in limits if _is_text(known.get(name), limit)}
+    return Ticket(receipt=receipt, **texts)
+
+
+def _is_text(value: object, limit: int) -> bool:
+    if not isinstance(value, str) or len(value) > limit:
+        return False
+    return value.encode("utf-8", "ignore").decode("utf-8") == value  # no half of a character
 
 
 def _open_reason(execute: Callable[..., sqlite3.Cursor], number: int, told: Open) -> None:

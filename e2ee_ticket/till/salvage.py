@@ -33,6 +33,9 @@ ASIDE: Final = "outbox-damaged-"
 _TIME: Final = "%Y%m%d-%H%M%S"
 _NEW: Final = "outbox-recovered.sqlite"
 _LISTED_MAX: Final = 20
+_KEPT_MAX: Final = 1000
+NUMBERS_APART: Final = 100_000
+"""Receipts are numbered one by one and kept for days: a number further off is a damaged one."""
 BEGUN_SECONDS: Final = 0.2
 
 Shape = tuple[tuple[str, str, bool, bool], ...]
@@ -47,7 +50,7 @@ class Loss:
         at: when it was found, by the wall clock.
         file: what it is called now, in the state directory; "" once it was removed.
         receipts: how many receipts were taken over, ended ones with them.
-        missing: the numbers of receipts that were there, as far as numbers are known.
+        missing: the numbers of receipts that were there, as far as they are known; 1,000 at most.
         unreadable: rows of any kind that could not be read.
         empty: the file had no length: nothing is known of what it held.
     """
@@ -352,7 +355,7 @@ def _missing(
     """Number the receipts that are not there: gaps, what tickets belong to, what was counted.
 
     A ticket without its receipt goes on: a phone may have its code. It gets a receipt that was
-    let go; its sale's facts are not known.
+    let go; its sale's facts are not known. A number that cannot be is replaced by the next one.
     """
     have = {number for (number,) in connection.execute("SELECT receipt_number FROM receipts")}
     wanted = set(_children(connection))
@@ -367,8 +370,9 @@ def _missing(
         if len(row.values) == 2 and row.values[0] == "receipts"
         and isinstance(value := row.values[1], int)
     ]  # fmt: skip
-    newest = max([0, *have, *wanted, *indexed, *counted])
-    oldest = min(have | wanted | indexed, default=newest + 1)
+    credible = _neighbours(have | wanted | indexed | set(counted))
+    newest = max(credible, default=0)
+    oldest = min(credible & (have | wanted | indexed), default=newest + 1)
     for number in sorted(wanted - have):
         (sealed_at,) = connection.execute(
             "SELECT coalesce(min(sealed_at), ?) FROM tickets WHERE receipt_number = ?",
@@ -378,16 +382,46 @@ def _missing(
             "INSERT INTO receipts (receipt_number, till, accepted_at) VALUES (?, '', ?)",
             (number, sealed_at),
         )
+    strange = sorted((have | wanted) - credible)
+    for new, number in enumerate(strange, newest + 1):
+        for table in _numbered(connection):
+            connection.execute(
+                f"UPDATE {table} SET receipt_number = ? WHERE receipt_number = ?",  # noqa: S608 - ours
+                (new, number),
+            )
     connection.execute("DELETE FROM sqlite_sequence WHERE name = 'receipts'")
-    connection.execute("INSERT INTO sqlite_sequence VALUES ('receipts', ?)", (newest,))
-    return sorted(set(range(oldest, newest + 1)) - have)
+    last = newest + len(strange)
+    connection.execute("INSERT INTO sqlite_sequence VALUES ('receipts', ?)", (last,))
+    gaps = (number for number in range(oldest, newest + 1) if number not in have)
+    return list(itertools.islice(gaps, _KEPT_MAX))
+
+
+def _neighbours(numbers: Iterable[int]) -> set[int]:
+    """Return the most numbers that may be those of one shop's receipts: each is near another."""
+    most: list[int] = []
+    run: list[int] = []
+    for number in sorted(number for number in numbers if number > 0):
+        if run and number - run[-1] > NUMBERS_APART:
+            run = []
+        run.append(number)
+        most = run if len(run) > len(most) else most
+    return set(most)
 
 
 def _children(connection: sqlite3.Connection) -> Iterable[int]:
-    for name, shape in _shapes(connection).items():
-        if name != "receipts" and any(column == "receipt_number" for column, *_ in shape):
+    for name in _numbered(connection):
+        if name != "receipts":
             for (number,) in connection.execute(f"SELECT receipt_number FROM {name}"):  # noqa: S608
                 yield number
+
+
+def _numbered(connection: sqlite3.Connection) -> Sequence[str]:
+    """Name the tables whose rows are about a receipt, and theirs."""
+    return [
+        name
+        for name, shape in _shapes(connection).items()
+        if any(column == "receipt_number" for column, *_ in shape)
+    ]
 
 
 def _with_log(path: Path) -> list[Path]:

@@ -96,6 +96,17 @@ class _Pages:
         self.usable = self.size - (reserved if reserved < self.size - 480 else 0)
         self._newer = _frames(log, self.size)
         self.count = max([-(-len(data) // self.size), *self._newer])
+        self._left = 2 * (len(data) + len(log))
+
+    def spend(self, size: int) -> None:
+        """Count what rows hold: no page is in two of them, so all of it is not more than the file.
+
+        Raises:
+            _UnreadableError: it is.
+        """
+        self._left -= size
+        if self._left < 0:
+            raise _UnreadableError
 
     def __getitem__(self, number: int) -> bytes:
         newer = self._newer.get(number)
@@ -182,6 +193,7 @@ def _payload(pages: _Pages, page: bytes, at: int, size: int) -> bytes:
         here = least + (size - least) % (usable - 4)
         if here > usable - 35:
             here = least
+    pages.spend(here)
     parts = [page[at : at + here]]
     rest = size - here
     if rest:
@@ -194,6 +206,7 @@ def _payload(pages: _Pages, page: bytes, at: int, size: int) -> bytes:
         part = more[4 : min(usable, 4 + rest)]
         parts.append(part)
         rest -= len(part)
+        pages.spend(len(part))
     payload = b"".join(parts)
     if len(payload) != size:
         raise _UnreadableError

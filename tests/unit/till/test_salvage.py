@@ -319,3 +319,73 @@ def test_a_row_that_leads_in_a_circle_ends(shop):
     shop.path.write_bytes(data)
 
     assert list(rows(shop.path, Found()))
+
+
+def test_rows_that_share_their_pages_are_no_more_than_the_file(shop):
+    data = bytearray(shop.path.read_bytes())
+    overflows = [at for at in range(0, len(data), PAGE) if data[at] == 0 and data[at + 4]]
+    for at in overflows:  # all lead to the first, which leads to itself
+        data[at : at + 4] = (overflows[0] // PAGE + 1).to_bytes(4, "big")
+    for leaf in shop.leaves("receipts"):
+        # Every cell of the leaf is its first, which claims 60 MB.
+        count = int.from_bytes(data[leaf + 3 : leaf + 5], "big")
+        first = int.from_bytes(data[leaf + 8 : leaf + 10], "big")
+        data[leaf + 3 : leaf + 5] = (1000).to_bytes(2, "big")
+        for index in range(count, min(1000, (first - leaf % PAGE - 8) // 2)):
+            data[leaf + 8 + 2 * index : leaf + 10 + 2 * index] = first.to_bytes(2, "big")
+    shop.path.write_bytes(data)
+
+    found = list(rows(shop.path, Found()))
+
+    blobs = sum(len(value) for row in found for value in row.values if isinstance(value, bytes))
+    assert blobs <= 3 * len(data)
+
+
+def _change(shop, *statements):
+    with contextlib.closing(sqlite3.connect(shop.path)) as connection, connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        for statement, *values in statements:
+            connection.execute(statement, values)
+
+
+@pytest.mark.parametrize("counted", [2**40, 2**62, 2**63 - 1, -5])
+def test_a_counter_that_cannot_be_is_counted_anew(shop, counted):
+    _change(shop, ("UPDATE sqlite_sequence SET seq = ? WHERE name = 'receipts'", counted))
+
+    with shop.open(damaged=True) as outbox:
+        assert content(outbox, shop).keys() == shop.receipts.keys()
+        assert outbox.accept(Ticket(receipt=b"%PDF-next"), "Till") == COUNT + 1
+
+    assert shop.loss.missing == ()
+
+
+@pytest.mark.parametrize("number", [2**40, 2**63 - 1, -(2**62)])
+def test_a_receipt_with_a_number_that_cannot_be_gets_the_next_one(shop, number):
+    _change(
+        shop,
+        ("UPDATE receipts SET receipt_number = ? WHERE receipt_number = 6", number),
+        ("UPDATE tickets SET receipt_number = ? WHERE receipt_number = 6", number),
+    )
+
+    with shop.open(damaged=True) as outbox:
+        assert outbox.receipt(COUNT + 1) == shop.receipts[6]
+        assert COUNT + 1 in {entry.receipt_number for entry in outbox.entries()}
+        assert outbox.accept(Ticket(receipt=b"%PDF-next"), "Till") == COUNT + 2
+
+    assert shop.loss.missing == (6,)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"x", b"[]", b"null", b'{"other": 1}', b'{"title": 5}', b"[" * 9000, b"",
+        b'{"number": "\\ud800"}', b'{"tit\xff',
+    ],
+)  # fmt: skip
+def test_facts_that_are_none_cost_no_receipt(shop, fields):
+    changed = "UPDATE receipts SET fields = CAST(? AS TEXT) WHERE receipt_number = 6"
+    _change(shop, (changed, fields))
+
+    with shop.open() as outbox:
+        assert {each.number for each in outbox.accepted()} == set(shop.receipts)
+        assert outbox.receipt(6) == Ticket(receipt=shop.receipts[6].receipt)

@@ -41,6 +41,7 @@ PAGES: dict[str, dict[str, tuple[str, ...]]] = {
             "src/link.js",
             "src/protocol.js",
             "src/channel.js",
+            "src/machine.js",
             "src/dom.js",
             "words:display,notices",
             "src/display.js",
@@ -56,6 +57,7 @@ PAGES: dict[str, dict[str, tuple[str, ...]]] = {
             "src/protocol.js",
             "src/lines.js",
             "src/channel.js",
+            "src/machine.js",
             "words:selftest",
             "vectors",
             "src/vectors.js",
@@ -185,12 +187,12 @@ def _noscript(section: str) -> str:
 
 
 def vectors() -> dict[str, object]:
-    """Read the specification's vectors, file by file; but a page is no relay."""
+    """Read the specification's vectors, file by file; but a page is no relay and no till."""
     files = sorted((HERE.parent / "spec/vectors").glob("*.json"))
     return {
         file.stem: json.loads(file.read_text(encoding="utf-8"))
         for file in files
-        if file.stem != "relay"
+        if file.stem not in {"relay", "relay-races", "till"}
     }
 
 

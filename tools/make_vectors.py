@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from relay_vectors import relay
+from scenarios import displays, tills
 
 from e2ee_ticket.errors import ProtocolError
 from e2ee_ticket.protocol import channel, envelope, link, noise, primitives
@@ -1490,6 +1491,8 @@ FILES = {
     "channel": channel_vectors,
     "accumulated": accumulated,
     "relay": relay,
+    "till": tills,
+    "display": displays,
 }
 
 

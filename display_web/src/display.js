@@ -6,27 +6,20 @@ var origin = location.protocol + '//' + location.host;
 var relay = meta('relay') || origin;
 var pageOrigin = meta('page') || origin;
 var STORE = 'e2ee-ticket pairing';
-var NO_SESSION = new Uint8Array(32);
 var TICK = 500;
 
 var keys = null; // derived from P; null while there is no pairing
 var paired = ''; // the fragment of the pairing link, while paired
-var last = NO_SESSION; // the handshake hash of the last session that was accepted
+var machine = makeMachine(null);
+var drawn = 0; // the machine's turn that was drawn last
+var failures = 0; // how many in a row it had counted then
 var spare = null; // {secret, point}: the ephemeral key of the next hello, made while nobody waits
 var sparing = null; // the timer that makes it
-var hello = null; // {state, made}: the one that waits for its sealed
 var request = null;
 var question = null; // what the relay is asked about itself
 var retry = null; // the timer of the next hello
-var failures = 0;
-var idle = { kind: 'idle' }; // the last idle content
-var shown = idle;
-var accepted = null; // when `shown` was accepted
-var until = 0; // how long a ticket is shown, in milliseconds since then
 var code = null; // the ticket's QR code
 var stirred; // when something was shown last, or the screen was touched
-var ticked; // when the clocks were read last
-var hidden = false;
 var say;
 
 function meta(name) {
@@ -92,10 +85,8 @@ function pair(fragment) {
   } else if (!stays && location.hash.slice(0, 86) !== paired) {
     location.replace(paired); // so that a bookmark holds it
   }
-  idle = { kind: 'idle' };
-  last = NO_SESSION;
-  failures = 0;
-  paint(idle);
+  machine = makeMachine(keys.psk);
+  paint();
   sayHello();
 }
 
@@ -120,13 +111,13 @@ function kept() {
 function unpair() {
   discard();
   forget();
+  unpairMachine(machine);
   keys = null;
   try {
     localStorage.removeItem(STORE);
   } catch (e) { /* nothing was kept */ }
   mark('unkept', false);
-  idle = { kind: 'idle' };
-  paint(idle);
+  paint();
   askForPairing('unpaired');
 }
 
@@ -227,22 +218,21 @@ function pairTyped() {
 
 function sayHello() {
   discard();
-  if (!keys || hidden) return;
+  if (!keys || machine.hidden) return;
   var made = now();
   var key = spare || makeKey();
   spare = null;
-  var first = makeHello(keys.psk, key.secret, last, key.point); // C7
-  hello = { state: first.state, made: made };
+  var first = sayFirst(machine, key, made);
   request = new XMLHttpRequest();
   request.open('POST', relay + '/v1/c/' + keys.cid + '/hello');
   request.responseType = 'arraybuffer';
   request.onload = answered;
   request.onerror = request.onabort = failed;
-  request.send(concat(keys.rtok, first.message).buffer);
-  if (failures > 1) probe(request);
+  request.send(concat(keys.rtok, first).buffer);
+  if (machine.failures > 1) probe(request);
   clearTimeout(sparing);
   sparing = setTimeout(function () {
-    if (!spare && !hidden && keys) spare = makeKey();
+    if (!spare && !machine.hidden && keys) spare = makeKey();
   }, 100);
 }
 
@@ -277,8 +267,7 @@ function discard() {
     question.abort();
     question = null;
   }
-  if (hello) erase(hello.state.ephemeral);
-  hello = null;
+  dropHello(machine);
 }
 
 // C22
@@ -286,40 +275,29 @@ function forget() {
   clearTimeout(sparing);
   if (spare) erase(spare.secret);
   spare = null;
-  last = NO_SESSION;
 }
 
 function answered() {
-  var status = request.status;
-  var waited = elapsed(hello.made, now());
-  if (status === 410) return unpair();
-  if (isStale(hello.made, now())) return failed(); // C20, C21
-  if (status === 200) return accept(new Uint8Array(request.response));
-  if (status === 429 || status === 503) {
-    return failed(parseInt(request.getResponseHeader('Retry-After'), 10));
-  }
-  if (status !== 204) return failed();
-  succeed();
-  next(waited < 20000 ? 1000 + 2000 * Math.random() : 0); // C28
+  var asked = request.getResponseHeader('Retry-After');
+  var sealed = request.status === 200 ? new Uint8Array(request.response) : null;
+  go(hear(machine, request.status, sealed, asked, now(), Math.random()));
 }
 
-function accept(sealed) {
-  var read;
-  try {
-    read = readSealed(hello.state, sealed);
-  } catch (e) {
-    return failed();
-  }
-  last = read.session;
-  if (read.content.kind === 'idle') idle = read.content;
-  succeed();
-  paint(read.content);
-  next(0);
+function failed() {
+  var time = now();
+  var delay = passTime(machine, time);
+  go(machine.hello ? failMachine(machine, null, time) : delay);
 }
 
-function succeed() {
-  failures = 0;
-  connected();
+// What the machine has decided, done.
+function go(delay) {
+  if (keys && !machine.psk) return unpair(); // C30
+  if (machine.turn !== drawn) paint();
+  if (machine.failures > Math.max(1, failures)) setLost(true);
+  else if (!machine.failures) connected();
+  failures = machine.failures;
+  if (machine.failures > 1 && machine.shown.kind === 'idle') setState('offline');
+  if (delay !== null) next(delay);
 }
 
 function connected() {
@@ -332,27 +310,13 @@ function next(delay) {
   retry = setTimeout(sayHello, delay);
 }
 
-// C27: 1 s, doubling to at most 30 s; longer only where the relay asks for it.
-function failed(seconds) {
-  var delay = Math.min(30, Math.pow(2, failures));
-  failures += 1;
-  if (failures > 1) {
-    setLost(true);
-    if (shown.kind !== 'ticket') paint(idle); // what is not known to be true any more is not shown
-    if (shown.kind === 'idle') setState('offline');
-  }
-  next(1000 * (typeof seconds === 'number' && seconds > delay ? Math.min(seconds, 120) : delay));
-}
-
 // Painting
 
-var LIFE = { thanks: 10, live: 120 }; // seconds
-
-function paint(content) {
-  shown = content;
-  accepted = now();
+function paint() {
+  var content = machine.shown;
+  drawn = machine.turn;
   if (content.kind !== 'idle') stir();
-  speak(content.lang || idle.lang);
+  speak(content.lang || machine.idle.lang);
   blank();
   if (content.kind === 'idle') paintIdle();
   if (content.kind === 'live') paintLive();
@@ -368,33 +332,32 @@ function stir() {
 }
 
 function paintIdle() {
-  write('idleName', shown.name || say.idle);
-  write('notice', Object.prototype.hasOwnProperty.call(say.notices, shown.notice) ? say.notices[shown.notice] : '');
+  write('idleName', machine.shown.name || say.idle);
+  write('notice', Object.prototype.hasOwnProperty.call(say.notices, machine.shown.notice) ? say.notices[machine.shown.notice] : '');
 }
 
 function paintLive() {
   var list = $('lines');
-  for (var i = 0; i < shown.live.length; i++) {
+  for (var i = 0; i < machine.shown.live.length; i++) {
     var line = document.createElement('p');
-    var split = /^(.+?)\s+(\S*\d\S*(?:\s[^\s\d]{1,3})?)$/.exec(shown.live[i]);
+    var split = /^(.+?)\s+(\S*\d\S*(?:\s[^\s\d]{1,3})?)$/.exec(machine.shown.live[i]);
     if (split) { // an amount at the end stands at the right
       var amount = document.createElement('span');
       amount.textContent = split[2];
       line.appendChild(amount);
     }
-    line.appendChild(document.createTextNode(split ? split[1] : shown.live[i]));
-    if (i === shown.live.length - 1) line.className = 'last';
+    line.appendChild(document.createTextNode(split ? split[1] : machine.shown.live[i]));
+    if (i === machine.shown.live.length - 1) line.className = 'last';
     list.appendChild(line);
   }
 }
 
 function paintTicket() {
-  write('ticketName', shown.name || idle.name);
-  write('total', shown.total);
-  if (shown.time) addFact(shown.time);
-  if (shown.no) addFact(fill(say.number, 'n', shown.no));
-  code = qrcode.make(pageOrigin + '/#', shown.digits); // C25, T10: from our own page's origin
-  until = 1000 * shown.seconds;
+  write('ticketName', machine.shown.name || machine.idle.name);
+  write('total', machine.shown.total);
+  if (machine.shown.time) addFact(machine.shown.time);
+  if (machine.shown.no) addFact(fill(say.number, 'n', machine.shown.no));
+  code = qrcode.make(pageOrigin + '/#', machine.shown.digits); // C25, T10: from our own page's origin
   mark('last', false);
   write('spoken', say.scan);
   mark('unkept', false);
@@ -429,12 +392,12 @@ function arrange() {
   root.style.fontSize = rem ? rem + 'px' : '100%';
   mark('wide', wide);
   mark('tall', !wide);
-  if (shown.kind === 'idle') fit('idleName', 5.2, 0.38 * height);
-  if (shown.kind === 'thanks') {
+  if (machine.shown.kind === 'idle') fit('idleName', 5.2, 0.38 * height);
+  if (machine.shown.kind === 'thanks') {
     fit('thanksHeading', 6);
     drawTick($('tick'), 13 * rem);
   }
-  if (shown.kind === 'ticket') {
+  if (machine.shown.kind === 'ticket') {
     arrangeTicket(width, height, rem, wide);
     drawRing();
   }
@@ -517,11 +480,11 @@ function drawCode(side) {
 
 // A ring that empties, and the seconds in it.
 function drawRing() {
-  var left = Math.max(0, until - elapsed(accepted, now()));
+  var left = Math.max(0, machine.until - elapsed(machine.accepted, now()));
   var canvas = $('ring');
   var size = Math.round(parseFloat(root.style.fontSize) * 3.8 * pixels());
   var paper = canvas.getContext('2d');
-  var share = Math.min(1, left / (1000 * shown.seconds));
+  var share = Math.min(1, left / (1000 * machine.shown.seconds));
   var seconds = String(Math.ceil(left / 1000));
   canvas.width = canvas.height = size;
   paper.lineWidth = size / 11;
@@ -557,28 +520,14 @@ function drawTick(canvas, side) {
 
 function tick() {
   var time = now();
-  if (hidden) {
-    ticked = time; // a hidden page is ticked seldom
-    return;
-  }
-  // The clock stood still or jumped: the tablet slept, or somebody set its clock (C21, C22).
-  if (time.wall < ticked.wall || elapsed(ticked, time) > 20 * TICK) {
-    hide();
-    ticked = time;
-    return show();
-  }
-  ticked = time;
+  var delay = passTime(machine, time);
   if (!keys) return;
-  if (hello && isStale(hello.made, time)) failed(); // C20
-  var life = shown.kind === 'ticket' ? until : 1000 * LIFE[shown.kind];
-  if (life && elapsed(accepted, time) >= life) {
-    paint(idle); // C23, C40
-    if (failures > 1) setState('offline');
-  } else if (shown.kind === 'ticket') {
-    drawRing();
-  } else if (shown.kind === 'idle') {
-    rest(time);
+  if (delay !== null || machine.turn !== drawn) {
+    if (delay === 0) forget(); // C45: it slept
+    return go(delay);
   }
+  if (machine.shown.kind === 'ticket') drawRing();
+  else if (machine.shown.kind === 'idle') rest(time);
 }
 
 // An idle screen that never moves burns in: it wanders by a hair, and after a while it dims.
@@ -603,28 +552,27 @@ function place(edge, opposite, length) {
 // C42: who needs longer taps.
 function touched() {
   stir();
-  if (shown.kind !== 'ticket') {
+  if (machine.shown.kind !== 'ticket') {
     if (/unkept/.test(root.className)) return mark('unkept', false); // it was read
     return fillScreen();
   }
-  until = prolong(until, elapsed(accepted, now()), shown.seconds);
-  mark('last', until >= LONGEST_TICKET);
+  tapMachine(machine, now());
+  mark('last', machine.until >= LONGEST_TICKET);
   drawRing();
 }
 
 // C22
 function hide() {
-  hidden = true;
   discard();
   forget();
-  if (keys) paint(idle);
+  hideMachine(machine);
+  if (keys) paint();
 }
 
 function show() {
-  var was = hidden;
-  hidden = false;
+  var delay = showMachine(machine, now());
   stayAwake();
-  if (was && keys) sayHello(); // not where the page is merely loaded: C27 and C28 hold then
+  if (delay !== null && keys) sayHello();
 }
 
 function watchVisibility() {
@@ -646,7 +594,7 @@ function watchVisibility() {
 var awake = null;
 
 function stayAwake() {
-  if (awake || hidden || !navigator.wakeLock || !navigator.wakeLock.request) return;
+  if (awake || machine.hidden || !navigator.wakeLock || !navigator.wakeLock.request) return;
   awake = {};
   navigator.wakeLock.request('screen').then(function (lock) {
     awake = lock;
@@ -702,7 +650,7 @@ function look() {
 
 // Nothing has been shown for two minutes, and the relay is there.
 function isAtRest() {
-  return keys && !hidden && !failures && root.getAttribute('data-state') === 'idle' &&
+  return keys && !machine.hidden && !machine.failures && root.getAttribute('data-state') === 'idle' &&
     elapsed(stirred, now()) > 120000;
 }
 
@@ -739,7 +687,7 @@ function start() {
     if (location.hash.length > 1 && location.hash.slice(0, 86) !== paired) location.reload();
   };
   $('stage').onclick = touched;
-  ticked = stirred = now();
+  stirred = now();
   setInterval(tick, TICK);
   setInterval(stayAwake, 60000);
   stayAwake();

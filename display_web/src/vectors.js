@@ -1,4 +1,4 @@
-// Runs the specification's vectors (spec/vectors/README.md) against protocol.js and channel.js.
+// Runs the specification's vectors (spec/vectors/README.md) against protocol.js, channel.js and machine.js.
 // What a till does, sealing and answering, is here for the vectors only; no page has it.
 
 function bytesOf(text) {
@@ -212,10 +212,12 @@ var CHANNEL = {
 };
 
 function checkRead(read, vector) {
-  var found = read.content;
-  var wanted = vector.content;
   return differs('session read', hex(read.session), vector.session) +
-    differs('kind', found.kind, wanted.kind) +
+    checkContentOf(read.content, vector.content);
+}
+
+function checkContentOf(found, wanted) {
+  return differs('kind', found.kind, wanted.kind) +
     differs('tkt', found.digits, wanted.tkt) +
     differs('for', found.seconds, wanted['for']) +
     differs('no', found.no, wanted.no) +
@@ -225,6 +227,121 @@ function checkRead(read, vector) {
     differs('name', found.name, wanted.name) +
     differs('lang', found.lang, wanted.lang) +
     differs('notice', found.notice, wanted.notice);
+}
+
+// display.json
+
+// The display's machine, and when its next hello is due: what display.js is to it, without a screen.
+function makeScreen(request) {
+  var screen = { machine: makeMachine(derivePairingKeys(bytesOf(request.pairing)).psk), due: null, keys: 0 };
+  screen.origin = request.origin;
+  return screen;
+}
+
+function makeTestKey(screen) {
+  var secret = hash.sha256(concat(screen.machine.psk, ascii('key ' + screen.keys++)));
+  return { secret: secret, point: x25519.scalarMultBase(secret) };
+}
+
+function actScreen(screen, request) {
+  var machine = screen.machine;
+  var time = { wall: request.wall, mono: request.mono === null ? undefined : request.mono };
+  var at = request.mono === null ? request.wall : request.mono;
+  var told = {};
+  var delay = request.event === 'load' ? 0 : passTime(machine, time);
+  var hello = null;
+  if (delay !== null) screen.due = at + delay;
+  if (request.event === 'hello' && screen.due !== null) {
+    hello = sayFirst(machine, makeTestKey(screen), time);
+    if (hello) screen.due = null;
+  }
+  if (request.event === 'answer' && machine.hello) {
+    delay = hear(machine, request.status, request.sealed, request.retry_after, time, 0.5);
+  } else if (request.event === 'lost' && machine.hello) {
+    delay = failMachine(machine, null, time);
+  } else if (request.event === 'hide') {
+    hideMachine(machine);
+    screen.due = null;
+  } else if (request.event === 'show') {
+    delay = showMachine(machine, time);
+  } else if (request.event === 'tap') {
+    tapMachine(machine, time);
+  } else {
+    delay = null;
+  }
+  if (delay !== null) screen.due = at + delay;
+  if (!machine.psk) screen.due = null;
+  told.hello = hello;
+  told.shows = machine.shown;
+  told.paired = machine.psk !== null;
+  told.next = screen.due === null ? null : Math.max(0, screen.due - at);
+  if (machine.shown.digits) told.code = screen.origin + '/#' + machine.shown.digits;
+  return told;
+}
+
+function sealScenario(vector, step, number, psk, hello) {
+  var text = step.text || JSON.stringify(step.content);
+  var json = bytesOf(unescape(encodeURIComponent(text)).replace(/[^]/g, function (c) {
+    return (c.charCodeAt(0) + 256).toString(16).slice(1);
+  }));
+  var payload = new Uint8Array(464);
+  payload[0] = json.length >> 8;
+  payload[1] = json.length & 255;
+  payload.set(json, 2);
+  return answerHello(psk, hello, hash.sha256(ascii(vector.name + ' till ' + number)), payload);
+}
+
+function playDisplay(vector) {
+  var psk = derivePairingKeys(bytesOf(vector.pairing)).psk;
+  var screen = makeScreen(vector);
+  var hellos = {};
+  var sessions = {};
+  var waiting = null;
+  var before = null;
+  for (var n = 0; n < vector.steps.length; n++) {
+    var step = vector.steps[n];
+    var passed = before && !step.jumps ? step.wall - before.wall : 0;
+    if (passed && step.mono !== null && step.mono - before.mono !== passed) passed = 0;
+    for (var more = 1000; more < passed; more += 1000) {
+      actScreen(screen, {
+        event: 'time', wall: before.wall + more, mono: step.mono === null ? null : before.mono + more
+      });
+    }
+    before = step;
+    var request = { event: step.event, wall: step.wall, mono: step.mono };
+    if (step.event === 'answer') {
+      request.status = step.status;
+      request.retry_after = step.retry_after;
+      if (step.status === 200) {
+        var to = step.to || waiting;
+        var made = sealScenario(vector, step, n, psk, hellos[to]);
+        sessions[to] = made.session;
+        request.sealed = change(made.sealed, { xor: step.xor });
+      }
+    }
+    var told = actScreen(screen, request);
+    var trouble = '';
+    if (step.event === 'hello') {
+      trouble += differs('hello', told.hello !== null, step.expect.hello);
+      if (told.hello) {
+        hellos[step.name] = told.hello;
+        waiting = step.name;
+        var names = answerHello(psk, told.hello, hash.sha256(ascii('look')), new Uint8Array(464)).last;
+        var wanted = step.expect.names ? sessions[step.expect.names] : NO_SESSION;
+        trouble += differs('names', hex(names), hex(wanted));
+      }
+    }
+    trouble += checkContentOf(told.shows, step.expect.shows) +
+      differs('paired', told.paired, step.expect.paired) + checkNext(told.next, step.expect.next) +
+      differs('code', told.code, step.expect.shows.tkt && vector.origin + '/#' + step.expect.shows.tkt);
+    if (trouble) return 'Step ' + n + ', ' + step.event + ' at ' + step.wall + ' ms: ' + trouble;
+  }
+  return '';
+}
+
+function checkNext(found, wanted) {
+  if (found === null || wanted === null) return differs('next', found, wanted);
+  return found < wanted[0] || found > wanted[1] ? 'next is ' + found + ', not ' + wanted + '. ' : '';
 }
 
 // accumulated.json
@@ -278,6 +395,7 @@ function runVectors(files) {
   run(files.keys, KEYS);
   run(files.envelopes, checkEnvelope);
   run(files.channel, CHANNEL);
+  run(files.display, playDisplay);
   run(files.accumulated, checkAccumulated);
   return results;
 }

@@ -6,12 +6,13 @@ makes hellos and says what may be painted.
 """
 
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from e2ee_ticket.errors import AuthenticationError, LengthError
+from e2ee_ticket.errors import AuthenticationError, LengthError, ProtocolError
 from e2ee_ticket.protocol import link, noise, primitives
 from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.protocol.secret import Opaque
@@ -36,6 +37,12 @@ UNSHOWN_SECONDS = 3.0
 LISTENING_SECONDS = 30.0
 ABSENCE_SECONDS = 5.0
 DISPLAY_COUNT_MAX = 4
+SLEPT_SECONDS = 10.0
+EARLY_SECONDS = 20.0
+FAILURE_LONGEST_SECONDS = 30.0
+ASKED_LONGEST_SECONDS = 120
+_LIVES: dict[str, float] = {"thanks": THANKS_SECONDS, "live": LIVE_SECONDS}
+_RETRY_AFTER = re.compile(r"[0-9]{1,9}")
 _REMEMBERED = 1_000
 """Of each kind: a display names the session that it got last, and a hello lives 35 s (C20)."""
 
@@ -125,6 +132,7 @@ class _Shown:
     """A content that was presented, and what became of it."""
 
     content: Content
+    idle: bool
     until: float = math.inf
     delivered_at: float | None = None
     shown: bool = False
@@ -132,7 +140,7 @@ class _Shown:
     def payload(self, now: float) -> bytes:
         if self.content.kind != "ticket":
             return self.content.to_payload()
-        return self.content.to_payload(max(1, math.ceil(self.until - now)))
+        return self.content.to_payload(max(1, math.ceil(self.until - now)))  # C44
 
 
 class TillChannel:
@@ -149,7 +157,7 @@ class TillChannel:
             raise ValueError(message)
         self._psk = secret.psk()
         self._display_count = display_count
-        self._idle = _Shown(idle)
+        self._idle = _Shown(idle, idle=True)
         self._present = self._idle
         self._ended: _Shown | None = None
         self._sessions: OrderedDict[bytes, _Shown] = OrderedDict()
@@ -159,7 +167,7 @@ class TillChannel:
         # C34: which display a session went to, and when a hello of each display was last live.
         self._holders: OrderedDict[bytes, str] = OrderedDict()
         self._last_live: dict[str, float] = {}
-        self._live: set[str] = set()
+        self._live: dict[str, str] = {}  # of each live hello, whose it is
         self._judge_at = math.inf
         self.display_seen = False
 
@@ -177,11 +185,11 @@ class TillChannel:
         """Change the present state; then judge every live hello anew (C33)."""
         if content.kind == "idle":
             if content != self._idle.content:
-                self._idle = _Shown(content)
+                self._idle = _Shown(content, idle=True)
             self._become(self._idle)
         else:
             until = now + content.seconds if content.kind == "ticket" else math.inf
-            self._become(_Shown(content, until))
+            self._become(_Shown(content, idle=False, until=until))
 
     def tick(self, now: float) -> bool:
         """End a ticket whose seconds are over; tell whether it ended just now."""
@@ -221,7 +229,7 @@ class TillChannel:
         ticket.
         """
         self.tick(now)
-        opened = [(hello, responder) for hello in hellos if (responder := self._open(hello))]
+        opened = [(hello, responder) for hello in hellos if (responder := self._open(hello))]  # C48
         self.display_seen = self.display_seen or bool(opened)
         for _, responder in opened:
             named = self._sessions.get(responder.payload)
@@ -255,7 +263,7 @@ class TillChannel:
 
     def _repeat(self, answer: Answer, due: _Shown) -> Answer | None:
         carried = self._sessions.get(answer.session)
-        return answer if carried is due or carried is self._idle else None
+        return answer if carried is due or (carried is not None and carried.idle) else None
 
     def delivered(self, answer: Answer, now: float) -> None:
         """The relay took the answer: 204, or 409 `answered` after a repetition."""
@@ -263,12 +271,22 @@ class TillChannel:
         carried = self._sessions.get(answer.session)
         if carried is not None and carried.delivered_at is None:
             carried.delivered_at = now
+        self._leave(answer.hid, now)
 
-    def lost(self, answer: Answer) -> None:
+    def lost(self, answer: Answer, now: float) -> None:
         """The hello had gone before the answer came: 404 `hello-gone`."""
         self._finish(answer)
         if self._holders.pop(answer.session, None) == answer.hid:  # it never got a session
             self._last_live.pop(answer.hid, None)
+        self._leave(answer.hid, now)
+
+    def _leave(self, hid: str, now: float) -> None:
+        """C34: a hello is no longer live; its display, if ever answered, is away from now on."""
+        holder = self._live.pop(hid, None)
+        live = set(self._live.values())
+        if holder is not None and holder not in live and holder in self._holders.values():
+            self._last_live[holder] = now
+            self._watch(live)
 
     def _finish(self, answer: Answer) -> None:
         self._answers.pop(answer.hid, None)
@@ -283,28 +301,33 @@ class TillChannel:
 
     def _count(self, opened: list[tuple[bytes, noise.Responder]], now: float) -> int:
         """C34: the displays that have a hello, and those that had one a moment ago."""
-        live = {self._holder(hello, responder) for hello, responder in opened}
-        answered = set(self._holders.values())
-        for holder in (live | self._live) & answered:
+        before = set(self._live.values())
+        self._live = {
+            hello_id(hello): self._holder(hello, responder)
+            for hello, responder in opened
+            if hello_id(hello) not in self._done
+        }
+        live = set(self._live.values())
+        for holder in (live | before) & set(self._holders.values()):
             self._last_live[holder] = now
-        self._live = live
         self._last_live = {
             holder: at for holder, at in self._last_live.items() if now - at < ABSENCE_SECONDS
         }
+        return len(live) + self._watch(live)
+
+    def _watch(self, live: set[str]) -> int:
+        """Count those who are away, and know when the first of them counts no more."""
         absent = [at for holder, at in self._last_live.items() if holder not in live]
         self._judge_at = min(absent, default=math.inf) + ABSENCE_SECONDS
-        return len(live) + len(absent)
+        return len(absent)
 
     def _holder(self, hello: bytes, responder: noise.Responder) -> str:
         """C34: whoever names a session of this process is whom it went to; others are new."""
         return self._holders.get(responder.payload) or hello_id(hello)
 
-    def _seal(self, hid: str, responder: noise.Responder, due: _Shown, now: float) -> Answer | None:
+    def _seal(self, hid: str, responder: noise.Responder, due: _Shown, now: float) -> Answer:
         private = primitives.random_bytes(noise.EPHEMERAL_SIZE)
-        try:
-            sealed, session = responder.seal(private, due.payload(now))
-        except AuthenticationError:  # C11
-            return None
+        sealed, session = responder.seal(private, due.payload(now))
         self._sessions[session] = due
         _trim(self._sessions)
         self._holders[session] = self._holders.get(responder.payload, hid)
@@ -324,7 +347,7 @@ def read_hello(psk: bytes, hello: bytes) -> noise.Responder:
 
     Raises:
         LengthError: not 80 bytes (C10).
-        AuthenticationError: the tag does not verify (C12).
+        AuthenticationError: a low-order key (C11), or the tag does not verify (C12).
     """
     if len(hello) != HELLO_SIZE:
         raise LengthError("a hello has 80 bytes")
@@ -359,19 +382,42 @@ class Reading:
 
 
 class DisplayChannel:
-    """The display's rules (C7, C20 to C27), as the display page has them."""
+    """The display's rules (C7, C20 to C30, C42, C45 to C47), as the display page has them.
+
+    Every function that takes `now` wants the latest reading of the clocks. Those that say when the
+    next hello goes out return seconds from now; None means that nothing changes about that.
+    """
 
     def __init__(self, secret: PairingSecret) -> None:
-        self._psk = secret.psk()
+        self._psk: bytes | None = secret.psk()
         self._last = NO_SESSION
         self._pending: tuple[noise.Initiator, Reading] | None = None
-        self._accepted: Reading | None = None
-        self._more = 0.0
         self._idle = Content.idle()
         self._content = self._idle
+        self._accepted: Reading | None = None
+        self._seconds = math.inf
+        self._ticked: Reading | None = None
+        self._hidden = False
+        self._failures = 0
+
+    @property
+    def paired(self) -> bool:
+        """Whether P is still known (C30)."""
+        return self._psk is not None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a hello waits for its sealed."""
+        return self._pending is not None
 
     def hello(self, now: Reading) -> bytes:
-        """Make a hello with a fresh key (C7); the one before is discarded."""
+        """Make a hello with a fresh key (C7); the one before is discarded.
+
+        Raises:
+            ValueError: there is no pairing any more.
+        """
+        if self._psk is None:
+            raise ValueError("this display was unpaired")
         private = primitives.random_bytes(noise.EPHEMERAL_SIZE)
         initiator = make_hello(self._psk, private, self._last)
         self._pending = (initiator, now)
@@ -384,39 +430,108 @@ class DisplayChannel:
             ProtocolError: as `read_sealed`; LengthError also where no hello waits (C20, C21).
         """
         pending, self._pending = self._pending, None
-        if pending is None or _elapsed(pending[1], now) > HELLO_LIFE_SECONDS:
+        if pending is None or _elapsed(pending[1], now) >= HELLO_LIFE_SECONDS:
             raise LengthError("no hello waits for this")
         content, self._last = read_sealed(pending[0], sealed)
         if content.kind == "idle":
             self._idle = content
-        self._content = content
-        self._accepted = now
-        self._more = 0.0
+        self._failures = 0
+        self._begin(content, now)
         return content
+
+    def answered(
+        self,
+        status: int,
+        body: bytes,
+        now: Reading,
+        *,
+        retry_after: str | None = None,
+        chance: float = 0.0,
+    ) -> float | None:
+        """Take the relay's answer to the hello that waits; `chance` is a random number below 1.
+
+        Returns:
+            when the next hello goes out; None also when the display was unpaired (C30).
+        """
+        delay = self.tick(now)
+        if self._pending is None:
+            return delay
+        if status == 410:
+            self._unpair()
+            return None
+        if status == 200:
+            try:
+                self.accept(body, now)
+            except ProtocolError:
+                return self.failed(now)
+            return 0.0  # C46
+        if status != 204:
+            return self.failed(now, retry_after if status in (429, 503) else None)
+        waited = _elapsed(self._pending[1], now)
+        self._pending = None
+        self._failures = 0
+        return 1.0 + 2.0 * chance if waited < EARLY_SECONDS else 0.0  # C28
+
+    def failed(self, now: Reading, retry_after: str | None = None) -> float:
+        """Discard the hello: something went wrong; return when the next one goes out (C27)."""
+        delay = min(FAILURE_LONGEST_SECONDS, 2.0**self._failures)
+        self._pending = None
+        self._failures += 1
+        if self._failures > 1 and self._content.kind in _LIVES:  # C47
+            self._begin(self._idle, now)
+        asked = _RETRY_AFTER.fullmatch(retry_after or "")
+        return max(delay, min(int(asked[0]), ASKED_LONGEST_SECONDS) if asked else 0)
+
+    def tick(self, now: Reading) -> float | None:
+        """Let time pass; to be called once a second at least, and before everything else."""
+        before, self._ticked = self._ticked or now, now
+        if self._hidden or self._psk is None:
+            return None
+        if _elapsed(before, now) > SLEPT_SECONDS:  # C45
+            self.hide()
+            self._hidden = False
+            return 0.0
+        self.painted(now)
+        if self._pending is not None and _elapsed(self._pending[1], now) >= HELLO_LIFE_SECONDS:
+            return self.failed(now)  # C20
+        return None
 
     def touch(self, now: Reading) -> None:
         """Somebody needs longer: the ticket lasts its seconds from now on, in bounds (C42)."""
         if self._content.kind == "ticket" and self._accepted is not None:
             passed = _elapsed(self._accepted, now)
             until = min(passed + self._content.seconds, TICKET_LONGEST_SECONDS)
-            self._more = max(self._more, until - self._content.seconds)
+            self._seconds = max(self._seconds, until)
 
     def hide(self) -> None:
         """The page was hidden or left: blank, erase, forget the last session (C21, C22)."""
         self._pending = None
+        self._hidden = True
         self._last = NO_SESSION
-        self._content = self._idle
+        self._begin(self._idle, None)
+
+    def resume(self, now: Reading) -> float | None:
+        """The page is there again; the next hello goes out at once (C46)."""
+        was, self._hidden, self._ticked = self._hidden, False, now
+        return 0.0 if was else None
 
     def painted(self, now: Reading) -> Content:
         """What may be on the screen at this moment (C23, C40)."""
-        seconds = {
-            "ticket": self._content.seconds + self._more,
-            "thanks": THANKS_SECONDS,
-            "live": LIVE_SECONDS,
-        }.get(self._content.kind, math.inf)
-        if self._accepted is not None and _elapsed(self._accepted, now) >= seconds:
-            self._content = self._idle
+        if self._accepted is not None and _elapsed(self._accepted, now) >= self._seconds:
+            self._begin(self._idle, now)
         return self._content
+
+    def _begin(self, content: Content, now: Reading | None) -> None:
+        self._content = content
+        self._accepted = now
+        self._seconds = content.seconds or _LIVES.get(content.kind, math.inf)
+
+    def _unpair(self) -> None:
+        self._pending = None
+        self._psk = None
+        self._last = NO_SESSION
+        self._idle = Content.idle()
+        self._begin(self._idle, None)
 
 
 def _elapsed(then: Reading, now: Reading) -> float:

@@ -12,6 +12,7 @@ from e2ee_ticket.protocol import primitives
 
 PROTOCOL_NAME = b"Noise_NNpsk0_25519_ChaChaPoly_SHA256"
 EPHEMERAL_SIZE = 32
+_ANY_PRIVATE = bytes(EPHEMERAL_SIZE)
 _ZERO_NONCE = bytes(primitives.NONCE_SIZE)
 
 
@@ -102,19 +103,16 @@ class Responder:
         """Open message 1.
 
         Raises:
-            AuthenticationError: the tag does not verify (C12).
+            AuthenticationError: a low-order key (C11), or the tag does not verify (C12).
         """
         self._state = SymmetricState(prologue, psk)
         self._public, ciphertext = hello[:EPHEMERAL_SIZE], hello[EPHEMERAL_SIZE:]
+        primitives.x25519(_ANY_PRIVATE, self._public)  # zeros for one private key are so for all
         self._state.mix_ephemeral(self._public)
         self.payload = self._state.decrypt_and_hash(ciphertext)
 
     def seal(self, private: bytes, payload: bytes) -> tuple[bytes, bytes]:
-        """Make message 2 and return it with the handshake hash; call once.
-
-        Raises:
-            AuthenticationError: the hello's key is of low order (C11).
-        """
+        """Make message 2 and return it with the handshake hash; call once."""
         public = primitives.x25519_public(private)
         self._state.mix_ephemeral(public)
         self._state.mix_key(primitives.x25519(private, self._public))

@@ -290,7 +290,7 @@ class Screen:
         if taken:
             self._channel.delivered(answer, self._clock.monotonic())
         else:
-            self._channel.lost(answer)
+            self._channel.lost(answer, self._clock.monotonic())
         return True
 
     async def _tick(self) -> None:

@@ -10,7 +10,7 @@ const vm = require('vm');
 
 const FOLDER = path.join(__dirname, '..', '..', 'display_web');
 const PARTS = ['vendor/hash.js', 'vendor/cipher.js', 'vendor/x25519.js', 'src/link.js', 'src/protocol.js',
-  'src/lines.js', 'src/channel.js', 'src/vectors.js'];
+  'src/lines.js', 'src/channel.js', 'src/machine.js', 'src/vectors.js'];
 
 const page = { Uint8Array };
 vm.createContext(page);
@@ -80,6 +80,27 @@ const COMMANDS = {
       content: present({ kind, tkt: digits, for: seconds, no, time, total, live, name, lang, notice })
     };
   }
+};
+
+let screen;
+
+COMMANDS.display = (request) => {
+  if (request.do === 'load') screen = page.makeScreen(request);
+  const told = page.actScreen(screen, {
+    event: request.do,
+    wall: request.wall,
+    mono: request.mono,
+    status: request.status,
+    retry_after: request.retry_after,
+    sealed: request.sealed === undefined ? null : bytes(request.sealed)
+  });
+  const { kind, digits, seconds, no, time, total, live, name, lang, notice } = told.shows;
+  return {
+    ...present({ hello: told.hello ? hex(told.hello) : undefined, code: told.code }),
+    shows: present({ kind, tkt: digits, for: seconds, no, time, total, live, name, lang, notice }),
+    next: told.next,
+    paired: told.paired
+  };
 };
 
 function answer(request) {

@@ -4,9 +4,11 @@ import base64
 import hashlib
 import json
 import sys
+from fractions import Fraction
 
 from e2ee_ticket.errors import ProtocolError
 from e2ee_ticket.protocol import channel, envelope, link
+from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.protocol.secret import Secret
 
 TEXTS = ("title", "total", "number", "issued", "lang")
@@ -117,7 +119,147 @@ def members_of(content):
     return {name: value for name, value in members.items() if value is not None}
 
 
+# Scenarios: the machines themselves, and beside them nothing but a clock.
+
+
+def content_of(members):
+    """A content from the members of its message."""
+    kind = next(word for word in ("tkt", "live", "thanks", "idle") if word in members)
+    secret = Secret(link.parse_digits(members["tkt"], link.CHECK_LABEL)) if kind == "tkt" else None
+    return Content(
+        "ticket" if kind == "tkt" else kind,
+        secret,
+        members.get("for", 0),
+        members.get("no"),
+        members.get("time"),
+        members.get("total"),
+        tuple(members.get("live", ())),
+        members.get("name"),
+        members.get("lang"),
+        members.get("notice"),
+    )
+
+
+class Till:
+    """A `TillChannel` and what waits for it."""
+
+    def __init__(self, request):
+        pairing = channel.PairingSecret(bytes.fromhex(request["pairing"]))
+        self.channel = channel.TillChannel(
+            pairing, content_of(request["idle"]), display_count=request["displays"]
+        )
+        self.live = []
+        self.answers = {}
+
+    def do(self, request):
+        now = Fraction(
+            request["at"], 1000
+        )  # exact, so that a vector may say when to the millisecond
+        act = request["do"]
+        if act == "poll":
+            self.live = [bytes.fromhex(hello) for hello in request["hellos"]]
+        elif act == "show":
+            self.channel.show(content_of(request["content"]), now)
+        elif act == "fate" and request["what"] != "unknown":
+            settle = self.channel.lost if request["what"] == "gone" else self.channel.delivered
+            settle(self.answers[request["hid"]], now)
+            self.live = [hello for hello in self.live if channel.hello_id(hello) != request["hid"]]
+            return self.tell(now, [])
+        return self.tell(now, self.channel.answer(self.live, now))
+
+    def tell(self, now, answers):
+        self.answers |= {answer.hid: answer for answer in answers}
+        present = self.channel.present.kind
+        return {
+            "answers": [{"hid": answer.hid, "sealed": answer.sealed.hex()} for answer in answers],
+            "present": present,
+            "shown": self.channel.shown,
+            "warn": present == "ticket" and self.channel.unshown(now),
+            "crowded": self.channel.crowded(now),
+        }
+
+
+class Display:
+    """A `DisplayChannel`, and when its next hello is due."""
+
+    def __init__(self, request):
+        self.channel = channel.DisplayChannel(
+            channel.PairingSecret(bytes.fromhex(request["pairing"]))
+        )
+        self.origin = request["origin"]
+        self.due = self.read(request)[1]
+
+    def read(self, request):
+        """The clocks' reading, and the clock by which this one waits, in ms."""
+        mono = request["mono"]
+        reading = channel.Reading(
+            Fraction(request["wall"], 1000), None if mono is None else Fraction(mono, 1000)
+        )
+        return reading, request["wall"] if mono is None else mono
+
+    def do(self, request):
+        reading, at = self.read(request)
+        told, delay = {}, self.channel.tick(reading)
+        act = request["do"]
+        if act == "hello":
+            self.due = at if delay is not None else self.due
+            delay = None
+            if self.due is not None:
+                told["hello"], self.due = self.channel.hello(reading).hex(), None
+        elif act == "answer" and delay is None:
+            sealed = bytes.fromhex(request.get("sealed", ""))
+            delay = self.channel.answered(
+                request["status"], sealed, reading, retry_after=request.get("retry_after"),
+                chance=0.5,
+            )  # fmt: skip
+        elif act == "lost" and self.channel.waiting:
+            delay = self.channel.failed(reading)
+        else:
+            delay = self.happen(act, reading, delay)
+        if delay is not None:
+            self.due = at + 1000 * delay
+        if act == "hide" or not self.channel.paired:
+            self.due = None
+        content = self.channel.painted(reading)
+        told |= {
+            "shows": members_of(content),
+            "next": None if self.due is None else max(0, round(self.due - at)),
+            "paired": self.channel.paired,
+        }
+        if content.secret is not None:
+            told["code"] = link.Link(self.origin, content.secret).reveal()
+        return told
+
+    def happen(self, act, reading, delay):
+        """What has nothing to do with the relay."""
+        if act == "hide":
+            self.channel.hide()
+        elif act == "show":
+            return self.channel.resume(reading)
+        elif act == "tap":
+            self.channel.touch(reading)
+        return delay
+
+
+PLAYED = {}
+
+
+def till(request):
+    if request["do"] == "begin":
+        PLAYED["till"] = Till(request)
+        return PLAYED["till"].tell(0, [])
+    return PLAYED["till"].do(request)
+
+
+def display(request):
+    if request["do"] == "load":
+        PLAYED["display"] = Display(request)
+    return PLAYED["display"].do(request)
+
+
 COMMANDS = {
+    "till": till,
+    "display": display,
     "keys": keys,
     "link": link_of,
     "seal": seal,
@@ -128,15 +270,19 @@ COMMANDS = {
 }
 
 
+def ask(**request):
+    """One request and its answer."""
+    command = COMMANDS.get(request["op"])
+    try:
+        told = {"outcome": "unsupported"} if command is None else command(request)
+    except ProtocolError as error:
+        told = {"outcome": error.outcome}
+    return {"outcome": "ok"} | told
+
+
 def main():
     for line in sys.stdin:
-        request = json.loads(line)
-        command = COMMANDS.get(request["op"])
-        try:
-            told = {"outcome": "unsupported"} if command is None else command(request)
-        except ProtocolError as error:
-            told = {"outcome": error.outcome}
-        print(json.dumps({"outcome": "ok"} | told), flush=True)
+        print(json.dumps(ask(**json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # wherever it is called from
+from playing import check_display, check_till
+
 FOLDER = Path(__file__).resolve().parents[2] / "spec" / "vectors"
 
 
@@ -155,6 +158,8 @@ CHECKS = {
     "keys": check_keys,
     "envelopes": check_envelope,
     "channel": check_channel,
+    "till": check_till,
+    "display": check_display,
 }
 
 

@@ -164,11 +164,11 @@ def test_the_sizes_of_the_channel_are_those_of_the_code():
     assert number(CHANNEL, r"`live` \| array of 1 to (\d+)") == content.LINES_MAX
     assert number(CHANNEL, r"`no` \| text, at most (\d+)") == content.LINE_LIMIT
     assert number(CHANNEL, r"`name` \| text, at most (\d+)") == content.NAME_LIMIT
-    assert number(CHANNEL, r"discard a hello (\d+) s") == channel.HELLO_LIFE_SECONDS
+    assert number(CHANNEL, r"discard a hello at (\d+) s") == channel.HELLO_LIFE_SECONDS
     assert number(CHANNEL, r"end thanks after (\d+) s") == channel.THANKS_SECONDS
     assert number(CHANNEL, r"live after (\d+) s in the same") == channel.LIVE_SECONDS
     assert number(CHANNEL, r"MUST end it (\d+) s after") == channel.TICKET_LONGEST_SECONDS
-    assert number(CHANNEL, r"is not shown (\d+) s later") == channel.UNSHOWN_SECONDS
+    assert number(CHANNEL, r"is not shown (\d+) s after") == channel.UNSHOWN_SECONDS
     assert number(CHANNEL, r"C34 has held for (\d+) s") == channel.LISTENING_SECONDS
     assert number(CHANNEL, r"until (\d+) s after its last hello") == channel.ABSENCE_SECONDS
     assert number(CHANNEL, r"1 unless set, at most (\d+)") == channel.DISPLAY_COUNT_MAX

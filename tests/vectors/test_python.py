@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from conformance import adapter_python
 from conformance.adapter_python import members_of, parts_of
-from conformance.run_vectors import expand
+from conformance.run_vectors import check_display, check_till, expand
 
 from e2ee_ticket.errors import ProtocolError
 from e2ee_ticket.protocol import channel, envelope, link, noise, primitives
@@ -148,6 +149,20 @@ def test_hello_is_read_as_the_vector_says(vector):
         till.seal(bytes.fromhex(vector["till_private"]), Content.idle().to_payload())
 
     assert outcome_of(answer) == vector["expect"]
+
+
+@pytest.mark.parametrize("vector", vectors("till"))
+def test_till_does_as_the_scenario_says(vector):
+    _, wrong = check_till(adapter_python, vector)
+
+    assert wrong is None
+
+
+@pytest.mark.parametrize("vector", vectors("display"))
+def test_display_does_as_the_scenario_says(vector):
+    _, wrong = check_display(adapter_python, vector)
+
+    assert wrong is None
 
 
 def test_generator_reproduces_the_vectors_byte_for_byte():

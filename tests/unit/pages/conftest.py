@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 PAGES = HERE.parents[2] / "display_web"
 NODE = str(Path(executable.ROOT_DIR) / "bin" / "node")
 FILES = ("vendor/hash.js", "vendor/cipher.js", "vendor/x25519.js", "vendor/qrcode.js",
-         "src/link.js", "src/protocol.js", "src/lines.js", "src/channel.js",
+         "src/link.js", "src/protocol.js", "src/lines.js", "src/channel.js", "src/machine.js",
          "src/vectors.js")  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def test_its_steps_take_an_hour():
     assert sum(minutes[step] for step in steps) == 60
 
 
-@pytest.mark.parametrize("name", ["link.js", "protocol.js", "lines.js", "channel.js"])
+@pytest.mark.parametrize("name", ["link.js", "protocol.js", "lines.js", "channel.js", "machine.js"])
 def test_what_is_said_to_be_pure_is_pure(name):
     code = re.sub(r"//.*", "", source(name))
 

@@ -213,6 +213,8 @@ def test_a_display_that_is_between_two_hellos_counts_and_one_that_left_does_not(
     assert scene.till.must_judge(scene.now)
     (answer,) = scene.till.answer(stays, scene.now)
     assert scene.deliver(answer).kind == "ticket"
+    assert scene.till.must_judge(scene.now + channel.ABSENCE_SECONDS)  # it may never come back
+    assert scene.till.answer(scene.hellos[:1], scene.now) == []
     assert not scene.till.must_judge(scene.now + 60)
 
 
@@ -221,7 +223,7 @@ def test_a_display_that_never_got_its_answer_is_not_missed():
     scene = Scene()
     scene.till.show(a_ticket(), scene.now)
     (answer,) = scene.answers()
-    scene.till.lost(answer)
+    scene.till.lost(answer, scene.now)
     scene.hellos[0] = scene.display.hello(scene.reading)
 
     assert scene.settle() == ["idle", "ticket"]
@@ -387,7 +389,7 @@ def test_no_two_answers_share_an_ephemeral_key():
 def test_a_hello_that_had_gone_gets_nothing_more():
     scene = Scene()
     (answer,) = scene.answers()
-    scene.till.lost(answer)
+    scene.till.lost(answer, scene.now)
 
     assert scene.answers() == []
 
@@ -524,7 +526,7 @@ def accept_ticket(scene, seconds=90):
 
 
 @pytest.mark.rule("C20")
-@pytest.mark.parametrize(("wall", "monotonic"), [(35.1, 0.0), (0.0, 35.1), (35.1, None)])
+@pytest.mark.parametrize(("wall", "monotonic"), [(35.0, 0.0), (0.0, 35.0), (35.0, None)])
 def test_an_answer_is_refused_35_s_after_its_hello_by_either_clock(wall, monotonic):
     scene = Scene()
     begin = Reading(1000.0, None if monotonic is None else 500.0)
@@ -540,7 +542,7 @@ def test_an_answer_is_refused_35_s_after_its_hello_by_either_clock(wall, monoton
 def test_an_answer_within_35_s_is_accepted():
     scene = Scene()
     (answer,) = scene.answers()
-    scene.now += 35
+    scene.now += 34.9
 
     assert scene.display.accept(answer.sealed, scene.reading).kind == "idle"
 
@@ -775,7 +777,7 @@ def test_a_display_whose_answer_was_repeated_and_then_lost_is_not_missed():
     scene.till.show(a_ticket(), scene.now)
     (answer,) = scene.answers()
     assert scene.till.answer(scene.hellos, scene.now) == [answer]
-    scene.till.lost(answer)
+    scene.till.lost(answer, scene.now)
     scene.hellos[0] = scene.display.hello(scene.reading)
 
     assert scene.settle() == ["idle", "ticket"]
@@ -821,8 +823,8 @@ def test_an_answer_can_be_lost_twice():
     scene = Scene()
     (answer,) = scene.answers()
 
-    scene.till.lost(answer)
-    scene.till.lost(answer)
+    scene.till.lost(answer, scene.now)
+    scene.till.lost(answer, scene.now)
 
     assert scene.answers() == []
 

@@ -215,6 +215,7 @@ async def test_a_display_that_was_unpaired_elsewhere_stops_the_screen(scene):
         assert screen.stopped is Notice.UNPAIRED
 
 
+@pytest.mark.rule("C50")
 async def test_a_relay_that_wants_a_permit_stops_the_screen(scene):
     scene.relay.fail("register", PermitError("no permit"))
     async with scene.screen() as screen:

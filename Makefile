@@ -23,7 +23,7 @@ demo:
 
 test:
 	@tools/setup test
-	$(PYTEST) -n 3 --dist loadfile -m "not soak"
+	$(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder -m "not soak"
 
 check:
 	@tools/setup check

@@ -2,6 +2,7 @@
 
 import itertools
 
+import axe
 import pytest
 import stage
 from screens import Tablet
@@ -13,7 +14,6 @@ pytestmark = pytest.mark.browser
 
 HELLO = "POST /v1/c/"
 NOTICES = {"fr": "FR", "de": "DE", "it": "IT", "en": "FR", "es": "ES"}
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 LINES = ("Café de spécialité 6,90 €", "Pain complet 3,20 €", "Total 10,10 €")
 NO_STORAGE = "Object.defineProperty(window, 'localStorage', {get: function () { throw 1; }});"
 
@@ -39,21 +39,10 @@ PLACES = """
 """
 
 
-@pytest.fixture(scope="module")
-def axe():
-    from axe_playwright_python.sync_playwright import Axe
-
-    return Axe()
-
-
-def troubles(axe, tablet):
-    """What axe-core finds, each with the element."""
-    found = axe.run(tablet.page, options={"runOnly": {"type": "tag", "values": RULES}})
-    return [
-        (tablet.state, one["id"], node["html"][:100])
-        for one in found.response["violations"]
-        for node in one["nodes"]
-    ]
+def troubles(tablet):
+    """What axe-core finds, each with the state and the element."""
+    found = axe.violations(tablet.page, type="tag", values=axe.RULES)
+    return [(tablet.state, *one) for one in found]
 
 
 def counter_for(relay, lang):
@@ -68,54 +57,54 @@ def ticket():
 
 
 @pytest.mark.parametrize("lang", ["de"])  # its words are the longest
-def test_no_violation_in_any_state(screen, relay, cable, axe, lang):
+def test_no_violation_in_any_state(screen, relay, cable, lang):
     tablet = screen(Tablet, locale=lang)
     found = []
     tablet.page.goto(cable.origin + "/d")
-    found += troubles(axe, tablet)
+    found += troubles(tablet)
     tablet.page.locator("#groups input").first.press_sequentially("7000065535")
-    found += troubles(axe, tablet)
+    found += troubles(tablet)
     with counter_for(relay, lang) as counter:
         tablet.pair(counter.link(cable.origin))
         tablet.page.wait_for_selector("#notice:not(:empty)")
-        found += troubles(axe, tablet)
+        found += troubles(tablet)
         tablet.page.evaluate(
             "document.documentElement.className += ' quiet';"
             "document.getAnimations().forEach(fade => fade.finish())"
         )
-        found += troubles(axe, tablet)
+        found += troubles(tablet)
         counter.show(Content.live(LINES))
         tablet.wait("live")
-        found += troubles(axe, tablet)
+        found += troubles(tablet)
         counter.show(ticket())
         tablet.wait("ticket")
-        found += troubles(axe, tablet)
+        found += troubles(tablet)
         counter.thank()
         tablet.wait("thanks")
-        found += troubles(axe, tablet)
+        found += troubles(tablet)
         counter.clear()
         tablet.wait("idle")
         fault = cable.answer(HELLO, b"", times=10**6)
         cable.cut()
         tablet.wait("offline")
-        found += troubles(axe, tablet)
+        found += troubles(tablet)
         fault.release()
         tablet.wait("idle", seconds=40)
         counter.unpair()
         tablet.wait("unpaired", seconds=40)
-        found += troubles(axe, tablet)
+        found += troubles(tablet)
 
     assert found == []
 
 
-def test_no_violation_where_the_pairing_cannot_be_kept(screen, relay, axe):
+def test_no_violation_where_the_pairing_cannot_be_kept(screen, relay):
     tablet = screen(Tablet)
     tablet.context.add_init_script(NO_STORAGE)
     with counter_for(relay, "en") as counter:
         tablet.pair(counter.link(relay.origin)).wait("idle")
 
         assert tablet.visible("#keep")
-        assert troubles(axe, tablet) == []
+        assert troubles(tablet) == []
 
         tablet.page.touchscreen.tap(300, 300)
         assert not tablet.visible("#keep")

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from e2ee_ticket.pdf import sandbox
+from e2ee_ticket.pdf import child, sandbox  # of the former its limits alone
 from e2ee_ticket.pdf.check import begins_late, is_truncated, without_blanks
 
 RESULT_MAX_SIZE: Final = 64 * 1024
@@ -134,10 +134,10 @@ def take_findings(told: dict[str, Any], receipt: bytes) -> Findings:
     for field in fields(Findings)[4:]:
         value, default = told[field.name], field.default
         if isinstance(default, tuple):
-            taken[field.name] = tuple(_plain(text) for text in value)
+            taken[field.name] = tuple(_plain(text) for text in value[: child.NAMES_MAX])
         elif default is None:
             taken[field.name] = None if value is None else _plain(value)
-        elif type(value) is type(default):
+        elif type(value) is type(default) and 0 <= value <= child.OBJECTS_MAX:
             taken[field.name] = value
         else:
             raise TypeError(field.name)

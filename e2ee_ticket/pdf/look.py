@@ -16,7 +16,7 @@ from e2ee_ticket.pdf.inspect import (
     not_read,
     take_findings,
 )
-from e2ee_ticket.pdf.preview import MAX_SIZE, MAX_WIDTH, PNG
+from e2ee_ticket.pdf.preview import MAX_SIZE, MAX_WIDTH, is_picture
 
 _TASK: Final = ("look", str(MAX_SIZE), str(MAX_WIDTH))
 
@@ -51,7 +51,7 @@ async def look(
             findings = not_read(receipt, sandbox.ChildError(why))
         else:
             findings = take_findings(found, receipt)
-        if picture.startswith(PNG) and len(picture) <= MAX_SIZE:
+        if is_picture(picture):
             return findings, picture
         undrawn = sandbox.reason(picture)
         if undrawn is None:

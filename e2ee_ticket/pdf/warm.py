@@ -4,6 +4,9 @@ Loading them costs half a second of processor time, a receipt some hundredths of
 process never sees a receipt, so each is opened in a process as fresh as the first: nothing of one
 is there when the next is opened. child.py calls `serve`; nothing of this package is imported here.
 
+All that it makes have their memory at the same addresses, which whoever attacks one must guess. A
+wrong guess ends in a crash, as a rule: after one it starts itself anew, and they are others.
+
 Each message on fd 0, a socket, is JSON: `{"run": 7, "task": ["picture", "49152", "900"],
 "seconds": 5}` with two file descriptors, or `{"kill": 7}`. On the first descriptor the new process
 has the receipt, until its end, and writes the result; on the second one byte is written when it is
@@ -18,6 +21,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -30,6 +34,7 @@ IDLE_SECONDS: Final = 900.0
 
 _MESSAGE_MAX_SIZE: Final = 4096
 _GRACE_SECONDS: Final = 1.0  # the till's own clock comes first
+_NO_CRASH: Final = (signal.SIGKILL, signal.SIGXCPU)  # what ends a process that takes too long
 
 
 class _Running(NamedTuple):
@@ -56,6 +61,7 @@ class Server:  # pragma: no cover - it forks; the tests run it as a process of i
         self._confined = confined
         self._prepared: dict[tuple[str, ...], Callable[[bytes], bytes]] = {}
         self._running: dict[int, _Running] = {}
+        self._crashed = False
         self._control = socket.socket(fileno=os.dup(0))
         self._control.setblocking(False)  # noqa: FBT003 - its only argument
         self._ended, wakes = os.pipe()
@@ -75,10 +81,12 @@ class Server:  # pragma: no cover - it forks; the tests run it as a process of i
             with contextlib.suppress(BlockingIOError):
                 while os.read(self._ended, 64):
                     pass
-            if not self._take_messages():
+            if not self._crashed and not self._take_messages():
                 break
             self._kill_late()
             self._collect()
+            if self._crashed:
+                self._begin_anew(poll)
             if self._running:
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since >= IDLE_SECONDS:
@@ -86,6 +94,13 @@ class Server:  # pragma: no cover - it forks; the tests run it as a process of i
         for pid in self._running:
             os.kill(pid, signal.SIGKILL)
         return 0
+
+    def _begin_anew(self, poll: select.poll) -> None:
+        """Start this program once more when nothing runs; what is asked meanwhile waits for it."""
+        if not self._running:
+            os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - our own program
+        with contextlib.suppress(KeyError):
+            poll.unregister(self._control)
 
     def _wait_milliseconds(self, idle_since: float) -> float:
         until = min(
@@ -156,6 +171,7 @@ class Server:  # pragma: no cover - it forks; the tests run it as a process of i
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 code = os.waitstatus_to_exitcode(status)
+                self._crashed |= code < 0 and -code not in _NO_CRASH
                 _tell(self._running.pop(pid).status, code if 0 <= code < BROKEN else BROKEN)
 
 

@@ -136,7 +136,7 @@ class Splitter:
                 break
             command = bytes(buffer[at : at + min(length, 12)])
             told, cut = self._meaning(command)
-            self._displays = command[:2] == b"\x1b=" and command[2] & 3 == 2
+            self._displays = _turns_to_display(command)
             if told is not None or cut:
                 self._add(buffer[start : at + length if cut else at])
                 start = at + length
@@ -223,6 +223,11 @@ class Splitter:
         elif name in _SETTINGS:
             # A printer keeps its code page from one job to the next; every job of ours has it.
             self._setting[name] = command
+
+
+def _turns_to_display(command: bytes) -> bool:
+    """Tell whether what follows is for the customer display; Star's printers have no such one."""
+    return command[:2] == b"\x1b=" and len(command) > 2 and command[2] & 3 == 2
 
 
 def _real(event: Job | Answer | Kick | None) -> Iterator[Job | Answer | Kick]:

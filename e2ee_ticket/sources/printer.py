@@ -289,6 +289,12 @@ class Printer:
             intake.refuse(Finding(ok=False, text=str(error), hint=hint))
         except (OSError, TimeoutError):
             line.refused = True
+        except Exception as error:  # noqa: BLE001 - a fault of ours loses no print in silence
+            line.refused = True
+            # Its type alone: the text may quote the receipt.
+            logger.error("a print job could not be read: %s", type(error).__name__)  # noqa: TRY400
+            text = "a print job did not become a receipt: it cannot be read"
+            intake.refuse(Finding(ok=False, text=text, hint=_PAPER_HINT))
         finally:
             if line.refused or line.jobs:
                 _reset(line.writer)

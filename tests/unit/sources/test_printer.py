@@ -512,6 +512,24 @@ async def test_a_receipt_that_is_never_kept_is_given_up_aloud():
     assert intake.trouble is None
 
 
+async def test_what_a_fault_of_ours_loses_is_told(monkeypatch, caplog):
+    def stumble(*_):
+        raise IndexError("Pain de campagne")
+
+    async with printing() as (_, intake, connect):
+        with monkeypatch.context() as patched:
+            patched.setattr("e2ee_ticket.sources.print_stream.PrintStream.feed", stumble)
+            await send(connect, PRINTED)
+            await until(lambda: intake.trouble is not None)
+        told = intake.trouble.text
+        await send(connect, PRINTED)
+        await intake.wait()
+
+    assert told == "a print job did not become a receipt: it cannot be read"
+    assert "a print job could not be read: IndexError" in caplog.text
+    assert "Pain" not in caplog.text
+
+
 async def test_too_many_waiting_receipts_are_refused_aloud():
     async with printing(Patient) as (_, intake, connect):
         intake.fail(OutboxError("the disk is full"))

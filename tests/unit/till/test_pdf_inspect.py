@@ -277,6 +277,9 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         TOLD.replace('"signed": false', '"signed": 0'),
         TOLD.replace('"embedded_files": []', '"embedded_files": [1]'),
         TOLD.replace('"embedded_files": []', '"embedded_files": 1'),
+        TOLD.replace('"pages": 1', '"pages": -1'),
+        TOLD.replace('"pages": 1', '"pages": ' + "9" * 4000),
+        TOLD.replace('"embedded_files": []', '"embedded_files": {"0": "a"}'),
         TOLD.replace('"pdfa": null', '"pdfa": 3'),
     ],
 )
@@ -286,6 +289,16 @@ async def test_a_child_that_a_pdf_has_taken_over_finds_nothing_of_its_own(play, 
     findings = await examine(INVOICE)
 
     assert findings.failure == "what came is not a finding"
+
+
+async def test_a_child_that_a_pdf_has_taken_over_tells_no_more_than_can_be_read(play):
+    files = json.dumps(["a" * 300] * 100)
+    play(f"sys.stdout.write({TOLD.replace('[]', files, 1)!r})")
+
+    findings = await examine(INVOICE)
+
+    assert findings.failure is None
+    assert (findings.embedded_files or findings.external_hosts) == ("a" * 100,) * 20
 
 
 async def test_what_a_child_tells_does_nothing_to_a_terminal(play):

@@ -1,5 +1,6 @@
 import io
 import json
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +38,12 @@ async def test_what_takes_too_long_to_draw_is_looked_into_all_the_same():
     assert findings == await examine(receipt)
     assert findings.pages == 1
     assert picture is None
+
+
+def head_of(width, height, *, depth=4, colours=3, interlace=0):
+    """Return how a PNG picture begins; those that are drawn here have 16 colours of a palette."""
+    said = struct.pack(">II5B", width, height, depth, colours, 0, 0, interlace)
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + said
 
 
 @pytest.fixture
@@ -77,6 +84,14 @@ async def test_a_child_that_fails_or_was_taken_over_finds_nothing(play, program,
         (b"99", "what came is not a picture"),
         (b"<script>", "what came is not a picture"),
         (b"\x89PNG\r\n\x1a\n" + bytes(MAX_SIZE), "what came is not a picture"),
+        (head_of(900, 8192) + bytes(MAX_SIZE), "what came is not a picture"),
+        (head_of(0, 9), "what came is not a picture"),
+        (head_of(902, 9), "what came is not a picture"),
+        (head_of(9, 8194), "what came is not a picture"),
+        (head_of(900, 8192), "what came is not a picture"),  # more dots than an old phone can hold
+        (head_of(40_000, 40_000), "what came is not a picture"),
+        (head_of(9, 9, depth=16, colours=6), "what came is not a picture"),
+        (head_of(9, 9, interlace=1), "what came is not a picture"),
     ],
 )
 async def test_a_picture_that_is_none_is_not_shown(play, picture, why):
@@ -90,7 +105,7 @@ async def test_a_picture_that_is_none_is_not_shown(play, picture, why):
 
 
 async def test_what_one_library_cannot_read_is_drawn_all_the_same(play):
-    picture = b"\x89PNG\r\n\x1a\n..."
+    picture = head_of(900, 1200) + b"..."
     play(f"sys.stdout.buffer.write(b'null\\n' + {picture!r})")
 
     assert await look(INVOICE) == (Findings(failure="it cannot be read"), picture)

@@ -209,6 +209,30 @@ async def test_a_receipt_that_breaks_its_process_harms_no_other(play_warm, break
     assert pid_of_warm() == warm
 
 
+async def test_after_a_crash_nothing_is_where_it_was_in_the_memory_of_the_next(play_warm):
+    """Or whoever attacks guesses addresses until one is right, from one receipt to the next."""
+    play_warm(
+        "import ctypes\n"
+        "if receipt == b'bad':\n    ctypes.string_at(8)\n"
+        "if receipt == b'slow':\n    time.sleep(1)\n"
+        "return b'%d' % ctypes.cast(ctypes.pythonapi.Py_GetVersion, ctypes.c_void_p).value"
+    )
+    first = await sandbox.run(b"good", "task", max_size=1000)
+    slow = asyncio.ensure_future(sandbox.run(b"slow", "task", max_size=1000))
+    assert await sandbox.run(b"good", "task", max_size=1000) == first
+    warm = pid_of_warm()
+
+    with pytest.raises(sandbox.ChildError, match="broke"):
+        await sandbox.run(b"bad", "task", max_size=1000)
+
+    others = [sandbox.run(b"good", "task", max_size=1000, timeout=60) for _ in range(3)]
+    later = set(await asyncio.gather(*others))
+    assert await slow == first  # what ran goes on
+    assert len(later) == 1
+    assert later != {first}
+    assert pid_of_warm() == warm
+
+
 async def test_a_task_that_cannot_be_prepared_is_one_that_broke(play_warm):
     play_warm("return receipt")
 

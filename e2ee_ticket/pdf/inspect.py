@@ -137,7 +137,11 @@ def take_findings(told: dict[str, Any], receipt: bytes) -> Findings:
             taken[field.name] = tuple(_plain(text) for text in value[: child.NAMES_MAX])
         elif default is None:
             taken[field.name] = None if value is None else _plain(value)
-        elif type(value) is type(default) and 0 <= value <= child.OBJECTS_MAX:
+        elif (
+            type(value) is type(default)
+            and isinstance(value, int)
+            and 0 <= value <= child.OBJECTS_MAX
+        ):
             taken[field.name] = value
         else:
             raise TypeError(field.name)

@@ -35,7 +35,7 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 """Every answer has them; an answer may bring its own instead."""
 
-_LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
+_LOCALHOST: Final = "localhost"
 _FORWARDED: Final = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 Peer = Callable[[web.BaseRequest], str | None]
@@ -51,10 +51,14 @@ class StrangerError(TicketError):
 
 
 def names_for(listen: str, hosts: tuple[str, ...]) -> frozenset[str]:
-    """Return what a browser may call this console, as its Host header says it."""
+    """Return what a browser may call this console, as its Host header says it.
+
+    It may always call it by the address that it has reached. `localhost` is no name: it stands for
+    two addresses, and another program at the other one would be asked first, and sent the cookie.
+    """
     host, port = split_listen(listen)
-    names = {f"{name}:{port}" for name in _LOOPBACK_NAMES}
-    if host not in ANY:
+    names = set()
+    if host not in (*ANY, _LOCALHOST):
         names.add(join(host, port).lower())
     for name in hosts:
         names.add(name.lower() if _has_port(name) else f"{name.lower()}:{port}")
@@ -68,10 +72,19 @@ def check_name(request: web.BaseRequest, names: frozenset[str]) -> None:
 
     Raises:
         StrangerError: another name.
+        HTTPSeeOther: `localhost`, where it is none of its names.
     """
     host = request.headers.get("Host", "").lower()
-    if host not in names and host != _own_address(request):
-        raise StrangerError("absent", 421)
+    own = _own_address(request) or ""
+    if host and (host in names or host in _written(own)):
+        return
+    if (
+        own
+        and request.method == "GET"
+        and host in _written(f"{_LOCALHOST}:{own.rpartition(':')[2]}")
+    ):
+        raise web.HTTPSeeOther(f"http://{own}/")
+    raise StrangerError("absent", 421)
 
 
 def is_local(request: web.BaseRequest, peer: Peer) -> bool:
@@ -133,6 +146,11 @@ def _own_address(request: web.BaseRequest) -> str | None:
         return None
     host = name[0].removeprefix("::ffff:")
     return join(host, name[1])
+
+
+def _written(name: str) -> tuple[str, str]:
+    """Say how browsers write a name and a port: without the one of HTTP."""
+    return name, name.removesuffix(":80")
 
 
 def _has_port(name: str) -> bool:

@@ -16,9 +16,12 @@ Met = Literal["ours", "other", "nobody"]
 
 
 def address_of(listen: str) -> str:
-    """Return how this computer's own browser calls what listens there."""
+    """Return how this computer's own browser calls what listens there.
+
+    Never by `localhost`, which leads to two addresses: at the other one anybody may listen.
+    """
     host, port = split_listen(listen)
-    return join("127.0.0.1" if host in ANY else host, port)
+    return join("127.0.0.1" if host in (*ANY, "localhost") else host, port)
 
 
 def meet(address: str, entrance: Entrance) -> Met:

@@ -26,6 +26,7 @@ from e2ee_ticket.till.console import (
     hash_pin,
     serve,
 )
+from e2ee_ticket.till.console.meeting import address_of
 
 PIN = "802413"
 PIN_HASH = hash_pin(PIN)
@@ -219,9 +220,27 @@ async def test_a_rebound_name_is_not_answered(visitor, floor, host):
     assert floor.done == []
 
 
-@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST", "[::1]"])
-async def test_this_computers_names_are_answered(stranger, name):
-    assert (await stranger.get("/enter", Host=f"{name}:{stranger.port}")).status == 200
+async def test_the_address_that_was_reached_is_answered(stranger):
+    assert (await stranger.get("/enter", Host=f"127.0.0.1:{stranger.port}")).status == 200
+
+
+@pytest.mark.parametrize("name", ["localhost", "LOCALHOST"])
+async def test_localhost_leads_on_to_the_address_and_gets_no_cookie(visitor, name):
+    """Browsers ask [::1] first for it, where another user of this computer may listen."""
+    host = f"{name}:{visitor.port}"
+
+    answer = await visitor.get("/shop", Host=host)
+    sent = await visitor.send("/leave", {"form": visitor.form}, Host=host, Origin=f"http://{host}")
+
+    assert (answer.status, sent.status) == (303, 421)
+    assert answer.headers["Location"] == f"http://127.0.0.1:{visitor.port}/"
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_localhost_is_no_name():
+    for listen in ("localhost:8422", "127.0.0.1:8422", "[::1]:8422", "0.0.0.0:8422", "[::]:8422"):
+        assert not any("localhost" in name for name in guard.names_for(listen, ()))
+    assert address_of("localhost:8422") == "127.0.0.1:8422"
 
 
 async def test_a_configured_name_is_answered(floor, tmp_path, clock):
@@ -237,7 +256,7 @@ async def test_a_configured_name_is_answered(floor, tmp_path, clock):
 def test_an_address_that_stands_for_all_is_no_name():
     names = guard.names_for("0.0.0.0:8422", ())
 
-    assert names == {"localhost:8422", "127.0.0.1:8422", "[::1]:8422"}
+    assert names == frozenset()
     assert "127.0.0.1" in guard.names_for("127.0.0.1:80", ())
     assert "[fd00::1]:8422" in guard.names_for("[fd00::1]:8422", ())
 

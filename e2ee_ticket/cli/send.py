@@ -50,10 +50,10 @@ def run(parsed: argparse.Namespace) -> int:
     import asyncio  # noqa: PLC0415 - idem
 
     from e2ee_ticket.cli import loop  # noqa: PLC0415 - idem
-    from e2ee_ticket.pdf.preview import preview  # noqa: PLC0415 - idem
+    from e2ee_ticket.pdf.seen import see  # noqa: PLC0415 - idem
 
     async def main() -> int:
-        making = asyncio.create_task(preview(receipt))
+        making = asyncio.create_task(see(receipt))
         await asyncio.sleep(0)  # the picture's process starts while this one imports the rest
         sending = await asyncio.to_thread(importlib.import_module, "e2ee_ticket.cli.sending")
         code: int = await sending.send(

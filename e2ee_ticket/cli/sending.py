@@ -11,6 +11,7 @@ from e2ee_ticket.client import RelayClient
 from e2ee_ticket.errors import OutboxError, RelayError, TicketError
 from e2ee_ticket.pdf.check import is_truncated
 from e2ee_ticket.pdf.inspect import examine
+from e2ee_ticket.pdf.seen import Seen
 from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.till.clock import SystemClock
@@ -31,7 +32,7 @@ async def send(
     ticket: Ticket,
     link: Link,
     pairing: Pairing | None,
-    making: Awaitable[bytes | None],
+    making: Awaitable[Seen | None],
     until: Collection[str],
     limit: float | None,
 ) -> int:
@@ -43,7 +44,7 @@ async def send(
         ):
             till = session.make_till(config, relay, outbox)
             delivery = Delivery(
-                till, ticket, face, secret=link.secret, screen=screen, preview=making
+                till, ticket, face, secret=link.secret, screen=screen, seeing=making
             )
             try:
                 async with asyncio.timeout(limit):

@@ -411,6 +411,7 @@ class Setup:
         """Seal a made-up receipt, upload it, and wait for a phone."""
         from e2ee_ticket.pdf.draw import draw_receipt, sample_receipt  # noqa: PLC0415 - only here
         from e2ee_ticket.pdf.money import format_money  # noqa: PLC0415 - only here
+        from e2ee_ticket.pdf.words import words_of_receipt  # noqa: PLC0415 - only here
 
         asking, config = self.asking, self.config
         sample = sample_receipt(config.lang or asking.lang)
@@ -420,6 +421,7 @@ class Setup:
             title=config.shop or sample.shop.name,
             total=format_money(sample.total, sample.currency, sample.lang),
             lang=config.lang,
+            lines=words_of_receipt(sample),
         )
         async with RelayClient(config.relay_origin, permit=config.permit) as relay:
             link = await relay.send(ticket, page=config.page_origin)

@@ -9,6 +9,8 @@ a byte of the receipt. The exit code says what went wrong; nothing else is told.
     child.py inspect                     → JSON
     child.py look MAX_SIZE MAX_WIDTH     → JSON (null: not readable), a line feed, and the PNG
                                            picture, or the number that says why there is none
+    child.py words                       → JSON: its lines, each a list of cells; or a word that
+                                           says why there are none (reading.py)
     child.py clean                       → the PDF without what acts by itself
     child.py raster DOTS WIDTH MAX_ROWS  → rows of DOTS bits, set for black; DOTS are as many as a
                                            printer has in WIDTH millimetres, and whole bytes
@@ -421,6 +423,26 @@ def inspected_and_drawn(
     except Failure as failure:
         drawn = b"%d" % failure.code
     return found + b"\n" + drawn
+
+
+def load_words() -> Callable[[bytes], bytes]:
+    """Import what reads a PDF's text, and return the reading."""
+    import unicodedata
+
+    import pypdfium2
+
+    del pypdfium2, unicodedata  # `words` finds them loaded
+    reading = _beside("reading")
+
+    def words(receipt: bytes) -> bytes:
+        with _drawable(receipt) as document:
+            try:
+                found: list[list[str]] | str = reading.read(document)
+            except reading.Poor as poor:
+                found = poor.why
+        return json.dumps(found).encode("ascii")
+
+    return words
 
 
 def load_clean() -> Callable[[bytes], bytes]:
@@ -941,6 +963,7 @@ TASKS: dict[str, Callable[..., Callable[[bytes], bytes]]] = {
     "picture": load_picture,
     "inspect": load_inspect,
     "look": load_look,
+    "words": load_words,
     "clean": load_clean,
     "raster": load_raster,
     "dots": load_dots,
@@ -948,7 +971,7 @@ TASKS: dict[str, Callable[..., Callable[[bytes], bytes]]] = {
     "unpaper": load_unpaper,
     "walls": load_walls,
 }
-ON_PDFS = frozenset({"picture", "inspect", "look", "clean", "raster"})
+ON_PDFS = frozenset({"picture", "inspect", "look", "words", "clean", "raster"})
 
 
 # A page with a letter, grey, a colour and a filled field: what is needed for it is loaded by it.

@@ -20,6 +20,8 @@ from e2ee_ticket.pdf.money import (
     places_of,
 )
 from e2ee_ticket.pdf.sheet import INK, MARGIN, PAGE_WIDTH, QUIET, RULE, Band, Sheet, blank
+from e2ee_ticket.protocol.lines import GAP
+from e2ee_ticket.protocol.lines import Line as TextLine
 
 _CODE_WIDTH: Final = 4.5
 _NARROW, _HARD = "\u202f", "\u00a0"
@@ -177,6 +179,39 @@ def texts_of(receipt: Receipt) -> Iterator[str]:
     yield from (*receipt.notes, receipt.thanks)
 
 
+def lines_of(receipt: Receipt) -> Iterator[TextLine]:
+    """Give what is drawn, line by line, in columns where it stands in columns."""
+    labels, lang, currency = labels_of(receipt.lang), receipt.lang, receipt.currency
+    codes = _codes(receipt)
+    yield from ((text,) for text in (receipt.shop.name, *receipt.shop.address))
+    yield GAP
+    if receipt.refund:
+        yield (labels.refund,)
+    yield (labels.number + receipt.number, format_time(receipt.issued, lang))
+    yield GAP
+    for line in receipt.lines:
+        code = codes.get(line.vat_rate, "") if line.vat_rate is not None else ""
+        amount = format_amount(line.amount, currency, lang)
+        yield (line.text, amount, code) if codes else (line.text, amount)
+        if line.quantity != 1 or line.unit:
+            yield (_say_quantity(line, currency, lang),)
+    yield GAP
+    yield (labels.total, format_money(receipt.total, currency, lang))
+    for payment in receipt.payments:
+        yield (payment.text, format_money(payment.amount, currency, lang))
+    yield GAP
+    if receipt.vat:
+        heads = (labels.rate, labels.net, labels.vat, labels.gross)
+        yield ("", *heads) if codes else heads
+    for row in receipt.vat:
+        cells = _vat_cells(row, currency, lang)
+        yield (codes.get(row.rate, ""), *cells) if codes else cells
+    yield GAP
+    yield from ((text,) for text in (*receipt.notes, *receipt.shop.details))
+    yield GAP
+    yield (receipt.thanks,)
+
+
 def _lay_out(receipt: Receipt, sheet: Sheet) -> list[Band]:
     rows: list[Band] = []
     _lay_out_head(receipt, sheet, rows)
@@ -272,13 +307,18 @@ def _coded(sheet: Sheet, row: Band, code: str) -> Band:
     return Band(row.height, draw, row.tag)
 
 
-def _quantity(sheet: Sheet, line: Line, currency: str, lang: str) -> Band:
+def _say_quantity(line: Line, currency: str, lang: str) -> str:
     text = format_number(line.quantity, lang, places=3, places_min=3 if line.unit else 0)
     text += _HARD + line.unit if line.unit else ""
     if line.unit_price is not None:
         places = places_of(currency)
         price = format_number(line.unit_price, lang, places=places + 2, places_min=places)
         text += f" × {price}"
+    return text
+
+
+def _quantity(sheet: Sheet, line: Line, currency: str, lang: str) -> Band:
+    text = _say_quantity(line, currency, lang)
     return Band(3.9, lambda y: sheet.put(MARGIN + 3, y + 2.8, text, 8.5, ink=QUIET), "P")
 
 
@@ -308,12 +348,16 @@ def _lay_out_vat(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:
     rows.append(_rule(sheet, before=2.8, after=1.6))
     rows.append(_vat_row(sheet, "", heads, QUIET))
     for row in receipt.vat:
-        rate = format_number(row.rate, receipt.lang, places=2, places_min=0) + _HARD + "%"
-        sums = (
-            format_amount(value, receipt.currency, receipt.lang)
-            for value in (row.net, row.vat, row.gross)
-        )
-        rows.append(_vat_row(sheet, codes.get(row.rate, ""), (rate, *sums), INK))
+        cells = _vat_cells(row, receipt.currency, receipt.lang)
+        rows.append(_vat_row(sheet, codes.get(row.rate, ""), cells, INK))
+
+
+def _vat_cells(row: Vat, currency: str, lang: str) -> tuple[str, str, str, str]:
+    rate = format_number(row.rate, lang, places=2, places_min=0) + _HARD + "%"
+    net, vat, gross = (
+        format_amount(each, currency, lang) for each in (row.net, row.vat, row.gross)
+    )
+    return rate, net, vat, gross
 
 
 def _vat_row(sheet: Sheet, code: str, cells: tuple[str, ...], ink: int) -> Band:

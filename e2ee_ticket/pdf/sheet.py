@@ -6,6 +6,7 @@ on one page as long as they are. The same bands give the same bytes.
 
 import bisect
 import contextlib
+import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -117,6 +118,24 @@ def _direction_of(piece: letters.Piece) -> dict[str, Any]:
     return {"features": {}, "fragment_direction": direction}
 
 
+def packed(pdf: bytes) -> bytes:
+    """Write a PDF of ours smaller, with its many small objects in one that is compressed.
+
+    A third less for a receipt of ten lines; the same bytes for the same bytes.
+    """
+    import pikepdf  # noqa: PLC0415 - what only measures texts does not need it
+
+    out = io.BytesIO()
+    with pikepdf.open(io.BytesIO(pdf)) as document:
+        document.save(
+            out,
+            object_stream_mode=pikepdf.ObjectStreamMode.generate,
+            recompress_flate=True,
+            deterministic_id=True,
+        )
+    return min(out.getvalue(), pdf, key=len)
+
+
 class Sheet(FPDF):
     """The page, the fonts, and the ways to set a text."""
 
@@ -142,7 +161,7 @@ class Sheet(FPDF):
             page.append(band)
             height += band.height
         self._draw_page(page, height)
-        return bytes(self.output())
+        return packed(bytes(self.output()))
 
     def close(self) -> None:
         """Close the fonts' files, which fpdf2 does only when it comes to its end."""

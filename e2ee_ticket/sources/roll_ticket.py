@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from e2ee_ticket.pdf.draw_roll import draw_roll, remarks_on
 from e2ee_ticket.pdf.roll import Roll
+from e2ee_ticket.pdf.words import rest_of_roll, words_of_roll
 from e2ee_ticket.protocol.ticket import TEXT_LIMITS, Ticket
 from e2ee_ticket.sources import Shop
 from e2ee_ticket.sources.facts import file_name, issued_at
@@ -32,6 +33,8 @@ def draw_ticket(
         for remark in remarks_on(roll):
             tell(remark)
     now = datetime.fromtimestamp(shop.now(), UTC)
+    words = words_of_roll(roll)
+    rest = None if words is None else rest_of_roll(roll)
     return Ticket(
         receipt=draw_roll(roll, issued=now),
         name=file_name(number),
@@ -40,6 +43,9 @@ def draw_ticket(
         number=_fitting(number, "number"),
         issued=issued_on(roll, now.astimezone()) or issued_at(now.timestamp()),
         lang=shop.lang,
+        preview=rest,
+        lines=words,
+        preview_is_rest=rest is not None,
     )
 
 

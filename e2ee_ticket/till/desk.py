@@ -203,7 +203,9 @@ class Desk:
             ticket,
             _Observer(self, record),
             screen=screen,
-            preview=asyncio.shield(self._spawn(self._engine.looker(record, ticket.receipt))),
+            seeing=None
+            if ticket.lines is not None
+            else asyncio.shield(self._spawn(self._engine.looker(record, ticket.receipt))),
             number=record.number,
         )
         record.deliveries.append(delivery)

@@ -8,7 +8,7 @@ from typing import Final
 
 from e2ee_ticket.errors import TicketError
 from e2ee_ticket.pdf.look import look
-from e2ee_ticket.pdf.preview import preview
+from e2ee_ticket.pdf.seen import UNREAD, Seen, see
 from e2ee_ticket.till.audit import Verdict
 from e2ee_ticket.till.clock import Clock
 from e2ee_ticket.till.outbox import Outbox
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 UPLOADS_AT_ONCE: Final = 16
 LOOKS_AT_ONCE: Final = 2
 
-Looker = Callable[[Record, bytes], Awaitable[bytes | None]]
-"""What looks inside a receipt and draws its picture."""
+Looker = Callable[[Record, bytes], Awaitable[Seen | None]]
+"""What looks inside a receipt, reads its text and draws its picture."""
 
 
 class Gate:
@@ -76,19 +76,28 @@ class Engine:
 
 
 def make_looker(looks: Gate, changed: Callable[[], None]) -> Looker:
-    """Return what looks inside a receipt and draws its picture, a few at a time."""
+    """Return what looks inside a receipt, reads and draws it, a few at a time."""
 
-    async def looker(record: Record, receipt: bytes) -> bytes | None:
+    async def looker(record: Record, receipt: bytes) -> Seen | None:
         async with looks:
             if record.ours:
-                return await preview(receipt)
-            findings, picture = await look(receipt)
-        found = findings.remarks()
+                return await see(receipt)
+            found: list[str] = []
+
+            async def draw() -> bytes | None:
+                findings, picture = await look(receipt)
+                found.extend(findings.remarks())
+                return picture
+
+            seen = await see(receipt, draw)
+        if seen.unread is not None and seen.picture is not None:
+            found.append(UNREAD)
+            log.info("till %s: sale %d has no text: %s", record.till, record.number, seen.unread)
         record.remarks = tuple(dict.fromkeys((*record.remarks, *found)))
         for remark in found:
             log.info("till %s: sale %d: %s", record.till, record.number, remark)
         if found:
             changed()
-        return picture
+        return seen
 
     return looker

@@ -13,6 +13,7 @@ ahead keeps nothing for ever; what looks older than 7 days is not uploaded and i
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import importlib.resources
 import json
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from e2ee_ticket.errors import DamagedOutboxError, HeldOutboxError, OutboxError
+from e2ee_ticket.errors import DamagedOutboxError, FramingError, HeldOutboxError, OutboxError
 from e2ee_ticket.protocol.secret import Secret
 from e2ee_ticket.protocol.ticket import NAME_LIMIT, TEXT_LIMITS, Ticket
 from e2ee_ticket.till.config import make_private_dir
@@ -33,7 +34,7 @@ from e2ee_ticket.till.reasons import Reason
 from e2ee_ticket.till.states import LET_GO, OVER, EntryState, Outcome, before
 
 FILE_NAME: Final = "outbox.sqlite"
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 UPLOAD_SECONDS: Final = 7 * 24 * 3600
 REVOKE_SECONDS: Final = 8 * 24 * 3600
 RECEIPT_SECONDS: Final = 24 * 3600
@@ -74,6 +75,9 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         refused_at REAL NOT NULL, till TEXT NOT NULL, source TEXT NOT NULL, fields TEXT,
         digest TEXT NOT NULL UNIQUE, why TEXT NOT NULL
     ) STRICT;
+    """,
+    """
+    ALTER TABLE receipts ADD COLUMN beside BLOB;
     """,
 )
 
@@ -277,8 +281,12 @@ class Outbox:
                 _keep_cursor(execute, source, cursor)
             done = execute(
                 "INSERT INTO receipts (till, accepted_at, fields, receipt, source, source_key,"
-                " paper) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (source, source_key) DO NOTHING",
-                (till, self._now(), _fields(ticket), ticket.receipt, source, digest, paper),
+                " paper, beside) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (source, source_key) DO NOTHING",
+                (
+                    *(till, self._now(), _fields(ticket), ticket.receipt, source, digest, paper),
+                    _beside(ticket),
+                ),
             )
             if done.rowcount != 1 or done.lastrowid is None:
                 return None
@@ -290,11 +298,11 @@ class Outbox:
         """Return a receipt as it was accepted, or None if it was let go."""
         with self._reading() as execute:
             row = execute(
-                "SELECT fields, receipt FROM receipts WHERE receipt_number = ?", (number,)
+                "SELECT fields, receipt, beside FROM receipts WHERE receipt_number = ?", (number,)
             ).fetchone()
         if row is None or row["receipt"] is None:
             return None
-        return _ticket(row["fields"], row["receipt"])
+        return _with_beside(_ticket(row["fields"], row["receipt"]), row["beside"])
 
     def paper(self, number: int) -> bytes | None:
         """Return what a receipt printer would have got, or None: nothing, or let go."""
@@ -740,6 +748,35 @@ def _is_text(value: object, limit: int) -> bool:
     return value.encode("utf-8", "ignore").decode("utf-8") == value  # no half of a character
 
 
+def _beside(ticket: Ticket) -> bytes | None:
+    """Write what a ticket holds beside its receipt and its facts, as a ticket without them."""
+    if ticket.lines is None and ticket.preview is None and not ticket.data:
+        return None
+    return Ticket(
+        receipt=b"",
+        preview=ticket.preview,
+        lines=ticket.lines,
+        preview_is_rest=ticket.preview_is_rest,
+        data=ticket.data,
+    ).to_bytes()
+
+
+def _with_beside(ticket: Ticket, beside: bytes | None) -> Ticket:
+    """Give a ticket back what it held; a receipt whose text is damaged is still a receipt."""
+    if beside is None:
+        return ticket
+    with contextlib.suppress(FramingError):
+        kept = Ticket.from_bytes(beside)
+        return dataclasses.replace(
+            ticket,
+            preview=kept.preview,
+            lines=kept.lines,
+            preview_is_rest=kept.preview_is_rest,
+            data=kept.data,
+        )
+    return ticket
+
+
 def _open_reason(execute: Callable[..., sqlite3.Cursor], number: int, told: Open) -> None:
     execute(
         "INSERT INTO reasons (receipt_number, reason, detail, hint, since) VALUES (?, ?, ?, ?, ?)"
@@ -777,7 +814,8 @@ def _settle_receipt_of(
 def _let_go(execute: Callable[..., sqlite3.Cursor], number: int) -> None:
     """Overwrite a receipt, and its envelopes that the relay has."""
     execute(
-        "UPDATE receipts SET fields = NULL, receipt = NULL, paper = NULL WHERE receipt_number = ?",
+        "UPDATE receipts SET fields = NULL, receipt = NULL, paper = NULL, beside = NULL"
+        " WHERE receipt_number = ?",
         (number,),
     )
     execute(

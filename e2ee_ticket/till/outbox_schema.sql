@@ -1,4 +1,4 @@
--- The till's outbox, version 3. This file is a privacy statement: what is not listed here is not
+-- The till's outbox, version 4. This file is a privacy statement: what is not listed here is not
 -- kept. No ticket's secret, no link and no key is ever written: whoever copies this file can read
 -- the receipts that are still here, and open no envelope.
 --
@@ -16,7 +16,8 @@ CREATE TABLE receipts (
     paper       BLOB,             -- what a receipt printer would have got; as long as the PDF
     outcome     TEXT              -- how it ended, or NULL: it has not yet
         CHECK (outcome IN
-            ('opened', 'received', 'revoked', 'expired', 'failed', 'paper', 'reported'))
+            ('opened', 'received', 'revoked', 'expired', 'failed', 'paper', 'reported')),
+    beside      BLOB              -- its words, codes and data, as they stand in a ticket; as long as the PDF
 ) STRICT;
 
 CREATE UNIQUE INDEX receipts_come_once ON receipts (source, source_key);

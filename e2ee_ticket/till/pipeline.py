@@ -1,6 +1,6 @@
 """The engine: one receipt from the till to the customer's phone.
 
-receipt → seal → outbox → display → (preview) → relay → opened → thanks. The link depends on the
+receipt → seal → outbox → display → (words) → relay → opened → thanks. The link depends on the
 secret alone, so that the code may be shown before anything else, as `send` does; nothing that the
 customer waits for waits for the upload. `send` runs one `Delivery`, the agent many; neither has a
 way of its own.
@@ -26,10 +26,11 @@ from e2ee_ticket.errors import (
     TicketError,
     UnreachableError,
 )
+from e2ee_ticket.pdf.seen import Seen
 from e2ee_ticket.protocol import content
 from e2ee_ticket.protocol.channel import UNSHOWN_SECONDS
 from e2ee_ticket.protocol.content import Content
-from e2ee_ticket.protocol.envelope import seal
+from e2ee_ticket.protocol.envelope import fit, seal
 from e2ee_ticket.protocol.link import Link
 from e2ee_ticket.protocol.secret import Secret
 from e2ee_ticket.protocol.ticket import Ticket
@@ -38,7 +39,7 @@ from e2ee_ticket.till.outbox import UPLOAD_SECONDS, Entry, Outbox
 from e2ee_ticket.till.screen import Screen
 from e2ee_ticket.till.states import LET_GO, OPENED, OVER, SHOWABLE, DeliveryState, may
 
-PREVIEW_SECONDS: Final = 1.5
+SEEING_SECONDS: Final = 1.5
 WATCH_SECONDS: Final = 25
 SILENCE_SECONDS: Final = 60.0
 """Longer than the client waits for an answer that is late."""
@@ -108,13 +109,14 @@ class Delivery:
         *,
         secret: Secret | None = None,
         screen: Screen | None = None,
-        preview: Awaitable[bytes | None] | None = None,
+        seeing: Awaitable[Seen | None] | None = None,
         number: int | None = None,
     ) -> None:
         """Begin with what there is.
 
         `secret` is given where its code is on show already, `number` where the outbox has accepted
-        the receipt already.
+        the receipt already; `seeing` is what is being made for the phone of a PDF that came without
+        its words.
         """
         self.state = DeliveryState.ACCEPTED
         self.expires_in: int | None = None
@@ -129,7 +131,7 @@ class Delivery:
         self._secret: Secret | None
         self._secret, self.id, self._token = _draw(secret)
         self._screen = screen
-        self._preview = preview
+        self._seeing = seeing
         self._number = number
         self._envelope: bytes | None = None
         self._sealed_at = 0.0
@@ -154,7 +156,7 @@ class Delivery:
     def keep(self) -> None:
         """Seal it and keep it in the outbox: a phone may have the code, and the power may fail.
 
-        `upload` does so, unless it was done before. The preview is added later, if there is one.
+        `upload` does so, unless it was done before. What `seeing` makes is added later.
 
         Raises:
             ReceiptError: the ticket fits no envelope.
@@ -198,8 +200,8 @@ class Delivery:
             self.show()
         if self.state == "accepted":
             self.keep()
-        if self._preview is not None:
-            await self._add_preview()
+        if self._seeing is not None:
+            await self._add_seen()
         for attempt in range(1, ATTEMPTS + 1):
             if self.state in OVER:  # handed over on paper, or taken back, while it waited
                 break
@@ -282,7 +284,7 @@ class Delivery:
     def abandon(self) -> bool:
         """Leave it to the outbox, in a hurry; tell whether nothing is lost.
 
-        What was not sealed yet is sealed without its preview: a phone may hold the link.
+        What was not sealed yet is sealed as it is: a phone may hold the link.
         """
         if self._screen is not None and self.on_screen:
             self._screen.clear()
@@ -346,25 +348,27 @@ class Delivery:
             with self._keeping():
                 self._number = self._till.outbox.accept(self._ticket, self._till.name)
 
-    async def _add_preview(self) -> None:
-        """Seal anew with the picture; T17 holds, for nothing has left this computer yet."""
-        preview = await self._wait_for_preview()
-        self._preview = None
-        if preview is None or self._secret is None or self.state != "sealed":
+    async def _add_seen(self) -> None:
+        """Seal anew with words and picture; T17 holds, for nothing has left this computer yet."""
+        seen = await self._wait_for_seen()
+        self._seeing = None
+        if seen is None or self._secret is None or self.state != "sealed":
             return
-        ticket = dataclasses.replace(self._ticket, preview=preview)
+        ticket = with_seen(self._ticket, seen)
+        if ticket is self._ticket:
+            return
         envelope = seal(ticket, self._secret)
         with self._keeping():  # what is uploaded is what is kept, or the one before
             outbox = self._till.outbox
             if not self.kept or outbox is None or outbox.replace(self.id, envelope):
                 self._ticket, self._envelope = ticket, envelope
 
-    async def _wait_for_preview(self) -> bytes | None:
-        """Return the picture if it is there in time; a ticket is whole without one."""
-        if self._preview is None:
+    async def _wait_for_seen(self) -> Seen | None:
+        """Return what there is for the phone, if it is there in time; a ticket is whole without."""
+        if self._seeing is None:
             return None
         try:
-            return await within(PREVIEW_SECONDS, self._preview, self._till.clock)
+            return await within(SEEING_SECONDS, self._seeing, self._till.clock)
         except Exception:  # noqa: BLE001 - whatever became of it, the customer gets the receipt
             return None
 
@@ -527,7 +531,7 @@ class Delivery:
 
 def facts_of(ticket: Ticket) -> Ticket:
     """Return a ticket's facts without its receipt."""
-    return dataclasses.replace(ticket, receipt=b"", preview=None)
+    return dataclasses.replace(ticket, receipt=b"", preview=None, lines=None, data=())
 
 
 def _draw(secret: Secret | None = None) -> tuple[Secret, str, bytes]:
@@ -624,6 +628,23 @@ async def _finish_revoke(
         state = "revoked"
     outbox.note(entry.id, state)
     return state
+
+
+def with_seen(ticket: Ticket, seen: Seen) -> Ticket:
+    """Add words and picture to a ticket, as far as they fit.
+
+    Where there are words, no picture of the receipt costs a larger envelope (T44).
+    """
+    if seen.lines is not None:
+        ticket = dataclasses.replace(ticket, lines=seen.lines)
+    if seen.picture is None or ticket.preview is not None:
+        return ticket
+    drawn = dataclasses.replace(ticket, preview=seen.picture)
+    if ticket.lines is not None:
+        sizes = [fit(len(each.to_bytes())) for each in (ticket, drawn)]
+        if sizes[1] > sizes[0]:
+            return ticket
+    return drawn
 
 
 async def flush(

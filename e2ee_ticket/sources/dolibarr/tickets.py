@@ -12,6 +12,7 @@ from e2ee_ticket.errors import SourceError
 from e2ee_ticket.pdf import draw, letters
 from e2ee_ticket.pdf.check import check_receipt
 from e2ee_ticket.pdf.money import format_money
+from e2ee_ticket.pdf.words import words_of_receipt
 from e2ee_ticket.protocol.ticket import Ticket
 from e2ee_ticket.sources import Shop
 from e2ee_ticket.sources.dolibarr.client import Client, DolibarrError
@@ -82,6 +83,7 @@ class Tickets:
         pdf = await self._fetch_pdf(invoice, number) if self._pdf else None
         ours = pdf is None
         remarks: tuple[str, ...] = ()
+        words = None
         company = await self._company_shop()
         own = currency_code(await self._own_company()) or self._currency
         if pdf is None:
@@ -89,6 +91,7 @@ class Tickets:
             receipt = read_receipt(invoice, payments, company, self._shop.lang, names, own=own)
             remarks = letters.remarks_on(draw.texts_of(receipt))
             pdf = await asyncio.to_thread(_draw, receipt)
+            words = words_of_receipt(receipt)
         total, currency = invoice_total(invoice, own)
         ticket = Ticket(
             receipt=pdf,
@@ -98,6 +101,7 @@ class Tickets:
             number=number,
             issued=invoice_time(invoice, payments).isoformat(),
             lang=self._shop.lang,
+            lines=words,
         )
         return ticket, ours, remarks
 

@@ -11,7 +11,7 @@ from fakes import Clock
 from e2ee_ticket.errors import OutboxError
 from e2ee_ticket.protocol.envelope import seal
 from e2ee_ticket.protocol.secret import Secret
-from e2ee_ticket.protocol.ticket import Ticket
+from e2ee_ticket.protocol.ticket import Data, Ticket
 from e2ee_ticket.till import outbox as module
 from e2ee_ticket.till.outbox import (
     CLAIM_SECONDS,
@@ -420,6 +420,60 @@ def test_a_file_of_version_2_keeps_its_tickets_and_gets_the_tables_of_today(path
         assert migrated == shape(new)
 
 
+def test_a_file_of_version_3_keeps_its_receipts_and_gets_the_tables_of_today(path, clock, tmp_path):
+    path.parent.mkdir()
+    schema = Path(__file__).parents[2] / "data/outbox_v3.sql"
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.executescript(schema.read_text(encoding="utf-8"))
+        old.execute(
+            "INSERT INTO receipts (receipt_number, till, accepted_at, fields, receipt)"
+            " VALUES (7, 'till', 0, '{}', X'2550')"
+        )
+        old.execute("PRAGMA user_version = 3")
+        old.commit()
+
+    with Outbox(path, clock.now) as outbox:
+        assert outbox.receipt(7) == Ticket(receipt=b"%P")
+        assert outbox.accept(IN_WORDS, "till") == 8
+        assert outbox.receipt(8) == IN_WORDS
+        migrated = shape(outbox)
+    with Outbox(tmp_path / "new.sqlite", clock.now) as new:
+        assert migrated == shape(new)
+
+
+IN_WORDS = Ticket(
+    receipt=b"%PDF-",
+    title="Canary Shop",
+    total="54,64 €",
+    lines=(("Canary Shop",), ("",), ("Total", "54,64 €")),
+    preview=b"\x89PNG",
+    preview_is_rest=True,
+    data=(Data("application/json", "ekabs.json", b"{}"),),
+)
+
+
+def test_words_codes_and_data_are_kept_with_a_receipt_and_let_go_with_it(path, clock):
+    with Outbox(path, clock.now) as outbox:
+        number = outbox.accept(IN_WORDS, "till")
+        assert outbox.receipt(number) == IN_WORDS
+
+        outbox.settle(number, "paper")
+
+        assert outbox.receipt(number) is None
+        (left,) = outbox._connection.execute("SELECT beside FROM receipts").fetchone()
+        assert left is None
+
+
+def test_a_receipt_whose_words_were_damaged_is_still_a_receipt(path, clock):
+    with Outbox(path, clock.now) as outbox:
+        number = outbox.accept(IN_WORDS, "till")
+        outbox._connection.execute("UPDATE receipts SET beside = X'00'")
+
+        kept = outbox.receipt(number)
+
+        assert kept == Ticket(receipt=b"%PDF-", title="Canary Shop", total="54,64 €")
+
+
 def shape(outbox):
     """What tables and columns there are; their order in the file says nothing."""
     tables = outbox._connection.execute("SELECT name FROM sqlite_master").fetchall()
@@ -465,7 +519,7 @@ def test_the_schema_says_of_every_column_what_it_is_for():
         r"^    (?!CHECK|--)\w+ +(?:TEXT|INTEGER|REAL|BLOB).*$", schema, re.MULTILINE
     )
 
-    assert len(columns) == 40
+    assert len(columns) == 41
     assert all("--" in column or "ON DELETE" in column for column in columns)
 
 

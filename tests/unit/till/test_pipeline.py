@@ -17,6 +17,7 @@ from e2ee_ticket.errors import (
     TakenError,
     UnreachableError,
 )
+from e2ee_ticket.pdf.seen import Seen
 from e2ee_ticket.protocol.channel import PairingSecret, WriteToken, registration
 from e2ee_ticket.protocol.content import Content
 from e2ee_ticket.protocol.envelope import unseal
@@ -133,7 +134,7 @@ async def test_a_ticket_is_in_the_outbox_before_its_first_upload(shop):
 
 async def test_a_receipt_is_in_the_outbox_before_its_picture_is_made(shop):
     never = asyncio.get_running_loop().create_future()
-    task = await shop.run(shop.delivery(preview=never).upload())
+    task = await shop.run(shop.delivery(seeing=never).upload())
 
     assert shop.outbox.receipt(1) == TICKET
     task.cancel()
@@ -141,21 +142,52 @@ async def test_a_receipt_is_in_the_outbox_before_its_picture_is_made(shop):
 
 async def test_a_picture_that_is_there_in_time_is_part_of_the_ticket(shop):
     picture = asyncio.get_running_loop().create_future()
-    picture.set_result(b"picture")
-    await shop.delivery(preview=picture).upload()
+    picture.set_result(Seen(b"picture"))
+    await shop.delivery(seeing=picture).upload()
 
     assert unseal(shop.stored, shop.secret).preview == b"picture"
+
+
+async def test_words_that_are_there_in_time_are_part_of_the_ticket(shop):
+    seeing = asyncio.get_running_loop().create_future()
+    seeing.set_result(Seen(b"picture", (("Total", "5,00"),)))
+    await shop.delivery(seeing=seeing).upload()
+
+    ticket = unseal(shop.stored, shop.secret)
+    assert ticket.lines == (("Total", "5,00"),)
+    assert (ticket.preview, ticket.preview_is_rest) == (b"picture", False)
+
+
+@pytest.mark.rule("T44")
+@pytest.mark.parametrize("size", [11_000, 20_000])
+async def test_a_picture_beside_words_costs_no_larger_envelope(shop, size):
+    seeing = asyncio.get_running_loop().create_future()
+    seeing.set_result(Seen(bytes(size), (("Total", "5,00"),)))
+    await shop.delivery(seeing=seeing).upload()
+
+    ticket = unseal(shop.stored, shop.secret)
+    assert len(shop.stored) == 16 * 1024
+    assert ticket.lines == (("Total", "5,00"),)
+    assert (ticket.preview is None) == (size == 20_000)
+
+
+async def test_a_picture_without_words_may_cost_a_larger_one(shop):
+    seeing = asyncio.get_running_loop().create_future()
+    seeing.set_result(Seen(bytes(20_000)))
+    await shop.delivery(seeing=seeing).upload()
+
+    assert len(shop.stored) == 24 * 1024
 
 
 @pytest.mark.rule("T17")
 async def test_a_ticket_is_sealed_and_kept_before_its_picture_is_there(shop):
     never = asyncio.get_running_loop().create_future()
-    task = await shop.run(shop.delivery(preview=never).upload())
+    task = await shop.run(shop.delivery(seeing=never).upload())
     kept = shop.outbox.envelope(shop.secret.id)
 
     assert unseal(kept, shop.secret) == TICKET
     assert shop.relay.calls["put"] == 0
-    never.set_result(b"picture")
+    never.set_result(Seen(b"picture"))
     await task
     assert shop.outbox.envelope(shop.secret.id) == shop.stored
     assert unseal(shop.stored, shop.secret).preview == b"picture"
@@ -165,11 +197,11 @@ async def test_a_ticket_is_sealed_and_kept_before_its_picture_is_there(shop):
 @pytest.mark.rule("T17")
 async def test_where_the_picture_cannot_be_kept_what_was_kept_is_uploaded(shop):
     picture = asyncio.get_running_loop().create_future()
-    task = await shop.run(shop.delivery(preview=picture).upload())
+    task = await shop.run(shop.delivery(seeing=picture).upload())
     kept = shop.outbox.envelope(shop.secret.id)
     shop.outbox._connection.execute("PRAGMA max_page_count = 1")
 
-    picture.set_result(bytes(40_000))
+    picture.set_result(Seen(bytes(40_000)))
     await task
 
     assert shop.stored == kept
@@ -177,7 +209,7 @@ async def test_where_the_picture_cannot_be_kept_what_was_kept_is_uploaded(shop):
 
 async def test_a_picture_that_takes_too_long_is_left_out(shop):
     never = asyncio.get_running_loop().create_future()
-    task = await shop.run(shop.delivery(preview=never).upload(), 1.6)
+    task = await shop.run(shop.delivery(seeing=never).upload(), 1.6)
 
     assert await task == "stored"
     assert unseal(shop.stored, shop.secret).preview is None
@@ -187,7 +219,7 @@ async def test_a_picture_that_takes_too_long_is_left_out(shop):
 async def test_a_picture_that_fails_is_left_out(shop):
     broken = asyncio.get_running_loop().create_future()
     broken.set_exception(ZeroDivisionError())
-    await shop.delivery(preview=broken).upload()
+    await shop.delivery(seeing=broken).upload()
 
     assert unseal(shop.stored, shop.secret).preview is None
 
@@ -574,7 +606,7 @@ async def test_texts_too_long_for_a_display_are_left_out_and_never_cut(shop):
 
 async def test_what_is_abandoned_before_it_was_sealed_is_sealed_and_kept(shop):
     never = asyncio.get_running_loop().create_future()
-    delivery = shop.delivery(preview=never)
+    delivery = shop.delivery(seeing=never)
     task = await shop.run(delivery.upload())
     task.cancel()
     await settle()
@@ -730,7 +762,7 @@ async def test_a_revoke_of_what_another_process_is_at_asks_the_relay(shop, tmp_p
 
 async def test_what_another_process_took_back_does_not_leave(shop):
     picture = asyncio.get_running_loop().create_future()
-    task = await shop.run(shop.delivery(preview=picture).upload())
+    task = await shop.run(shop.delivery(seeing=picture).upload())
     shop.outbox.withdraw(shop.secret.id)
     picture.set_result(None)
     await settle()
@@ -751,10 +783,10 @@ async def test_finishing_leaves_alone_what_ended_meanwhile(shop):
 @pytest.mark.rule("T17")
 async def test_a_picture_comes_too_late_for_what_another_process_is_uploading(shop):
     picture = asyncio.get_running_loop().create_future()
-    task = await shop.run(shop.delivery(preview=picture).upload())
+    task = await shop.run(shop.delivery(seeing=picture).upload())
     kept = shop.outbox.envelope(shop.secret.id)
     shop.outbox.tried(shop.secret.id)
-    picture.set_result(b"\x89PNG a picture")
+    picture.set_result(Seen(b"\x89PNG a picture"))
     await settle()
 
     assert await task == "stored"

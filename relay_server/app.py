@@ -40,6 +40,7 @@ from relay_server.health import Health
 from relay_server.limits import AddressLimits, Buckets, ChannelLimits, Shares
 from relay_server.logs import log_request
 from relay_server.metrics import CONTENT_TYPE, Metrics
+from relay_server.notices import Notices
 from relay_server.pages import Page, Pages
 from relay_server.permits import Permits
 from relay_server.proxies import Trust
@@ -101,7 +102,11 @@ class App:
         self._dates = Dates(clock)
         self.connections = Connections(config, clock, self.metrics, self._dates, trust)
         self.sweeper = Sweeper(
-            store=store, clock=clock, sweep_seconds=config.sweep_seconds, beside=beside
+            store=store,
+            clock=clock,
+            sweep_seconds=config.sweep_seconds,
+            beside=beside,
+            look=Notices(store, self.metrics, clock).look,
         )
         self._busy = 0
         self._idle = asyncio.Event()
@@ -268,6 +273,8 @@ class App:
         return None if self._about is None else security_txt(self._about, self._clock.wall())
 
     async def _say_health(self) -> tuple[Head, bytes]:
+        if self._store.fault:
+            return Head(503, JSON + b"Retry-After: 60\r\n"), b'{"status": "the store is damaged"}'
         if await self.health.check():
             said = {"status": "ok"}
             if self._clock.doubt:
@@ -286,6 +293,7 @@ class App:
             open_connections=len(self.connections),
             sweeps=self.sweeper.passes,
             clock_doubt=self._clock.doubt,
+            damaged=bool(self._store.fault),
         )
         return self.plain_answer(
             Head(200, COMMON + b"Content-Type: " + CONTENT_TYPE + b"\r\n"), body

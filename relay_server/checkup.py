@@ -20,7 +20,7 @@ from relay_server.errors import StartError
 from relay_server.owner import become_owner
 from relay_server.pages import PATHS, packaged
 from relay_server.settings import PACKAGED, find_database
-from relay_server.store.sqlite import is_running
+from relay_server.store.place import is_running
 from relay_server.store.upkeep import count, find_fault
 from relay_server.stores import store_limits
 from relay_server.voice import MisuseError, Parser, show, show_amount

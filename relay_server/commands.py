@@ -16,7 +16,7 @@ from relay_server.owner import become_owner, find_owner
 from relay_server.settings import DEFAULT_DB, find_database, find_store
 from relay_server.store import Permit, State, Store
 from relay_server.store.beside import Beside
-from relay_server.store.sqlite import is_running
+from relay_server.store.place import is_running, must_be_there
 from relay_server.store.upkeep import back_up, count
 from relay_server.stores import open_any_store
 from relay_server.voice import (
@@ -58,6 +58,9 @@ def permit_parser() -> Parser:
     add.add_argument(
         "--bytes-per-hour", metavar="SIZE", help="at most so much an hour, such as 200MiB"
     )
+    add.add_argument(
+        "--new", action="store_true", help="make the database, too, before a relay has run on it"
+    )
     actions.add_parser(
         "list", parents=[common], help="print the day, the limits and the name of each permit"
     )
@@ -74,8 +77,10 @@ def permit(arguments: list[str]) -> int:
     if given.action == "add":
         _parse_limits(given)
     place = _find_store(given)
-    if given.action != "add":
-        _must_exist(place)
+    if not (given.action == "add" and given.new):
+        _must_exist(place, more="start the relay once" if given.action == "add" else "")
+    elif isinstance(place, Path):
+        must_be_there(place)
     return asyncio.run(_permit(given, place))
 
 
@@ -351,6 +356,11 @@ def _find_store(given: Namespace) -> Path | str:
     return place
 
 
-def _must_exist(place: Path | str) -> None:
+def _must_exist(place: Path | str, *, more: str = "") -> None:
+    """Refuse to make a database: no relay would know of what is written there."""
     if isinstance(place, Path) and not place.exists():
-        raise StartError(f"there is no database {place}", hint="--db names the relay's database")
+        raise StartError(
+            f"there is no database {place}",
+            hint="--db names the relay's database"
+            + (f"; {more}, or --new makes it" if more else ""),
+        )

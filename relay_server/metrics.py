@@ -56,7 +56,14 @@ class Metrics:
         route.received += received
 
     def render(
-        self, *, gauges: Gauges, busy: int, open_connections: int, sweeps: int, clock_doubt: int = 0
+        self,
+        *,
+        gauges: Gauges,
+        busy: int,
+        open_connections: int,
+        sweeps: int,
+        clock_doubt: int = 0,
+        damaged: bool = False,
     ) -> bytes:
         """Return everything, as Prometheus reads it."""
         lines = [
@@ -83,6 +90,7 @@ class Metrics:
             *_metric("stored_bytes", "gauge", "What the store holds.", gauges.stored_bytes),
             *_metric("room_bytes", "gauge", "How much more it takes.", gauges.room_bytes),
             *_metric("sweeps_total", "counter", "Passes of the sweeper.", sweeps),
+            *_metric("store_damaged", "gauge", "1 when the store was found damaged.", int(damaged)),
             *_metric(
                 "clock_doubt_seconds",
                 "gauge",

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 
 from relay_server.clock import HOUR, GuardedClock, say_doubt
@@ -25,10 +26,12 @@ class Sweeper:
         clock: GuardedClock,
         sweep_seconds: float,
         beside: Beside | None = None,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._beside = beside
+        self._look = look
         self._sweep_seconds = sweep_seconds
         self.passes = 0
         self._doubted = 0
@@ -56,6 +59,8 @@ class Sweeper:
                 now, latest = int(self._clock.certain()), int(self._clock.latest())
                 await self._store.sweep(now=now, latest=latest)
                 self.passes += 1
+                await self._store.inspect()
+                self._look()
             except RefusalError as error:
                 # No room or no time now; what is over is not served in any case (R21).
                 logger.warning("the sweep was put off: %s", error.code)

@@ -9,6 +9,7 @@ from relay_server.store.waiting import Waiting
 
 class MemoryStore:
     def __init__(self, *, clock, limits):
+        self.fault = ""
         self._limits = limits
         self._tickets = {}  # id: [state, token_hash, digest, expiry, envelope or None]
         self._channels = {}  # cid: Channel
@@ -144,6 +145,9 @@ class MemoryStore:
                 del self._channels[cid]
             elif channel.polled_day > last_day:
                 self._channels[cid] = channel._replace(polled_day=last_day)
+
+    async def inspect(self):
+        pass
 
     async def probe(self):
         pass

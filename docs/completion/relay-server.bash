@@ -8,7 +8,7 @@
 _shtab_relay_server_permit_subparsers=(add list revoke)
 _shtab_relay_server_subparsers=(permit stats backup forget clock check)
 
-_shtab_relay_server_permit_add_option_strings=(-h --help --db --store --debug --uploads-per-hour --bytes-per-hour)
+_shtab_relay_server_permit_add_option_strings=(-h --help --db --store --debug --uploads-per-hour --bytes-per-hour --new)
 _shtab_relay_server_permit_list_option_strings=(-h --help --db --store --debug)
 _shtab_relay_server_permit_revoke_option_strings=(-h --help --db --store --debug)
 _shtab_relay_server_permit_option_strings=(-h --help)
@@ -28,6 +28,7 @@ _shtab_relay_server_pos_0_choices=(permit stats backup forget clock check)
 _shtab_relay_server_permit_add__h_nargs=0
 _shtab_relay_server_permit_add___help_nargs=0
 _shtab_relay_server_permit_add___debug_nargs=0
+_shtab_relay_server_permit_add___new_nargs=0
 _shtab_relay_server_permit_list__h_nargs=0
 _shtab_relay_server_permit_list___help_nargs=0
 _shtab_relay_server_permit_list___debug_nargs=0

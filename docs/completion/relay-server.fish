@@ -84,6 +84,7 @@ complete -c relay-server -n '_shtab_relay_server_using permit add' -l store -x -
 complete -c relay-server -n '_shtab_relay_server_using permit add' -l debug -d 'show tracebacks'
 complete -c relay-server -n '_shtab_relay_server_using permit add' -l uploads-per-hour -x -d 'at most so many tickets an hour'
 complete -c relay-server -n '_shtab_relay_server_using permit add' -l bytes-per-hour -x -d 'at most so much an hour, such as 200MiB'
+complete -c relay-server -n '_shtab_relay_server_using permit add' -l new -d 'make the database, too, before a relay has run on it'
 complete -c relay-server -n '_shtab_relay_server_using permit; and test $_shtab_relay_server_npos -eq 0' -a list -d 'print the day, the limits and the name of each permit'
 complete -c relay-server -n '_shtab_relay_server_using permit list' -s h -l help -d 'show this help message and exit'
 complete -c relay-server -n '_shtab_relay_server_using permit list' -l db -x -d 'the relay'"'"'s database (default relay.sqlite)'

@@ -115,6 +115,7 @@ _shtab_relay_server_permit_add_options=(
   "--debug[show tracebacks]"
   "--uploads-per-hour[at most so many tickets an hour]:N:"
   "--bytes-per-hour[at most so much an hour, such as 200MiB]:SIZE:"
+  "--new[make the database, too, before a relay has run on it]"
   ":whom it is for:"
 )
 

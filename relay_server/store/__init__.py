@@ -127,6 +127,9 @@ class Watch(Protocol):
 class Store(Protocol):
     """Tickets, channels, permits, and those who wait."""
 
+    fault: str
+    """What is wrong with what is kept, as far as it was seen; empty while nothing is."""
+
     # Tickets
 
     async def keep(
@@ -243,6 +246,9 @@ class Store(Protocol):
         Raises:
             Exception: it cannot, whatever the reason.
         """
+
+    async def inspect(self) -> None:
+        """Look at a little more of what is kept, and note a ``fault`` where something is wrong."""
 
     def gauges(self) -> Gauges:
         """Return what the store holds; from memory, without waiting."""

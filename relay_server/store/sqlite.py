@@ -16,15 +16,15 @@ import os
 import queue
 import shutil
 import sqlite3
-import sys
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import IO, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from relay_server.clock import Clock
 from relay_server.errors import FullError, OverloadedError, StartError
@@ -39,6 +39,14 @@ from relay_server.store import (
     State,
     StoreLimits,
     Watch,
+)
+from relay_server.store.place import (
+    NOT_WAITING,
+    Hold,
+    find_file_system,
+    is_network,
+    must_be_there,
+    must_have_one_name,
 )
 from relay_server.store.waiting import Waiting
 
@@ -59,12 +67,24 @@ BATCH_JOBS = 256
 CHECKPOINT_PAGES = 4_000
 READERS = 4
 SWEEP_ROWS = 64
+INSPECT_SECONDS = 0.25
+"""How long each look at the database is, one after each sweep: some hundredth of the time."""
+INSPECT_EACH_SECONDS = 86_400
 LOOK_SECONDS = 0.5
 """How often an idle writer looks whether a command has changed the file beside it."""
 BUSY_SECONDS = 5.0
-# Windows has neither; a link there takes an administrator to make.
-_NOT_FOLLOWING = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-_NOT_WAITING = getattr(os, "O_NONBLOCK", 0)
+CHECKED_BYTES = 256 * 1024 * 1024
+"""A database up to this size is read as a whole before a relay begins; a larger one meanwhile."""
+_SHARED_MEMORY = frozenset(
+    {
+        sqlite3.SQLITE_IOERR_SHMOPEN,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+        sqlite3.SQLITE_IOERR_SHMLOCK,
+        sqlite3.SQLITE_IOERR_SHMMAP,
+        sqlite3.SQLITE_IOERR_LOCK,
+        sqlite3.SQLITE_IOERR_RDLOCK,
+    }
+)
 
 T = TypeVar("T")
 _Row = tuple[Any, ...]
@@ -149,20 +169,28 @@ class SqliteStore:
         Raises:
             StartError: the file cannot be used; says why in one line.
         """
-        self._path = path
         self._clock = clock
         self._limits = limits
+        self._inspected: tuple[str, Any] = ("channels", b"")
+        self._inspect_at = 0.0
+        self.fault = ""
+        """What is wrong with the database, as far as it was seen; empty while nothing is."""
+        if exclusive:
+            must_be_there(path)
         _create(path)
-        self._lock = _lock(path) if exclusive else None
+        # Whatever leads to it, its log and its lock have one name.
+        path = self._path = path.resolve()
+        must_have_one_name(path)
+        self._hold = Hold(path) if exclusive else None
         try:
-            self._writer = _open(path, migrate=exclusive)
+            self._writer = _open(path, relay=exclusive)
             self._looker = _connect(path, timeout=0)
             self._rows = _count_rows(self._writer)
         except StartError:
-            _unlock(self._lock)
+            self._release()
             raise
         except sqlite3.Error as error:
-            _unlock(self._lock)
+            self._release()
             raise start_error(path, error) from error
         self._loop = asyncio.get_running_loop()
         self._waiting = Waiting(
@@ -397,6 +425,40 @@ class SqliteStore:
         await self._write(run)
         await self._read(_FIND, bytes(16))
 
+    async def inspect(self) -> None:
+        """Look at a little more of the database: every row, every index entry, every last byte.
+
+        A bit of an envelope that was turned is not seen: the phone sees it, by the seal.
+        """
+        if self._clock.monotonic() >= self._inspect_at:
+            await self._loop.run_in_executor(self._readers, self._inspect)
+
+    def _inspect(self) -> None:
+        end = time.monotonic() + INSPECT_SECONDS
+        connection = self._local.connection
+        try:
+            while time.monotonic() < end:
+                table, after = self._inspected
+                last, count, found, _ = connection.execute(_INSPECT[table], (after,)).fetchone()
+                if count:
+                    if found != count:
+                        self.fault = f"an index of {table} misses {count - found} rows"
+                    self._inspected = (table, last)
+                elif table == "channels":
+                    self._inspected = ("tickets", -1)
+                else:
+                    self._inspected = ("channels", b"")
+                    self._inspect_at = self._clock.monotonic() + INSPECT_EACH_SECONDS
+                    return
+        except sqlite3.Error as error:
+            self._note(error)
+
+    def _note(self, error: Exception) -> None:
+        """Note what shows that the database is damaged."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            self.fault = str(error)
+
     def gauges(self) -> Gauges:
         """Return what the store holds; the file as of its last batch."""
         return Gauges(
@@ -449,7 +511,11 @@ class SqliteStore:
         with suppress(sqlite3.Error):
             _truncate_log(self._writer)
         self._writer.close()
-        _unlock(self._lock)
+        self._release()
+
+    def _release(self) -> None:
+        if self._hold is not None:
+            self._hold.release()
 
     async def _sweep_some(self, statement: str, values: tuple[int, ...], rows: int | None) -> int:
         def run(connection: sqlite3.Connection) -> int:
@@ -482,7 +548,11 @@ class SqliteStore:
         return await self._loop.run_in_executor(self._readers, self._read_row, statement, key)
 
     def _read_row(self, statement: str, key: bytes) -> _Row | None:
-        row: _Row | None = self._local.connection.execute(statement, (key,)).fetchone()
+        try:
+            row: _Row | None = self._local.connection.execute(statement, (key,)).fetchone()
+        except sqlite3.Error as error:
+            self._note(error)
+            raise
         return row
 
     # Writing
@@ -580,6 +650,7 @@ class SqliteStore:
                 with suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
             self._rows = rows
+            self._note(error)
             if len(batch) == 1:
                 return [(batch[0], None, _translate(error))]
             # One write must not take the others with it.
@@ -632,6 +703,20 @@ _BRING_BACK_TOMBSTONES = f"""
 UPDATE tickets SET expiry = ? WHERE rowid IN
 (SELECT rowid FROM tickets WHERE envelope IS NULL AND expiry > ? LIMIT {SWEEP_ROWS})
 """  # noqa: S608 - a constant of this file
+_INSPECT = {
+    "channels": """
+SELECT max(cid), count(*), count(*), 0 FROM
+(SELECT cid FROM channels WHERE cid > ? ORDER BY cid LIMIT 256)
+""",
+    # Its last byte is reached through every page of an envelope.
+    "tickets": """
+SELECT max(row), count(*), sum(found), total(length(tail)) FROM
+(SELECT t.rowid AS row, substr(t.envelope, -1) AS tail, EXISTS(
+    SELECT 1 FROM tickets AS u INDEXED BY sqlite_autoindex_tickets_1
+    WHERE u.id = t.id AND u.rowid = t.rowid
+) AS found FROM tickets AS t NOT INDEXED WHERE t.rowid > ? ORDER BY t.rowid LIMIT 64)
+""",
+}
 _REGISTER = """
 INSERT INTO channels (cid, read_hash, write_hash, polled_day) VALUES (?, ?, ?, ?)
 ON CONFLICT (cid) DO NOTHING
@@ -742,7 +827,7 @@ def _create(path: Path) -> None:
         # Nobody but the relay's own user may read it; the log and its index take after the file.
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        os.close(os.open(path, os.O_RDWR | _NOT_WAITING))
+        os.close(os.open(path, os.O_RDWR | NOT_WAITING))
     except OSError as error:
         raise StartError(
             f"cannot open the database {path}: {error.strerror}",
@@ -750,18 +835,32 @@ def _create(path: Path) -> None:
         ) from error
 
 
-def _open(path: Path, *, migrate: bool) -> sqlite3.Connection:
+def _open(path: Path, *, relay: bool) -> sqlite3.Connection:
+    left = path.with_name(path.name + "-wal")
+    unclean = left.exists() and left.stat().st_size > 0
     connection = _connect(path)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise no_memory_error(path)
+        if relay and path.stat().st_size <= CHECKED_BYTES:
+            # After a kill more than what is read at once: the log may belong to another file.
+            _must_be_whole(path, connection, thorough=unclean)
         connection.execute("BEGIN IMMEDIATE")
-        _migrate(path, connection, may=migrate)
+        _migrate(path, connection, may=relay)
         connection.execute("COMMIT")
         _sync_directory(path.parent)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _must_be_whole(path: Path, connection: sqlite3.Connection, *, thorough: bool) -> None:
+    name = "integrity_check" if thorough else "quick_check"
+    found = str(connection.execute(f"PRAGMA {name}(1)").fetchone()[0])
+    if found != "ok":
+        raise damaged_error(path, found.splitlines()[-1])
 
 
 def _migrate(path: Path, connection: sqlite3.Connection, *, may: bool) -> None:
@@ -815,13 +914,36 @@ def _sync_directory(directory: Path) -> None:
             os.close(descriptor)
 
 
+def damaged_error(path: Path, fault: str) -> StartError:
+    """Say that a database is damaged, and what to do."""
+    return StartError(
+        f"{path} is not a database, or is damaged" + (f": {fault}" if fault else ""),
+        hint="relay-server restore FILE brings a backup back; deploy/operating.md says how to save "
+        "permits and displays without one",
+    )
+
+
+def no_memory_error(path: Path) -> StartError:
+    """Say that a database lies where its log cannot be shared in memory."""
+    where = find_file_system(path)
+    return StartError(
+        f"the file system of {path}{f' ({where})' if where else ''} cannot share memory between "
+        "programs, or locks of files",
+        hint="a relay's database must be on a disk of this machine, not on a network's",
+    )
+
+
 def start_error(path: Path, error: sqlite3.Error) -> StartError:
     """Say in the operator's words why a database cannot be used."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return damaged_error(path, "")
+    if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL):
+        file_system = find_file_system(path)
+        if is_network(file_system) or error.sqlite_errorcode in _SHARED_MEMORY:
+            return no_memory_error(path)
         return StartError(
-            f"{path} is not a database, or is damaged",
-            hint="restore it, or start with another file",
+            f"the disk of {path} fails: {error}", hint="see the system's log (journalctl -k)"
         )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StartError(f"{path} is locked by another program", hint="end that program first")
@@ -832,59 +954,3 @@ def start_error(path: Path, error: sqlite3.Error) -> StartError:
     if code == sqlite3.SQLITE_FULL:
         return StartError(f"no room on the disk of {path}", hint="make room, then start again")
     return StartError(f"cannot use the database {path}: {error}")
-
-
-def _lock(path: Path) -> IO[bytes] | None:
-    """Keep other relays from this file: each would serve what the other has revoked."""
-    try:
-        flags = os.O_RDWR | os.O_CREAT | _NOT_FOLLOWING | _NOT_WAITING
-        handle = os.fdopen(os.open(path.with_name(path.name + ".lock"), flags, 0o600), "r+b")
-    except OSError as error:
-        raise StartError(
-            f"cannot open the database {path}: {error.strerror}",
-            hint="--db names a file in a directory that the relay may write to",
-        ) from error
-    try:
-        _take(handle)
-    except OSError as error:
-        handle.close()
-        raise StartError(
-            f"another relay is running on {path}", hint="end it first, or use another file"
-        ) from error
-    return handle
-
-
-def is_running(path: Path) -> bool:
-    """Tell whether a relay runs on this file."""
-    lock = path.with_name(path.name + ".lock")
-    if not lock.exists():
-        return False
-    mode, flags = ("r+b", os.O_RDWR) if sys.platform == "win32" else ("rb", os.O_RDONLY)
-    flags |= _NOT_FOLLOWING | _NOT_WAITING
-    with suppress(OSError), os.fdopen(os.open(lock, flags), mode) as handle:
-        try:
-            _take(handle)
-        except (BlockingIOError, PermissionError):
-            return True
-    return False
-
-
-def _take(handle: IO[bytes]) -> None:
-    """Lock a file until it is closed, however this process ends.
-
-    Raises:
-        OSError: another process has it.
-    """
-    if sys.platform == "win32":
-        import msvcrt  # noqa: PLC0415 - Windows only
-
-        msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl  # noqa: PLC0415 - POSIX only
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _unlock(handle: IO[bytes] | None) -> None:
-    if handle is not None:
-        handle.close()

@@ -66,7 +66,7 @@ def fetch(connection, ticket_id):
 @pytest.mark.rule("R41")
 def test_no_kill_loses_an_acknowledged_ticket_or_tears_an_envelope(tmp_path, kills):
     db = str(tmp_path / "relay.sqlite")
-    permit = run_command("permit", "add", "tills", "--db", db).stdout.strip()
+    permit = run_command("permit", "add", "--new", "tills", "--db", db).stdout.strip()
     acknowledged, begun = [], []
 
     for turn in range(kills):
@@ -118,7 +118,7 @@ def test_the_log_is_synced_before_the_answer_leaves(tmp_path):
         pytest.skip(reason)
     db = str(tmp_path / "relay.sqlite")
     trace = tmp_path / "trace"
-    permit = run_command("permit", "add", "tills", "--db", db).stdout.strip()
+    permit = run_command("permit", "add", "--new", "tills", "--db", db).stdout.strip()
     ticket_id = "a" * 32
     calls = "fsync,fdatasync,write,writev,sendto,sendmsg,pwrite64"
     prefix = (strace, "-D", "-f", "-y", "-s", "24", "-e", f"trace={calls}", "-o", str(trace))

@@ -238,6 +238,7 @@ class RedisStore:
         check_clock: bool,
         notes: list[str],
     ) -> None:
+        self.fault = ""
         self.notes = notes
         """What an operator should know of this Redis; ``open`` fills it."""
         self._url = url
@@ -495,6 +496,9 @@ class RedisStore:
             await self._nodes.write(key, "SET", key, token, "EX", 60)
             if await self._nodes.call(key, "GET", key) is None:
                 raise OverloadedError
+
+    async def inspect(self) -> None:
+        """Do nothing: a Redis holds its data in memory, and checks its files when it reads them."""
 
     def gauges(self) -> Gauges:
         """Return what all servers hold as of the last sweep, and what came here since."""

@@ -67,7 +67,7 @@ def test_a_permit_is_valid_on_a_running_relay_until_it_is_revoked(db):
 
 @pytest.mark.rule("R6")
 def test_of_a_permit_only_its_hash_is_kept(db, tmp_path):
-    permit = run_command("permit", "add", "a", "--db", db).stdout.strip()
+    permit = run_command("permit", "add", "--new", "a", "--db", db).stdout.strip()
 
     written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
 
@@ -76,9 +76,9 @@ def test_of_a_permit_only_its_hash_is_kept(db, tmp_path):
 
 
 def test_a_name_that_is_taken_or_unknown_is_told(db):
-    run_command("permit", "add", "a", "--db", db)
+    run_command("permit", "add", "--new", "a", "--db", db)
 
-    taken = refused(run_command("permit", "add", "a", "--db", db), 1)
+    taken = refused(run_command("permit", "add", "--new", "a", "--db", db), 1)
     unknown = refused(run_command("permit", "revoke", "b", "--db", db), 1)
 
     assert taken == "relay-server: there is a permit 'a' already"
@@ -256,7 +256,7 @@ def test_a_database_of_somebody_else_is_told_and_left_alone(tmp_path):
 
 
 def test_a_database_of_a_newer_relay_is_told(db):
-    run_command("permit", "add", "a", "--db", db)
+    run_command("permit", "add", "--new", "a", "--db", db)
     newer = sqlite3.connect(db)
     newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     newer.close()

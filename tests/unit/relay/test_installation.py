@@ -40,7 +40,9 @@ def test_without_the_extra_it_says_which_one_is_lacking(tmp_path):
 
 
 def test_without_the_extra_a_permit_can_be_made_in_a_file(tmp_path):
-    done = run("-S", "-m", "relay_server", "permit", "add", "x", "--db", tmp_path / "x.sqlite")
+    done = run(
+        "-S", "-m", "relay_server", "permit", "add", "--new", "x", "--db", tmp_path / "x.sqlite"
+    )
 
     assert done.returncode == 0, done.stderr
 
@@ -66,17 +68,17 @@ def locking(descriptor, mode, size):
         raise PermissionError(13, "Permission denied") from None  # as Windows has it
 
 import pathlib
-from relay_server.store import sqlite
+from relay_server.store import place
 from relay_server.errors import StartError
 sys.platform = "win32"
 sys.modules["msvcrt"] = types.SimpleNamespace(LK_NBLCK=2, locking=locking)
 del sys.modules["fcntl"]
 file = pathlib.Path(path)
 if action == "running":
-    print(sqlite.is_running(file))
+    print(place.is_running(file))
 else:
     try:
-        held = sqlite._lock(file)
+        held = place.Hold(file)
     except StartError as error:
         print(error)
     else:

@@ -124,7 +124,7 @@ def test_a_copy_is_a_database_that_a_relay_starts_on(db, tmp_path):
 
 
 def test_forgetting_what_is_not_there_is_told_and_a_link_is_not_repeated(db):
-    run("permit", "add", "a", "--db", db)
+    run("permit", "add", "--new", "a", "--db", db)
     link = "https://relay.example/#" + "1" * 85
 
     unknown = refused(run_command("forget", ID, "--db", db))
@@ -136,7 +136,7 @@ def test_forgetting_what_is_not_there_is_told_and_a_link_is_not_repeated(db):
 
 
 def test_a_check_says_what_is_wrong_and_fails(db, tmp_path):
-    run("permit", "add", "a", "--db", db)
+    run("permit", "add", "--new", "a", "--db", db)
     pages = tmp_path / "pages"
     pages.mkdir()
     for name in ("ticket", "display", "selftest"):
@@ -492,7 +492,7 @@ def test_the_schema_keeps_what_the_specification_says_and_nothing_else():
 
 
 def test_a_front_whose_certificate_is_not_trusted_is_told(db, tmp_path):
-    run("permit", "add", "a", "--db", db)
+    run("permit", "add", "--new", "a", "--db", db)
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     openssl = subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",

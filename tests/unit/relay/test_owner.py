@@ -11,7 +11,7 @@ from relays import run_command
 from relay_server.config import Config
 from relay_server.errors import StartError
 from relay_server.owner import find_owner
-from relay_server.store.sqlite import is_running
+from relay_server.store.place import is_running
 from relay_server.stores import open_store
 
 NOBODY = 65534
@@ -89,7 +89,12 @@ def test_a_command_of_root_has_no_rights_but_those_of_the_directorys_owner(tmp_p
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     theirs.mkdir()
     ours.mkdir()
-    assert run_command("permit", "add", "one", "--db", str(theirs / "relay.sqlite")).returncode == 0
+    assert (
+        run_command(
+            "permit", "add", "--new", "one", "--db", str(theirs / "relay.sqlite")
+        ).returncode
+        == 0
+    )
     (ours / "relay.sqlite").symlink_to(theirs / "relay.sqlite")
     is_root = os.geteuid() == 0
     if is_root:
@@ -111,7 +116,7 @@ def test_what_a_command_of_root_makes_belongs_to_the_directorys_owner():
         if os.geteuid() == 0:
             os.chown(folder, NOBODY, NOBODY)
 
-        done = run_command("permit", "add", "one", "--db", str(folder / "relay.sqlite"))
+        done = run_command("permit", "add", "--new", "one", "--db", str(folder / "relay.sqlite"))
 
         assert done.returncode == 0, done.stderr
         assert {file.stat().st_uid for file in folder.iterdir()} == {folder.stat().st_uid}

@@ -203,7 +203,7 @@ class Relay:
 
     def permit(self, name="Till 1"):
         done = subprocess.run(
-            [BIN / "relay-server", "permit", "add", name, *self.store],
+            [BIN / "relay-server", "permit", "add", "--new", name, *self.store],
             check=True, capture_output=True, text=True,
         )  # fmt: skip
         return done.stdout.strip()

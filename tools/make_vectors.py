@@ -161,6 +161,23 @@ def links() -> Iterator[Vector]:
     yield parse_case(
         "link_check_group_too_large", "T7", with_group(16, "70000"), "damaged", "idem, in the check"
     )
+    low = next(
+        secret
+        for secret in (seed(f"low words {number}") for number in range(10_000))
+        if all(int.from_bytes(secret[at : at + 2]) < 34_464 for at in (0, 30))
+        and primitives.sha256(b"tkt/v1 check" + secret)[0] < 0x86
+    )
+    words = [link.format_digits(low, "tkt/v1 check")[i : i + 5] for i in range(0, 85, 5)]
+    yield parse_case("link_of_low_words", "T6", "#" + "".join(words), "ok", "for the next three")
+    for index, which in ((0, "first word"), (15, "last word"), (16, "check")):
+        wrapped = [*words[:index], f"{int(words[index]) + 65536:05d}", *words[index + 1 :]]
+        yield parse_case(
+            f"link_{which.replace(' ', '_')}_above_by_65536",
+            "T7",
+            "#" + "".join(wrapped),
+            "damaged",
+            "right in 16 bits: only T7 refuses it",
+        )
     for index in range(16):
         other = f"{(int(groups[index]) + 1) % 65536:05d}"
         yield parse_case(
@@ -660,6 +677,36 @@ def _headers_of_json() -> Iterator[Vector]:
         ("header_with_a_plus_sign", "T29", parts(before='"x":+1,'), "not JSON"),
         ("header_with_a_hexadecimal_number", "T29", parts(before='"x":0x1,'), "not JSON"),
         ("header_with_a_bare_fraction", "T29", parts(before='"x":.5,'), "not JSON"),
+        ("header_with_a_fraction_of_nothing", "T29", parts(before='"x":1.,'), "not JSON"),
+        ("header_with_an_exponent_of_nothing", "T29", parts(before='"x":1e,'), "not JSON"),
+        ("header_with_an_exponent_of_a_sign", "T29", parts(before='"x":1e+,'), "not JSON"),
+        ("header_with_a_bare_minus", "T29", parts(before='"x":-,'), "not JSON"),
+        ("header_with_a_negative_leading_zero", "T29", parts(before='"x":-01,'), "not JSON"),
+        ("header_with_an_escaped_single_quote", "T29", parts(before='"x":"\\\'",'), "not JSON"),
+        ("header_with_a_short_escape", "T29", parts(before='"x":"\\u12",'), "not JSON"),
+        ("header_with_an_escape_of_no_hex", "T29", parts(before='"x":"\\u12G4",'), "not JSON"),
+        ("header_with_a_bare_line_feed", "T29", parts(before='"x":"\n",'), "not JSON"),
+        ("header_with_a_bare_null_byte", "T29", parts(before='"x":"\0",'), "not JSON"),
+        ("header_with_two_commas", "T29", parts(before='"x":1,,'), "not JSON"),
+        ("header_with_a_name_without_quotes", "T29", parts(before="x:1,"), "not JSON"),
+        (
+            "header_with_a_first_surrogate_in_capitals",
+            "T28",
+            parts(before='"x":"\\uD83D",'),
+            "half a pair",
+        ),
+        (
+            "header_with_a_second_surrogate_in_capitals",
+            "T28",
+            parts(before='"x":"\\uDE00",'),
+            "the other half",
+        ),
+        (
+            "header_with_two_first_surrogates",
+            "T28",
+            parts(before='"x":"\\ud83d\\ud83d\\ude00",'),
+            "the first is alone",
+        ),
         ("header_with_a_non_breaking_space", "T29", "\u00a0" + good, "not JSON's white space"),
         ("header_with_a_form_feed", "T29", "\f" + good, "not JSON's white space"),
         ("header_with_a_trailing_comma", "T29", parts(after=","), "not JSON"),
@@ -782,6 +829,27 @@ def _headers_with_wrong_members() -> Iterator[Vector]:
                 parts(before=f'"{name}":{value},'),
             )
     yield header_case(
+        "header_with_empty_texts",
+        "T31",
+        "ok",
+        "empty is a text",
+        parts(before='"title":"","total":"","number":"","issued":"","lang":"",'),
+    )
+    yield header_case(
+        "header_title_of_200_combining_characters",
+        "T31",
+        "ok",
+        "100 letters and 100 marks are 200 code points",
+        parts(before='"title":"%s",' % ("e\u0301" * 100)),
+    )
+    yield header_case(
+        "header_title_of_201_combining_characters",
+        "T31",
+        "framing",
+        "no normalisation makes them fewer",
+        parts(before='"title":"%s",' % ("e\u0301" * 100 + "x")),
+    )
+    yield header_case(
         "header_with_unknown_members",
         "T35",
         "ok",
@@ -840,6 +908,43 @@ def _headers_with_parts() -> Iterator[Vector]:
         ("part_without_length", "T31", first("{%s}" % pdf), "required"),
         ("part_length_is_a_text", "T31", first('{%s,"length":"%d"}' % (pdf, n)), "not a number"),
         ("part_length_is_true", "T31", parts('{"type":"x","length":true}'), "not a number"),
+        (
+            "part_of_an_unknown_type_with_a_name_of_a_number",
+            "T31",
+            parts('{"type":"x","name":5,"length":0}'),
+            "the table holds for every part",
+        ),
+        (
+            "part_of_an_unknown_type_with_a_name_of_null",
+            "T31",
+            parts('{"type":"x","name":null,"length":0}'),
+            "idem",
+        ),
+        *(
+            (f"part_length_of_{word}", "T32", first('{%s,"length":%s}' % (pdf, text)), "not digits")
+            for word, text in (
+                ("a_fraction_of_zero", f"{n}.0"),
+                ("an_exponent_of_zero", f"{n}e0"),
+                ("a_capital_exponent", f"{n}E0"),
+                ("a_tenth_and_an_exponent", f"{n / 10}e1"),
+                ("nearly_an_integer", f"{n}.0000000000000000000001"),
+                ("an_exponent_of_minus_zero", f"{n}e-0"),
+            )
+        ),
+        *(
+            (
+                f"part_length_of_nothing_as_{word}",
+                "T32",
+                parts('{"type":"x","length":%s}' % text),
+                "not zero as T32 writes it",
+            )
+            for word, text in (
+                ("minus_zero", "-0"),
+                ("a_fraction", "0.0"),
+                ("a_tiny_number", "1e-400"),
+                ("minus_zero_and_a_fraction", "-0.0"),
+            )
+        ),
         ("part_length_is_half", "T32", first('{%s,"length":%d.5}' % (pdf, n)), "not an integer"),
         (
             "part_length_is_beyond_numbers",
@@ -893,14 +998,27 @@ def _headers_with_parts() -> Iterator[Vector]:
     ]
     for name, rule, header, comment in refused:
         yield header_case(name, rule, "framing", comment, header)
-    for word, number in (("a_fraction_of_zero", f"{n}.0"), ("an_exponent", f"{n}e0")):
-        yield header_case(
-            f"part_length_with_{word}",
-            "T32",
-            "ok",
-            "the same number",
-            first('{%s,"length":%s}' % (pdf, number)),
-        )
+    yield header_case(
+        "part_length_of_zero", "T32", "ok", "one digit", parts('{"type":"x","length":0}')
+    )
+    yield header_case(
+        "part_length_twice",
+        "T30",
+        "ok",
+        "the last counts, however the first is written",
+        first('{%s,"length":1e400,"length":%d}' % (pdf, n)),
+    )
+    yield header_case(
+        "part_of_type_png_in_capitals",
+        "T12",
+        "ok",
+        "another type: no preview",
+        parts('{"type":"Image/PNG","length":3}'),
+        PDF + b"one",
+    )
+    yield header_case(
+        "part_of_an_empty_type", "T35", "ok", "a type is any text", parts('{"type":"","length":0}')
+    )
     yield header_case(
         "part_of_an_unknown_type",
         "T35",
@@ -929,6 +1047,23 @@ def _headers_with_parts() -> Iterator[Vector]:
         ("control_characters", "a\\u0000\\u001b\\u202efdp.exe", "afdp.exe.pdf"),
         ("nothing_left", "..", "receipt.pdf"),
         ("capitals", "A.PDF", "A.pdf"),
+        ("a_colon", "a:b.pdf", "ab.pdf"),
+        ("a_full_stop_at_the_end", "a.pdf.", "a.pdf.pdf"),
+        ("a_slash_at_the_end", "a.pdf/", "receipt.pdf"),
+        ("a_zero_width_space", "a\u200bb.pdf", "a\u200bb.pdf"),
+        ("separators_of_lines", "a\\u2028b\\u2029c.pdf", "abc.pdf"),
+        ("a_byte_order_mark", "\ufeffa.pdf", "\ufeffa.pdf"),
+        ("signs_that_windows_refuses", '*?<>|\\":a.pdf', "a.pdf"),
+        ("two_endings", "a.pdf.pdf", "a.pdf.pdf"),
+        ("an_ending_behind_removed_signs", "a.p?df", "a.pdf"),
+        ("spaces_and_full_stops", " . a b . .pdf", "a b.pdf"),
+        ("a_no_break_space", "\u00a0a.pdf", "\u00a0a.pdf"),
+        ("nothing", "", "receipt.pdf"),
+        ("an_ending_alone", ".pdf", "receipt.pdf"),
+        ("101_code_points", "\U0001f9fe" * 101, "\U0001f9fe" * 100 + ".pdf"),
+        ("a_space_at_the_hundredth", "x" * 99 + " y", "x" * 99 + ".pdf"),
+        ("200_code_points", "x" * 196 + ".pdf", "x" * 100 + ".pdf"),
+        ("the_turn_of_a_line", "a\\u202ab\\u2066c\\u200ed.pdf", "abcd.pdf"),
     ):
         vector = header_case(
             f"part_name_with_{word}",
@@ -1288,6 +1423,12 @@ def channel_vectors() -> Iterator[Vector]:
             "idem",
         ),
         (
+            "session_with_empty_texts",
+            "C14",
+            text_payload('{"live":["",""],"name":"","lang":""}'),
+            "empty is a text",
+        ),
+        (
             "session_with_unknown_members",
             "C15",
             text_payload('{"x":[1],"idle":true,"for":"ever","no":7}'),
@@ -1408,6 +1549,16 @@ def _sealed_with_wrong_json(digits: str) -> Iterator[Vector]:
         ("for_of_0", "C14", text_payload(f'{{"tkt":"{digits}","for":0}}'), "1 to 120"),
         ("for_of_121", "C14", text_payload(f'{{"tkt":"{digits}","for":121}}'), "1 to 120"),
         ("for_of_a_half", "C14", text_payload(f'{{"tkt":"{digits}","for":1.5}}'), "an integer"),
+        ("for_of_90.0", "C14", text_payload(f'{{"tkt":"{digits}","for":90.0}}'), "T32"),
+        ("for_of_9e1", "C14", text_payload(f'{{"tkt":"{digits}","for":9e1}}'), "T32"),
+        (
+            "for_of_nearly_90",
+            "C14",
+            text_payload(f'{{"tkt":"{digits}","for":90.00000000000000000000001}}'),
+            "T32",
+        ),
+        ("thanks_false_beside_idle", "C14", text_payload('{"idle":true,"thanks":false}'), "named"),
+        ("live_null_beside_idle", "C14", text_payload('{"idle":true,"live":null}'), "named"),
         ("for_of_a_text", "C14", text_payload(f'{{"tkt":"{digits}","for":"9"}}'), "an integer"),
         (
             "no_too_long",

@@ -676,6 +676,16 @@ def _polls() -> Iterator[Json]:
     c = Channel("poll_of_a_known_set")
     known = c.poll(done(304, etag=True), headers={"If-None-Match": "{etag}"})
     yield scenario("poll_of_a_known_set", "R101", "nothing new", c.registered(), c.sees(), known)
+    for word, listed in (("weakly", "W/{etag}"), ("among_others", '"x", {etag}')):
+        c = Channel(f"poll_of_a_set_known_{word}")
+        known = c.poll(done(304, etag=True), headers={"If-None-Match": listed})
+        comment = "nothing new"
+        yield scenario(
+            f"poll_of_a_set_known_{word}", "R101", comment, c.registered(), c.sees(), known
+        )
+    c = Channel("poll_of_any_set")
+    step = c.poll(done(200, body=[], etag=True), "?wait=25", headers={"If-None-Match": "*"})
+    yield scenario("poll_of_any_set", "R101", "a star names no set", c.registered(), c.sees(), step)
     c = Channel("poll_wakes")
     waiting = c.poll(None, "?wait=25", headers={"If-None-Match": "{etag}"}, begin="till")
     woken = end("till", done(200, body=[["01", 80]], etag=True))
@@ -740,6 +750,9 @@ def _paths() -> Iterator[Json]:
         ("of_no_hex", f"/v1/t/{name[1:]}g"),
         ("with_a_slash_at_the_end", f"/v1/t/{name}/"),
         ("with_an_encoded_digit", f"/v1/t/%30{name[1:]}"),
+        ("with_an_encoded_letter", f"/v1/t/%61{name[1:]}"),
+        ("with_an_encoded_word", f"/v1/%74/{name}"),
+        ("behind_a_base_path", f"/v1/v1/t/{name}"),
         ("of_a_ticket_with_more", f"/v1/t/{name}/states"),
         ("of_a_channel_with_more", f"/v1/c/{name}/hellos"),
         ("of_a_hello_of_31_digits", f"/v1/c/{name}/hello/{name[1:]}"),
@@ -749,6 +762,11 @@ def _paths() -> Iterator[Json]:
         comment = "not in the specification"
         step = ask("GET", path, refused("unknown-path"))
         yield scenario("path_" + word, "R5", comment, step)
+    for word, path in (("a_ticket", f"/v1/t/{name}"), ("info", "/v1/info")):
+        step = ask("PATCH", path, refused("method"))
+        yield scenario(f"method_that_nothing_has_of_{word}", "R5", "it has no PATCH", step)
+    step = ask("PATCH", "/v1/zzz", refused("unknown-path"))
+    yield scenario("method_that_nothing_has_of_an_unknown_path", "R5", "the path counts", step)
     for word, path, methods, wrong in (
         ("ticket", f"/v1/t/{name}", ["GET", "PUT"], "POST"),
         ("state", f"/v1/t/{name}/state", ["GET", "POST"], "PUT"),

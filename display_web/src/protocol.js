@@ -107,11 +107,11 @@ function readParts(list, body) {
 
 function parseJSON(bytes) {
   var text = decodeUTF8(bytes);
-  if (text.charAt(0) === '\ufeff') fail('framing'); // T26
-  scan(text);
+  var plain = scan(text);
   var value;
   try {
-    value = JSON.parse(text); // T29, T30
+    JSON.parse(text); // T29; a byte order mark (T26) is none of its white space
+    value = JSON.parse(plain); // T30
   } catch (e) {
     fail('framing');
   }
@@ -140,31 +140,20 @@ function decodeUTF8(bytes) {
   return text;
 }
 
-// T27 and T28 look at the text, because parsers differ in what they still show of it.
+// T27, T28 and T32 look at the text, because parsers differ in what they still show of it. A number
+// that is not written as lengths are becomes one that is no length.
 function scan(text) {
   var depth = 0;
-  var inString = false;
-  for (var i = 0; i < text.length; i++) {
-    var c = text.charAt(i);
-    if (!inString) {
-      if (c === '"') inString = true;
-      if ((c === '{' || c === '[') && ++depth > 8) fail('framing'); // T27
-      if (c === '}' || c === ']') depth--;
-    } else if (c === '"') {
-      inString = false;
-    } else if (c === '\\') {
-      var half = surrogate(text, i);
-      if (half > 1 || (half && surrogate(text, i + 6) !== 2)) fail('framing'); // T28
-      i += half ? 11 : 1;
-    }
-  }
+  return text.replace(/"(\\.|[^"\\])*"?|[[\]{}]|-?\d[\d.eE+-]*/g, function (token) {
+    if (/^[[{]/.test(token) && ++depth > 8) fail('framing'); // T27
+    if (/^[\]}]/.test(token)) depth--;
+    if (LONE.test(token.replace(PAIRED, ''))) fail('framing'); // T28
+    return /^-|^\d.*\D/.test(token) ? -1 : token;
+  });
 }
 
-// 1 for an escaped first half of a pair, 2 for a second half, else 0.
-function surrogate(text, at) {
-  var match = /^\\u[dD]([89a-fA-F])[0-9a-fA-F]{2}/.exec(text.substr(at, 6));
-  return match ? (/[89abAB]/.test(match[1]) ? 1 : 2) : 0;
-}
+var PAIRED = /\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\[^u]/g;
+var LONE = /\\u[dD][89a-fA-F]/;
 
 function isArray(value) {
   return Object.prototype.toString.call(value) === '[object Array]';
@@ -175,7 +164,7 @@ function isObject(value) {
 }
 
 function isInteger(value, least, most) {
-  return typeof value === 'number' && value >= least && value <= most && Math.floor(value) === value;
+  return typeof value === 'number' && value >= least && value <= most;
 }
 
 // Only what the object itself holds: an inherited name is no member.

@@ -14,6 +14,18 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 
 
+class _OtherNumber:
+    """A number that is not written as lengths and seconds are (T32)."""
+
+
+_OTHER = _OtherNumber()
+_PLAIN = re.compile(r"0|[1-9][0-9]*")
+
+
+def _read_number(text: str) -> int | _OtherNumber:
+    return int(text) if _PLAIN.fullmatch(text) else _OTHER
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise FramingError(f"{name} is not JSON")
 
@@ -61,7 +73,12 @@ def parse_object(data: bytes) -> dict[str, object]:
         else:
             depth -= 1
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)  # T30: the last member counts
+        value = json.loads(  # T30: the last member counts
+            text,
+            parse_constant=_refuse_constant,
+            parse_int=_read_number,
+            parse_float=_read_number,
+        )
     except ValueError:
         raise FramingError("not JSON") from None
     if not isinstance(value, dict):
@@ -84,14 +101,12 @@ def read_text(members: Mapping[str, object], name: str, limit: int) -> str | Non
 
 
 def read_integer(members: Mapping[str, object], name: str) -> int:
-    """Take a required number whose value is an integer (T32).
+    """Take a required number of ASCII digits without sign and leading zeros (T32).
 
     Raises:
-        FramingError: missing, another type, or not whole.
+        FramingError: missing, another type, or a number that is written otherwise.
     """
     value = members.get(name)
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     raise FramingError(f"{name} is not a whole number")

@@ -204,8 +204,6 @@ def _read_parts(header: dict[str, object], body: bytes) -> list[tuple[str, str |
             raise FramingError("a part has no type")
         name = strict_json.read_text(part, "name", NAME_LIMIT)
         length = strict_json.read_integer(part, "length")
-        if length < 0:
-            raise FramingError("a part has a length below zero")
         parts.append((kind, name, body[offset : offset + length]))
         offset += length
     if offset != len(body):

@@ -147,7 +147,10 @@ function read_lines(string $text): ?array {
 /** The values as arrays, and the same again as objects, to tell {} from []. */
 function parse_json(string $text): array {
     scan($text);
-    $values = json_decode($text, true, 512);
+    // T32: a number that is not written as lengths are becomes one that is none.
+    $plain = preg_replace_callback('/"(?:[^"\\\\]|\\\\.)*"|-?[0-9][0-9.eE+-]*/s', fn (array $token): string =>
+        $token[0][0] === '"' || preg_match('/\A(?:0|[1-9][0-9]*)\z/', $token[0]) ? $token[0] : '-1', $text);
+    $values = json_decode($plain, true, 512);
     // PHP takes no object member whose name begins with U+0000; only the shape matters here.
     $shape = json_decode(preg_replace('/(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000/', '$1\\ufffd', $text));
     if (!is_object($shape)) {
@@ -209,10 +212,10 @@ function read_parts(array $header, object $shape, string $body): array {
         $type = read_text($listed, 'type', 100);
         $name = read_text($listed, 'name', 200);
         $length = $listed['length'] ?? null;
-        if ($type === null || !(is_int($length) || is_float($length))) {
-            throw new Refusal('framing'); // T31
+        if ($type === null || !is_int($length)) {
+            throw new Refusal('framing'); // T31, T32
         }
-        if ($length < 0 || $length > strlen($body) || floor((float) $length) != $length) {
+        if ($length < 0 || $length > strlen($body)) {
             throw new Refusal('framing'); // T32, and T33 before it could overflow
         }
         $parts[] = ['type' => $type, 'name' => $name, 'body' => substr($body, $offset, (int) $length)];

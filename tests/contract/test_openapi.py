@@ -114,8 +114,26 @@ def test_every_route_has_the_refusals_that_the_text_names_there():
         # A display's other answers are told at the routes of those who cause them.
         assert named <= listed | {410}, (method, path)
         assert types <= listed_types | {"channel-gone"}, (method, path)
-        assert listed - named <= {400, 404, 410, 500, 503, 507}, (method, path)
+        assert listed - named - everywhere() <= {404, 410, 507}, (method, path)
         assert {500, 503} <= listed
+
+
+def everywhere():
+    """The statuses that the text gives to every route."""
+    (line,) = re.findall(r"(?m)^Every route may also answer (.*); they are not named", TEXT)
+    return {int(number) for number in re.findall(r"\b([45][0-9]{2})\b", line)}
+
+
+def test_it_says_no_more_of_headers_than_the_text():
+    """Each header of an answer is named in relay.md, and asked for only where the text does."""
+    headers = DOCUMENT["components"]["headers"]
+    standard = {"Content-Length", "WWW-Authenticate", "Allow", "ETag"}
+
+    assert {name for name in headers if f"`{name}" not in TEXT} <= standard
+    assert not headers["Access-Control-Max-Age"].get("required")
+    assert "MAY carry `Access-Control-Max-Age`" in TEXT
+    assert headers["Retry-After"]["schema"] == {"type": "integer", "minimum": 1}
+    assert "`Retry-After` MUST be a number of seconds, 1 or more, in digits" in TEXT
 
 
 def _table():

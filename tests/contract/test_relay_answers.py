@@ -363,7 +363,7 @@ async def test_a_relay_that_stops_answers_everybody_who_waits(sqlite_store, cloc
     assert relay.waiting.requests == 0
 
 
-@pytest.mark.rule("R8", "R14")
+@pytest.mark.rule("R8", "R14", "R17")
 async def test_a_relay_that_stops_finishes_what_it_has_begun_and_begins_nothing(
     sqlite_store, clock, config
 ):

@@ -218,7 +218,7 @@ async def test_who_reads_on_after_a_while_is_served_on(relay):
 # Heads, and what comes ahead of an answer
 
 
-@pytest.mark.rule("R15")
+@pytest.mark.rule("R15", "R18")
 @pytest.mark.parametrize(
     ("lines", "status"),
     [

@@ -58,6 +58,7 @@ def test_refuses_a_damaged_link(text):
         Link.parse(text)
 
 
+@pytest.mark.rule("T50")
 def test_takes_a_link_with_white_space_around_it():
     assert Link.parse(f"  {LINK.reveal()}\n") == LINK
 

@@ -9,9 +9,10 @@ import asyncio
 import contextlib
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
+from weakref import WeakValueDictionary
 
 from e2ee_ticket.sources import Finding
 
@@ -136,6 +137,30 @@ class Connections:
         if seconds is not None and connection in self._open and not connection.leaving:
             loop = asyncio.get_running_loop()
             connection.timer = loop.call_later(seconds, _abort, connection.transport)
+
+
+class Bodies:
+    """How many requests may bring their bodies at once: each is held in memory.
+
+    From one address comes but a part of them, so that a slow or hostile device keeps only itself
+    waiting; programs on this computer may have all.
+    """
+
+    def __init__(self, count: int, per_address: int) -> None:
+        self._all = asyncio.Semaphore(count)
+        self._per_address = per_address
+        self._of: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    @contextlib.asynccontextmanager
+    async def one_of(self, address: str) -> AsyncIterator[None]:
+        """Wait for a place, and have it until the end of the block."""
+        if is_loopback(address):
+            async with self._all:
+                yield
+            return
+        share = self._of.setdefault(neighbourhood(address), asyncio.Semaphore(self._per_address))
+        async with share, self._all:
+            yield
 
 
 def neighbourhood(address: str) -> str:

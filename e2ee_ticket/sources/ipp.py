@@ -32,7 +32,7 @@ from e2ee_ticket.errors import ConfigError, OutboxError, ReceiptError, SourceErr
 from e2ee_ticket.pdf.check import check_receipt
 from e2ee_ticket.protocol.ticket import Ticket, short_name
 from e2ee_ticket.sources import Arrival, Finding, Intake, Shop
-from e2ee_ticket.sources.connections import TOO_MANY, Limits
+from e2ee_ticket.sources.connections import TOO_MANY, Bodies, Limits
 from e2ee_ticket.sources.facts import issued_at, number_in
 from e2ee_ticket.sources.http_server import HttpServer, serving
 from e2ee_ticket.sources.ipp_attributes import MODEL, values
@@ -66,6 +66,7 @@ from e2ee_ticket.sources.listening import (
 
 BODY_SECONDS: Final = 60.0
 BODIES_MAX: Final = 8
+BODIES_PER_ADDRESS: Final = 3
 REPORT_SECONDS: Final = 60.0
 LIMITS: Final = Limits(connections=64, busy_seconds=240.0)
 _TYPE: Final = "application/ipp"
@@ -107,7 +108,7 @@ class Ipp:
         names = _parse_hosts(hosts)
         own = () if self._is_local else _own_names()
         self._hosts = frozenset(host.lower().rstrip(".") for host in (*_LOOPBACK, *own, *names))
-        self._bodies = asyncio.Semaphore(BODIES_MAX)
+        self._bodies = Bodies(BODIES_MAX, BODIES_PER_ADDRESS)
         # One at a time: a page as dots takes much memory.
         self._drawing = asyncio.Lock()
         self._told_at: float | None = None
@@ -226,7 +227,7 @@ class Ipp:
             return _plain(405, "a printer is asked with POST")
         if request.content_type != _TYPE or "Content-Encoding" in request.headers:
             return _not_taken(intake, 415, f"send {_TYPE}, and nothing packed")
-        async with self._bodies:
+        async with self._bodies.one_of(request.remote or ""):
             try:
                 async with asyncio.timeout(BODY_SECONDS):
                     body, whole = await _read(request)

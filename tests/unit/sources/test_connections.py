@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from e2ee_ticket.sources.connections import Connections, Limits
+from e2ee_ticket.sources.connections import Bodies, Connections, Limits
 
 
 class Line(asyncio.Transport):
@@ -126,3 +126,42 @@ async def test_a_request_that_takes_too_long_ends_and_a_short_one_does_not(make)
     async with asyncio.timeout(20):
         await slow.ended.wait()
     assert not quick.aborted
+
+
+@pytest.mark.parametrize(
+    ("slow", "other"), [("10.0.0.9", "10.0.0.8"), ("fd00::1", "fd00:0:0:1::1"), ("x", "127.0.0.1")]
+)
+async def test_slow_bodies_of_one_address_keep_no_other_waiting(slow, other):
+    bodies, end, came = Bodies(4, 2), asyncio.Event(), []
+
+    async def bring(address):
+        async with bodies.one_of(address):
+            came.append(address)
+            await end.wait()
+
+    tasks = [asyncio.ensure_future(bring(slow)) for _ in range(20)]
+    await asyncio.sleep(0)
+    tasks.append(asyncio.ensure_future(bring(other)))
+    await asyncio.sleep(0)
+
+    assert came == [slow, slow, other]
+    end.set()
+    await asyncio.gather(*tasks)
+    assert came.count(slow) == 20
+
+
+async def test_bodies_of_this_computer_have_all_places():
+    bodies, came = Bodies(4, 2), []
+
+    async def bring():
+        async with bodies.one_of("127.0.0.1"):
+            came.append(1)
+            await asyncio.Event().wait()
+
+    tasks = [asyncio.ensure_future(bring()) for _ in range(6)]
+    await asyncio.sleep(0)
+
+    assert len(came) == 4
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -109,7 +109,7 @@ class Ipp:
         own = () if self._is_local else _own_names()
         self._hosts = frozenset(host.lower().rstrip(".") for host in (*_LOOPBACK, *own, *names))
         self._bodies = Bodies(BODIES_MAX, BODIES_PER_ADDRESS)
-        # One at a time: a page as dots takes much memory.
+        # One at a time: a page as dots takes much memory, and so may what opens a PDF.
         self._drawing = asyncio.Lock()
         self._told_at: float | None = None
         self._resent = Resent()
@@ -159,11 +159,8 @@ class Ipp:
         key = self._resent.key(receipt, title)
         try:
             drawn = is_picture(receipt)
-            if drawn:
-                async with self._drawing:
-                    receipt = await to_pdf(receipt)
-            else:
-                receipt = await as_it_was(receipt)
+            async with self._drawing:
+                receipt = await (to_pdf(receipt) if drawn else as_it_was(receipt))
             check_receipt(receipt)
             ticket = Ticket(
                 receipt=receipt,

@@ -134,6 +134,7 @@ class Agent:
         )
         self._watch.changed = self._page_changed
         looks = Gate(LOOKS_AT_ONCE)
+        self._judging = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._engine = Engine(
             till=Till(
                 relay=relay,
@@ -410,7 +411,8 @@ class Agent:
         ticket = arrival.ticket
         remarks = arrival.remarks
         if not arrival.ours and intake.config.policy != "as-is":
-            judged = await apply_policy(ticket.receipt, intake.config.policy)
+            async with self._judging:
+                judged = await apply_policy(ticket.receipt, intake.config.policy)
             ticket = replace(ticket, receipt=judged.receipt)
             remarks = (*remarks, *judged.remarks)
         ticket = replace(

@@ -20,11 +20,12 @@ from e2ee_ticket.errors import (
     TicketError,
     TokenError,
 )
+from e2ee_ticket.pdf.policy import Judged
 from e2ee_ticket.protocol.channel import PairingSecret, WriteToken, registration
 from e2ee_ticket.protocol.envelope import unseal
 from e2ee_ticket.protocol.secret import Secret
 from e2ee_ticket.protocol.ticket import Ticket
-from e2ee_ticket.sources import Finding
+from e2ee_ticket.sources import Arrival, Finding
 from e2ee_ticket.till.audit import Verdict
 from e2ee_ticket.till.config import LanConfig, SourceConfig, TillConfig
 from e2ee_ticket.till.displays import Displays, Pairing
@@ -544,6 +545,28 @@ async def test_an_invoice_is_looked_up_by_its_number(shop):
         await shop.agent.look_up("hand", "FA-2")
     with pytest.raises(SourceError, match="cannot be asked"):
         await shop.agent.look_up("folder", "FA-1")
+
+
+async def test_few_receipts_are_judged_at_once_however_many_come(open_shop, monkeypatch):
+    """Each has a process that may take much memory."""
+    judging, most = 0, 0
+
+    async def judge(receipt, _policy):
+        nonlocal judging, most
+        judging += 1
+        most = max(most, judging)
+        await asyncio.sleep(0)
+        judging -= 1
+        return Judged(receipt)
+
+    monkeypatch.setattr("e2ee_ticket.till.agent.apply_policy", judge)
+    shop = await open_shop(sources=(SourceConfig("hand", "hand", "Till 1", policy="clean"),))
+
+    arrivals = [Arrival(ticket=Ticket(receipt=RECEIPT, number=f"FA-{at}")) for at in range(20)]
+    await asyncio.gather(*(shop.intake().accept(one) for one in arrivals))
+
+    assert len(shop.agent.sales()) == 20
+    assert most == 2
 
 
 # Before payment

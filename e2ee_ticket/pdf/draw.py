@@ -8,7 +8,7 @@ them. The page is as long as the receipt. The same data give the same bytes.
 # ruff: noqa: RUF001
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
@@ -20,6 +20,7 @@ from e2ee_ticket.pdf.money import (
     places_of,
 )
 from e2ee_ticket.pdf.sheet import INK, MARGIN, PAGE_WIDTH, QUIET, RULE, Band, Sheet, blank
+from e2ee_ticket.pdf.tags import ROW
 from e2ee_ticket.protocol.lines import GAP
 from e2ee_ticket.protocol.lines import Line as TextLine
 
@@ -238,12 +239,13 @@ def _centred(
     tag: str = "P",
 ) -> Iterator[Band]:
     for text in texts:
+        part = sheet.next_part()
         for line in sheet.wrap(text, PAGE_WIDTH - 2 * MARGIN, size, style):
 
             def draw(y: float, line: str = line) -> None:
                 sheet.put_centred(y + 0.75 * leading, line, size, style=style, ink=ink)
 
-            yield Band(leading, draw, tag)
+            yield Band(leading, draw, tag, part=part)
 
 
 def _pair(
@@ -260,15 +262,18 @@ def _pair(
     """Set a text on the left, on as many lines as it takes, and another beside its last line."""
     room = right_edge - MARGIN - sheet.measure(right, size, style) - 2.5
     lines = sheet.wrap(left, room, size, style) or [""]
+    part = sheet.next_part()
     for index, line in enumerate(lines):
 
         def draw(y: float, line: str = line, *, last: bool = index == len(lines) - 1) -> None:
             baseline = y + 0.75 * leading
-            sheet.put(MARGIN, baseline, line, size, style=style, ink=ink)
+            with sheet.marked_cell(0):
+                sheet.put(MARGIN, baseline, line, size, style=style, ink=ink)
             if last:
-                sheet.put_right(right_edge, baseline, right, size, style=style, ink=ink)
+                with sheet.marked_cell(1):
+                    sheet.put_right(right_edge, baseline, right, size, style=style, ink=ink)
 
-        yield Band(leading, draw, "P")
+        yield Band(leading, draw, ROW, part=part)
 
 
 def _lay_out_head(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:
@@ -302,9 +307,11 @@ def _lay_out_lines(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:
 def _coded(sheet: Sheet, row: Band, code: str) -> Band:
     def draw(y: float) -> None:
         row.draw(y)
-        sheet.put_right(PAGE_WIDTH - MARGIN, y + 0.75 * row.height, code, 8, ink=QUIET)
+        if code:
+            with sheet.marked_cell(2):
+                sheet.put_right(PAGE_WIDTH - MARGIN, y + 0.75 * row.height, code, 8, ink=QUIET)
 
-    return Band(row.height, draw, row.tag)
+    return replace(row, draw=draw)
 
 
 def _say_quantity(line: Line, currency: str, lang: str) -> str:
@@ -364,11 +371,14 @@ def _vat_row(sheet: Sheet, code: str, cells: tuple[str, ...], ink: int) -> Band:
     edges = (MARGIN + 17, MARGIN + 34, MARGIN + 50, PAGE_WIDTH - MARGIN)
 
     def draw(y: float) -> None:
-        sheet.put(MARGIN, y + 2.9, code, 8, ink=QUIET)
-        for edge, cell in zip(edges, cells, strict=True):
-            sheet.put_right(edge, y + 2.9, cell, 8.5, ink=ink)
+        if code:
+            with sheet.marked_cell(0):
+                sheet.put(MARGIN, y + 2.9, code, 8, ink=QUIET)
+        for place, (edge, cell) in enumerate(zip(edges, cells, strict=True), 1):
+            with sheet.marked_cell(place, head=ink == QUIET):
+                sheet.put_right(edge, y + 2.9, cell, 8.5, ink=ink)
 
-    return Band(4.0, draw, "P")
+    return Band(4.0, draw, ROW)
 
 
 def _lay_out_foot(receipt: Receipt, sheet: Sheet, rows: list[Band]) -> None:

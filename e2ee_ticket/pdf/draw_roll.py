@@ -44,6 +44,7 @@ from e2ee_ticket.pdf.sheet import (
     blank,
     words_of,
 )
+from e2ee_ticket.pdf.tags import ROW
 
 HEIGHT_LIMIT: Final = 20_000.0
 """As long as a receipt may be, in millimetres."""
@@ -184,8 +185,10 @@ class _Layout:
                 scale, paper = paper / total, total
             lines = list(_wrapped(runs, paper))
         pictures = row.pictures
+        tag = self._text_tag(large=large)
+        part = self._sheet.next_part()
         for line in lines or [[]]:
-            yield self._line(line, row.align, self._text_tag(large=large), pictures, scale)
+            yield replace(self._line(line, row.align, tag, pictures, scale), part=part)
             pictures = ()
 
     def _line(
@@ -303,9 +306,11 @@ class _Layout:
         style = self._style_of(item.text, 10 * scale, "B" if item.bold else "")
         tag = self._text_tag(large=scale >= 1.3) if item.text.strip() else "P"
         style = self._whole_numbers(item.text, style, _WIDTH)
-        for line in self._wrap(item.text, _WIDTH, style):
-            draw = self._set(line, style, item.align, MARGIN, _WIDTH)
-            yield Band(style.leading, _at(draw, 0.75 * style.leading), tag)
+        for text in item.text.splitlines():
+            part = self._sheet.next_part()
+            for line in self._wrap(text, _WIDTH, style) or [""]:
+                draw = self._set(line, style, item.align, MARGIN, _WIDTH)
+                yield Band(style.leading, _at(draw, 0.75 * style.leading), tag, part=part)
 
     def _table(self, item: Table) -> Iterator[Band]:
         """Lay out a table so that no number and no heading is broken.
@@ -330,8 +335,10 @@ class _Layout:
             for width in self._columns(rows, item.head, scale, least, (start, end))
         ]
         for index, row in enumerate(rows):
+            part = self._sheet.next_part()
             for group in groups:
-                yield from self._table_row(row, widths, group, scale, head=index < item.head)
+                head = index < item.head
+                yield from self._table_row(row, widths, group, scale, part, head=head)
             if len(groups) > 1 and index + 1 < len(rows):
                 yield blank(0.8)
             if index + 1 == item.head:
@@ -405,12 +412,14 @@ class _Layout:
         widths: list[float],
         group: tuple[int, int],
         scale: float,
+        part: int,
         *,
         head: bool,
     ) -> Iterator[Band]:
         """Lay out a group of one row's columns; a long cell makes it several lines high."""
         start, end = group
         cells: list[tuple[list[Callable[[float], None]], _Style]] = []
+        places: list[int] = []
         for _, place, cell in _placed([row]):
             if not start <= place < end:
                 continue
@@ -421,18 +430,24 @@ class _Layout:
             room = max(room - gap, 1.0)
             style = self._whole_numbers(cell.text, style, room)
             lines = self._wrap(cell.text, room, style)
+            places.append(place)
             cells.append(
                 ([self._set(line, style, cell.align, left + gap, room) for line in lines], style)
             )
         leading = max((style.leading for _, style in cells), default=_LINE)
         for number in range(max((len(lines) for lines, _ in cells), default=0)):
-            here = [lines[number] for lines, _ in cells if number < len(lines)]
+            here = [
+                (place, lines[number])
+                for place, (lines, _) in zip(places, cells, strict=True)
+                if number < len(lines)
+            ]
 
-            def draw(y: float, here: list[Callable[[float], None]] = here) -> None:
-                for draw_cell in here:
-                    draw_cell(y + 0.75 * leading)
+            def draw(y: float, here: list[tuple[int, Callable[[float], None]]] = here) -> None:
+                for place, draw_cell in here:
+                    with self._sheet.marked_cell(place, head=head):
+                        draw_cell(y + 0.75 * leading)
 
-            yield Band(leading, draw, "P")
+            yield Band(leading, draw, ROW, part=part)
         if cells:
             yield blank(0.5)
 

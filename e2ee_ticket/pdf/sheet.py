@@ -7,6 +7,7 @@ on one page as long as they are. The same bands give the same bytes.
 import bisect
 import contextlib
 import io
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ from fpdf.enums import TextDirection
 
 from e2ee_ticket.pdf import letters
 from e2ee_ticket.pdf.letters import MONO, TEXT, file_of
+from e2ee_ticket.pdf.tags import ROW, Mark, put_tree
 
 if TYPE_CHECKING:
     from fpdf.fonts import TTFFont
@@ -40,13 +42,15 @@ _LINE_LIMIT: Final = 300  # more characters than any line holds
 class Band:
     """Something as wide as the page; `tag` is its role for those who listen, None is decoration.
 
-    `alt` is what a figure is in words.
+    `alt` is what a figure is in words. Bands of one `part` are one line that was broken. A row of a
+    table marks its cells itself (`Sheet.marked_cell`).
     """
 
     height: float
     draw: Callable[[float], None]
     tag: str | None = None
     alt: str | None = None
+    part: int | None = None
 
 
 def blank(height: float) -> Band:
@@ -118,8 +122,8 @@ def _direction_of(piece: letters.Piece) -> dict[str, Any]:
     return {"features": {}, "fragment_direction": direction}
 
 
-def packed(pdf: bytes) -> bytes:
-    """Write a PDF of ours smaller, with its many small objects in one that is compressed.
+def packed(pdf: bytes, marks: list[Mark]) -> bytes:
+    """Give a PDF of ours its tags, and write its many small objects as one that is compressed.
 
     A third less for a receipt of ten lines; the same bytes for the same bytes.
     """
@@ -127,13 +131,14 @@ def packed(pdf: bytes) -> bytes:
 
     out = io.BytesIO()
     with pikepdf.open(io.BytesIO(pdf)) as document:
+        put_tree(document, marks)
         document.save(
             out,
             object_stream_mode=pikepdf.ObjectStreamMode.generate,
             recompress_flate=True,
             deterministic_id=True,
         )
-    return min(out.getvalue(), pdf, key=len)
+    return out.getvalue()
 
 
 class Sheet(FPDF):
@@ -149,6 +154,10 @@ class Sheet(FPDF):
         self.set_producer("fpdf2")
         self.set_creation_date(issued.astimezone(UTC))
         self.set_display_mode("fullwidth")
+        self._marks: list[Mark] = []
+        self._line = 0
+        self._part: int | None = None
+        self._parts = itertools.count()
 
     def draw(self, bands: Iterable[Band]) -> bytes:
         """Draw the bands, and return the PDF."""
@@ -161,7 +170,7 @@ class Sheet(FPDF):
             page.append(band)
             height += band.height
         self._draw_page(page, height)
-        return packed(bytes(self.output()))
+        return packed(bytes(self.output()), self._marks)
 
     def close(self) -> None:
         """Close the fonts' files, which fpdf2 does only when it comes to its end."""
@@ -178,16 +187,36 @@ class Sheet(FPDF):
 
     @contextlib.contextmanager
     def _tagged(self, band: Band) -> Iterator[None]:
-        # fpdf2 makes tags for pictures only; its builder takes any.
+        if band.part is None or band.part != self._part:
+            self._line += 1
+        self._part = band.part
         if band.tag is None:
             self._out("/Artifact BMC")
+            yield
+            self._out("EMC")
+        elif band.tag == ROW:
+            yield
         else:
-            mcid = self.struct_builder.next_mcid_for_page(self.page)
-            entries: dict[str, Any] = {"struct_type": f"/{band.tag}", "mcid": mcid}
-            if band.alt is not None:
-                entries["alt_text"] = band.alt
-            self._add_marked_content(**entries)
-            self._out(f"/{band.tag} <</MCID {mcid}>> BDC")
+            with self._marked(band.tag, alt=band.alt):
+                yield
+
+    def next_part(self) -> int:
+        """Number a line that may be broken into several bands."""
+        return next(self._parts)
+
+    @contextlib.contextmanager
+    def marked_cell(self, place: int, *, head: bool = False) -> Iterator[None]:
+        """Mark what is drawn as a cell of the row whose band it is; `place` counts from 0."""
+        with self._marked(ROW, place, "TH" if head else None):
+            yield
+
+    @contextlib.contextmanager
+    def _marked(self, role: str, place: int = 0, alt: str | None = None) -> Iterator[None]:
+        before = self._marks[-1] if self._marks else None
+        number = before.number + 1 if before and before.page == self.page - 1 else 0
+        self._marks.append(Mark(self.page - 1, number, role, self._line, place, alt))
+        tag = "TD" if role == ROW else role
+        self._out(f"/{tag} <</MCID {number}>> BDC")
         yield
         self._out("EMC")
 
@@ -213,6 +242,8 @@ class Sheet(FPDF):
 
         `base` says whether the line as a whole is read from left to right; None asks its letters.
         """
+        if self._marks and text.strip():
+            self._marks[-1].said.append(text.strip())
         for piece in letters.pieces(letters.legible(text, family), family, base=base):
             self.choose_for(piece, size, style)
             self.set_text_color(ink)
@@ -220,6 +251,8 @@ class Sheet(FPDF):
             if bold:
                 # There is no bold file of it: its outline is drawn, too.
                 self._out(f"q 2 Tr {size * _BOLD:.3f} w {ink / 255:.3f} G")
+            if self._marks and (piece.shaped or not piece.rightward):
+                self._marks[-1].reordered = True
             if piece.shaped:
                 self._put_shaped(x, y, piece, size, ink)
             else:

@@ -108,6 +108,9 @@ class App:
             beside=beside,
             look=Notices(store, self.metrics, clock).look,
         )
+        self._turns_away = not trust.networks
+        """Behind a proxy it is the proxy's to say no to many at once, and its connections' to go
+        on: what it sends is read."""
         self._busy = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -116,6 +119,11 @@ class App:
     def busy(self) -> int:
         """How many requests are being handled."""
         return self._busy
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether an upload that begins now is to be refused unread (R14)."""
+        return self._turns_away and self.crowd.is_full
 
     @asynccontextmanager
     async def serve(
@@ -161,8 +169,8 @@ class App:
         """Answer one request."""
         start = self._clock.monotonic()
         protocol = request.protocol
-        self.connections.begin(protocol)
         if isinstance(protocol, Connection):
+            self.connections.begin(protocol)
             protocol.begun(request)
         template = UNKNOWN_TEMPLATE
         self._busy += 1
@@ -191,8 +199,6 @@ class App:
             sent=len(body),
             received=request.content.total_bytes,
         )
-        if isinstance(protocol, Connection):
-            protocol.answered()
         # Whoever waits for "100 Continue" may send the body or not: nobody can tell what is next.
         close = "Expect" in request.headers and not request.content.is_eof()
         return self.plain_answer(reply_head, body, close=close)

@@ -69,6 +69,9 @@ class Config:
     fields_max: int = 64
     ahead_max_bytes: int = 64 * KIB
     """What a caller may send ahead of the answer that it waits for; who sends more is cut off."""
+    early_max_bytes: int = 128 * MIB
+    """Heads that have not ended, and what came ahead of answers, of all callers together; above it
+    whoever has the most of it is cut off (R15)."""
     body_seconds: int = 60
     """A body that takes longer to arrive is refused."""
     body_pace_seconds: int = 10

@@ -2,6 +2,9 @@
 
 Whatever goes wrong on a connection looks like any refusal (spec/relay.md, R1, R2, R4), and an
 upload that there is no room for is refused here, before it costs anything (R14).
+
+Of aiohttp nothing is used but what it names in public: its request handler and its hooks. A test
+lists them by name (`tests/unit/relay/test_aiohttp.py`).
 """
 
 import asyncio
@@ -12,10 +15,10 @@ from aiohttp import web
 
 from relay_server.clock import Clock, Timer
 from relay_server.config import Config
-from relay_server.crowd import HEAD_MAX_SIZE, UNKNOWN, Crowd, Request, measure
+from relay_server.crowd import HEAD_MAX_SIZE, measure
 from relay_server.errors import BadRequestError, InternalError, OverloadedError
-from relay_server.headers import JOIN_MAX_SIZE, Answer, Dates, Head, problem, refusal_bytes
-from relay_server.limits import Shares, network
+from relay_server.headers import Answer, Dates, Head, problem, refusal_bytes
+from relay_server.limits import Holding, Shares, network
 from relay_server.logs import log_fault
 from relay_server.metrics import Metrics
 from relay_server.proxies import Trust
@@ -30,7 +33,10 @@ class Owner(Protocol):
     """What a connection asks of the relay that it belongs to."""
 
     config: Config
-    crowd: Crowd
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether an upload that begins now is to be refused unread."""
 
     def plain_answer(self, head: Head, body: bytes, *, close: bool = False) -> Answer:
         """Return an answer that aiohttp can send."""
@@ -54,7 +60,9 @@ class Arriving:
 
     def add(self, data: bytes) -> int:
         """Take more of it; return how long it is so far."""
-        joined = self._last + data
+        begun = data if self._last else data.lstrip(b"\r\n")  # a parser passes over empty lines
+        self.size += len(data) - len(begun)
+        joined = self._last + begun
         end = joined.find(_END)
         self.is_whole = end >= 0
         self.size += (end + len(_END) if self.is_whole else len(joined)) - len(self._last)
@@ -63,24 +71,22 @@ class Arriving:
 
 
 class Connection(web.RequestHandler):
-    """One connection.
-
-    It knows where each request ends for as long as nobody can doubt it (`crowd.measure`), for two
-    reasons: whole uploads are counted, and one that begins while there are too many is thrown away.
-    """
+    """One connection: what has come on it that no handler has yet, and what is still unread."""
 
     __slots__ = (
         "_ahead",
-        "_begun",
-        "_head",
+        "_arriving",
+        "_early",
+        "_ending",
         "_is_answered",
         "_is_deaf",
-        "_left",
+        "_of",
         "_open",
-        "_owner",
-        "_refused",
-        "_request",
+        "_rested",
+        "_thrown",
+        "_thrown_size",
         "_under_way",
+        "line",
     )
 
     def __init__(
@@ -101,78 +107,84 @@ class Connection(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type]  # aiohttp's way to have none
             auto_decompress=False,
         )
-        self._owner = owner
+        self._of = owner
         self._open = connections
-        self._begun = connections is None
-        """aiohttp has a request that is not answered yet; an operator's connection is all its."""
-        self._request = UNKNOWN
-        self._left = 0
-        """Bytes of it that have not come yet; below 0 nobody knows, and never will."""
-        self._refused = False
-        """It is thrown away."""
-        self._head: Arriving | None = Arriving()
+        """None on the operator's listener, where nobody is counted."""
+        self.line: asyncio.Transport | None = None
+        """The transport until it is lost; aiohttp forgets its own when it begins to close."""
+        self._arriving: Arriving | None = Arriving()
         """The head that is arriving; None behind its end."""
         self._under_way: web.BaseRequest | None = None
-        """The request whose answer is not made, or not read enough of."""
-        self._is_deaf = False
-        """Nothing that comes is looked at any more."""
+        """The request whose answer is not made, or not read."""
         self._is_answered = False
         self._ahead = 0
         """Bytes behind it, which wait for its answer."""
+        self._early: Holding | None = None
+        """What has come early, counted together with that of all others."""
+        self._thrown = 0
+        """Bytes of a refused upload that have not come yet."""
+        self._thrown_size = 0
+        self._rested = 0.0
+        """When it was taken, or the library has had its last request's answer out."""
+        self._is_deaf = False
+        """Nothing that comes is looked at any more."""
+        self._ending: Timer | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, unless there are too many."""
         super().connection_made(transport)
+        if isinstance(transport, asyncio.Transport):
+            self.line = transport
+            # An answer is out when nothing of it is left here: whoever does not read is known.
+            transport.set_write_buffer_limits(high=0)
         if self._open is not None:
+            self._rested = self._open.now()
             self._open.add(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Let it go."""
+        self.line = None
+        if self._ending is not None:
+            self._ending.cancel()
+        self._keep_no_early()
         if self._open is not None:
             self._open.discard(self)
-        self._owner.crowd.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Let aiohttp have what comes, but for uploads that there is no room for (R14)."""
         if self._is_deaf:
             return
-        if data:
-            if not self._begun and not self._refused:
-                self._begin(measure(data))
-            self._left -= len(data)
-            if self._refused:
-                if self._left <= 0:
-                    self._refuse()
+        if self._thrown:
+            self._throw_away(data)
+            return
+        if data and self._open is not None:
+            self._go_on()
+            size = measure(data) if self._of.is_crowded and self._begins_here() else 0
+            if 0 < size <= _REFUSED_MAX:
+                self._thrown = self._thrown_size = size
+                self._throw_away(data)
                 return
             if not self._has_room(data):
                 return
-            if self._left == 0 and self._request.is_upload:
-                self._owner.crowd.enter(self)
         super().data_received(data)
-
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp's
-        """Read on; aiohttp says so after each body, even where nothing was paused."""
-        if self._reading_paused:
-            super().resume_reading(resume_parser)
 
     def begun(self, request: web.BaseRequest) -> None:
         """Note that a request has its handler."""
         self._under_way = request
         self._is_answered = False
-        self._head = None
+        self._arriving = None
+        if self._early is not None and not self._ahead:
+            self._keep_no_early()
         self._ahead = 0
-
-    def answered(self) -> None:
-        """Note that a request has its answer, which its caller has not read yet."""
-        self._owner.crowd.leave(self)
 
     def rest(self, request: web.BaseRequest) -> None:
         """Note that an answer has gone out; what comes behind its request is another one."""
-        self._is_answered = True
+        self._is_answered = self._under_way is request
         self._go_on()
-        if self._left == 0 and request.content.is_eof():
-            self._begun = False
+        if self._open is not None:
+            self._rested = self._open.now()
+            self._open.rest(self)
 
     def handle_error(
         self,
@@ -181,14 +193,13 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 - the signature is aiohttp's
     ) -> web.StreamResponse:
-        """Answer what is no request, or what made the relay stumble; it is no upload any more."""
-        self._owner.crowd.leave(self)
+        """Answer what is no request, or what made the relay stumble."""
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has already begun")
         if status < 500:
-            return self._owner.plain_answer(*problem(BadRequestError()), close=True)
+            return self._of.plain_answer(*problem(BadRequestError()), close=True)
         log_fault(exc)
-        return self._owner.plain_answer(*problem(InternalError()), close=True)
+        return self._of.plain_answer(*problem(InternalError()), close=True)
 
     def log_exception(self, *_: object, **kw: object) -> None:
         """Say that something failed, but not to whom: aiohttp would name the address."""
@@ -201,13 +212,23 @@ class Connection(web.RequestHandler):
     def log_debug(self, *_: object, **__: object) -> None:
         """Say nothing."""
 
-    def _begin(self, request: Request) -> None:
-        self._request, self._left = request, request.size
-        is_small = request.size <= _REFUSED_MAX
-        self._refused = request.is_upload and is_small and self._owner.crowd.is_full
-        self._begun = not self._refused
-        if request.size >= 0:
-            self._head = None
+    def hang_up(self, answer: bytes = b"") -> None:
+        """Write a last answer, and close; whoever does not read it in time is cut off."""
+        line = self.line
+        if line is None or line.is_closing():
+            return
+        self._is_deaf = True
+        if answer:
+            line.write(answer)
+        line.close()
+        self._end_later(line)
+
+    def _end_later(self, line: asyncio.Transport) -> None:
+        if self._open is not None and self._ending is None:
+            self._ending = self._open.call_after_linger(line.abort)
+
+    def _begins_here(self) -> bool:
+        return self._arriving is not None and not self._arriving.size
 
     def _go_on(self) -> None:
         """Expect another request, if one has its answer and its whole body has come."""
@@ -215,37 +236,61 @@ class Connection(web.RequestHandler):
         if self._is_answered and request is not None and request.content.is_eof():
             self._is_answered, self._under_way = False, None
             if not self._ahead:
-                self._head = Arriving()
+                self._keep_no_early()
+                self._arriving = Arriving()
 
     def _has_room(self, data: bytes) -> bool:
         """Tell whether what comes may be kept; else the connection has ended (R15)."""
-        transport = self.transport
-        if self._open is None or transport is None or transport.is_closing():
+        line = self.line
+        if line is None or line.is_closing():
             return True
-        self._go_on()
-        if self._head is not None:
-            if self._head.add(data) <= self._owner.config.head_max_bytes:
-                self._head = None if self._head.is_whole else self._head
+        config = self._of.config
+        if self._arriving is not None:
+            size = self._arriving.add(data)
+            if size > config.head_max_bytes:
+                self._refuse_head(line, size)
+                return False
+            if self._arriving.is_whole:
+                self._keep_no_early()
+                self._arriving = None
                 return True
-            self._refuse_head(transport, self._head.size)
-            return False
+            return self._keep_early(line, size)
         if self._ahead or self._expects_nothing():
             self._ahead += len(data)
-            if self._ahead > self._owner.config.ahead_max_bytes:
-                transport.abort()
+            if self._ahead > config.ahead_max_bytes:
+                line.abort()
                 return False
+            return self._keep_early(line, self._ahead)
         return True
 
-    def _refuse_head(self, transport: asyncio.Transport, size: int) -> None:
+    def _keep_early(self, line: asyncio.Transport, size: int) -> bool:
+        """Count what waits here, and tell whether there is room for it."""
+        if self._open is None:
+            return True
+        if self._early is None:
+            self._early = self._open.hold_early(line)
+        try:
+            self._early.grow(size)
+        except OverloadedError:
+            line.abort()
+            return False
+        return True
+
+    def _keep_no_early(self) -> None:
+        if self._early is not None:
+            self._early.end()
+            self._early = None
+
+    def _refuse_head(self, line: asyncio.Transport, size: int) -> None:
         """Answer a head that is too long, and throw away what else comes until its caller leaves.
 
         Closed at once, the connection would be reset, and the answer lost on its way.
         """
         self._is_deaf = True
-        transport.write(self._owner.refuse_head(size))
-        transport.write_eof()
-        if self._open is not None:
-            self._open.close_later(transport)
+        self._keep_no_early()
+        line.write(self._of.refuse_head(size))
+        line.write_eof()
+        self._end_later(line)
 
     def _expects_nothing(self) -> bool:
         request = self._under_way
@@ -253,23 +298,26 @@ class Connection(web.RequestHandler):
             request.method not in _WITH_BODY or request.content.is_eof()
         )
 
-    def _refuse(self) -> None:
-        """Answer a refused upload, of which everything has come."""
-        self._refused = False
-        transport = self.transport
-        if transport is None or transport.is_closing():
+    def _throw_away(self, data: bytes) -> None:
+        """Let go what comes of a refused upload, and answer it when all of it has come."""
+        self._thrown -= len(data)
+        line, connections = self.line, self._open
+        if self._thrown > 0 or line is None or line.is_closing() or connections is None:
             return
-        # It has brought a whole request: from now on it may be idle for as long as any other.
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        if self._open is not None:
-            self._open.begin(self)
-        # Who sends the next request before this one is answered is sent away to learn patience.
-        answer, is_last = self._owner.refuse_upload(self._request.size, close=self._left < 0)
-        transport.write(answer)
+        # Who sends the next request before this one is answered is sent away to learn patience;
+        # and aiohttp, which knows of none of these, closes what has rested for long.
+        is_late = connections.now() - self._rested > self._of.config.idle_seconds / 2
+        is_last = self._thrown < 0 or is_late
+        self._thrown = 0
+        connections.begin(self)
+        connections.rest(self)
+        answer, is_last = self._of.refuse_upload(self._thrown_size, close=is_last)
         if is_last:
-            transport.close()
-        elif transport.get_write_buffer_size() > JOIN_MAX_SIZE:
-            transport.abort()  # it asks, and does not read the answers
+            self.hang_up(answer)
+            return
+        line.write(answer)
+        if line.get_write_buffer_size():
+            line.abort()  # it asks, and does not read the answers
 
 
 class Server(web.Server):
@@ -301,57 +349,78 @@ class Connections:
         self._config = config
         self._trust = trust
         self._unread = Shares(config.unread_max_bytes)
+        self._early = Shares(config.early_max_bytes)
         self._clock = clock
         self._metrics = metrics
         self._dates = dates
-        self._all: set[object] = set()
-        self._fresh: dict[object, float] = {}
+        self._all: set[Connection] = set()
+        self._fresh: dict[Connection, float] = {}
         self._idle: dict[Connection, None] = {}
         """Those without a request, the longest idle first."""
+        self._stuck: dict[Connection, None] = {}
+        """Those whose caller does not read, the longest first."""
         self._timer: Timer | None = None
 
     def __len__(self) -> int:
         return len(self._all)
 
+    @property
+    def early_bytes(self) -> int:
+        """What has come of heads that have not ended, and ahead of answers."""
+        return self._early.total
+
+    def now(self) -> float:
+        """Return the time by which connections are timed."""
+        return self._clock.monotonic()
+
     def add(self, protocol: Connection) -> None:
         """Count a connection; above the limit the one that is idle for longest gives way to it.
 
-        Where none is idle, the new one is told so, and closed.
+        Where none is idle it is one whose answer is not read; where all are read, the new one is
+        told so, and closed.
         """
-        if len(self._all) >= self._config.connections_max and protocol.transport is not None:
+        if len(self._all) >= self._config.connections_max:
             self._metrics.connections_refused += 1
-            idle = next(iter(self._idle), None)
-            if idle is None:
-                refusal = refusal_bytes(OverloadedError(), self._dates, close=True)
-                protocol.transport.write(refusal)
-                protocol.transport.close()
+            found = next(iter(self._idle), None) or next(iter(self._stuck), None)
+            if found is None:
+                protocol.hang_up(refusal_bytes(OverloadedError(), self._dates, close=True))
                 return
-            self.discard(idle)
-            if idle.transport is not None:
-                idle.transport.abort()
+            line = found.line
+            self.discard(found)
+            if line is not None:
+                line.abort()
         self._metrics.connections += 1
         self._all.add(protocol)
         self._idle[protocol] = None
-        self._fresh[protocol] = self._clock.monotonic() + self._config.head_seconds
+        self._fresh[protocol] = self.now() + self._config.head_seconds
         if self._timer is None:
             self._timer = self._clock.call_later(self._config.head_seconds, self._close_late)
 
-    def begin(self, protocol: object) -> None:
+    def begin(self, protocol: Connection) -> None:
         """Note that a connection has brought a request; from now on it is aiohttp that counts."""
         self._fresh.pop(protocol, None)
-        if isinstance(protocol, Connection):
-            self._idle.pop(protocol, None)
+        self._idle.pop(protocol, None)
 
-    async def sent(self, request: web.BaseRequest, size: int) -> None:
-        """Wait until a caller has read most of its answer, of which this is the body's size.
+    def rest(self, protocol: Connection) -> None:
+        """Note that a connection has nothing to wait for."""
+        if protocol in self._all:
+            self._idle[protocol] = None
+
+    async def sent(self, request: web.BaseRequest) -> None:
+        """Wait until a caller has read its answer: until the system has all of it.
 
         Raises:
             ConnectionResetError: it reads too slowly, or holds the most of all when there is no
                 room for more (R14).
         """
         transport, protocol = request.transport, request.protocol
-        if transport is not None and transport.get_write_buffer_size() > JOIN_MAX_SIZE:
+        if not isinstance(protocol, Connection):
+            return
+        size = 0 if transport is None else transport.get_write_buffer_size()
+        if transport is not None and size:
             owner = network(self._trust.caller(request.remote or "", request.headers))
+            if protocol in self._all:
+                self._stuck[protocol] = None
             try:
                 with self._unread.hold(owner, transport.abort) as held:
                     held.grow(size)
@@ -360,24 +429,32 @@ class Connections:
             except (TimeoutError, OverloadedError):
                 transport.abort()
                 raise ConnectionResetError("the caller reads too slowly") from None
-        if isinstance(protocol, Connection):
-            protocol.rest(request)
-            if protocol in self._all:
-                self._idle[protocol] = None
+            finally:
+                self._stuck.pop(protocol, None)
+        protocol.rest(request)
+
+    def hold_early(self, line: asyncio.Transport) -> Holding:
+        """Begin to count what comes early on a line."""
+        peer = line.get_extra_info("peername")
+        owner = network(str(peer[0])) if isinstance(peer, tuple) else b""
+        held = self._early.hold(owner, line.abort)
+        self._early.begin(held)
+        return held
 
     def discard(self, protocol: Connection) -> None:
         """Count a connection no more."""
         self._all.discard(protocol)
         self._idle.pop(protocol, None)
+        self._stuck.pop(protocol, None)
         self._fresh.pop(protocol, None)
 
-    def close_later(self, transport: asyncio.Transport) -> None:
-        """Cut a connection off whose caller does not leave after its last answer."""
-        self._clock.call_later(self._config.linger_seconds, transport.abort)
+    def call_after_linger(self, callback: Callable[[], None]) -> Timer:
+        """Plan what is done to a connection whose caller does not leave after its last answer."""
+        return self._clock.call_later(self._config.linger_seconds, callback)
 
     def _close_late(self) -> None:
         self._timer = None
-        now = self._clock.monotonic()
+        now = self.now()
         # In the order in which they came, so the first that is in time ends the search.
         while self._fresh:
             protocol, until = next(iter(self._fresh.items()))
@@ -385,5 +462,5 @@ class Connections:
                 self._timer = self._clock.call_later(until - now, self._close_late)
                 return
             del self._fresh[protocol]
-            if isinstance(protocol, Connection) and protocol.transport is not None:
-                protocol.transport.abort()
+            if protocol.line is not None:
+                protocol.line.abort()

@@ -1,93 +1,83 @@
-"""More uploads than a relay can store, refused before they cost anything (spec/relay.md, R14).
+"""More uploads than a relay can store (spec/relay.md, R14).
 
-To refuse must cost less than to take, or a relay that has too much to do does nothing else any
-more. Most of what a request costs is its way through the HTTP library; so an upload for which there
-is no room is known by its first bytes, its body is thrown away as it comes, and its answer is
-written, without the library. Only a request of which nobody can doubt where it ends is refused so;
-any other goes the usual way, and meets the limit of `handlers.put_ticket`.
+An upload is counted once, by its handler, when all of it is there and its permit is a valid one.
+
+To refuse must cost less than to take, or a relay that has too much to do does nothing else. Most
+of what a request costs is its way through the HTTP library. So while there is no room, and no proxy
+stands in front, an upload is known by its first bytes, thrown away as it comes, and answered
+without the library (`benchmarks/README.md` has the figures). Only a request of which nobody can
+doubt where it ends is refused so; any other goes the usual way, and meets the limit there.
 """
 
 import re
 import secrets
 from collections import Counter
-from typing import NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from relay_server.errors import OverloadedError
 
 HEAD_MAX_SIZE = 8 * 1024
 _RETRY_SECONDS = 8
-# Lines that say nothing of how long a request is, or of what becomes of its connection.
+# A name that says nothing of how long a request is, or of what becomes of its connection, and a
+# text that every parser takes: stricter than RFC 9110, section 5.5.
 _LINES = (
-    rb"(?:(?!(?i:content-length|transfer-encoding|connection|expect|upgrade))"
-    rb"[!-9;-~]+:[^\r\n]*\r\n)*+"
+    rb"(?:(?!(?i:content-length|content-encoding|transfer-encoding|te|trailer|connection|keep-alive"
+    rb"|proxy-connection|expect|upgrade|http2-settings|sec-[!-~]*):)"
+    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}:[\t -~]{0,2000}\r\n){0,24}+"
 )
 _HEAD = re.compile(
-    rb"(?:(PUT /v1/t/[0-9a-f]{32})|(?:DELETE|GET|HEAD|OPTIONS|POST|PUT) [!-~]+) HTTP/1\.1\r\n"
+    rb"PUT /v1/t/[0-9a-f]{32} HTTP/1\.1\r\n"
     + _LINES
-    + rb"(?:(?i:content-length):[ \t]*([0-9]{1,8})\r\n"
+    + rb"(?i:content-length):[ \t]{0,8}([0-9]{1,8})\r\n"
     + _LINES
-    + rb")?\r\n"
+    + rb"\r\n"
 )
-
-
-class Request(NamedTuple):
-    """What the first bytes of a request tell."""
-
-    is_upload: bool
-    size: int
-    """In bytes, head and body; -1 is unknown."""
-
-
-UNKNOWN = Request(is_upload=False, size=-1)
+_NAME = re.compile(rb"\n([^:\r\n]+):")
 
 
 class Crowd:
-    """The uploads that have arrived whole and wait for their answer, each with its connection."""
+    """The uploads that have arrived whole and wait for the disk: how many, and whose."""
 
     def __init__(self, room: int) -> None:
         self._room = room
         self._share = room - room // 4
-        self._waiting: dict[object, bytes | None] = {}
         self._owners: Counter[bytes] = Counter()
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return self._count
 
     @property
     def is_full(self) -> bool:
         """Whether another one would wait too long."""
-        return len(self._waiting) >= self._room
+        return self._count >= self._room
 
-    def enter(self, connection: object) -> None:
-        """Count an upload whose handler is about to start, whether or not there is room."""
-        self._waiting[connection] = None
-
-    def check(self, connection: object) -> None:
+    def check(self) -> None:
         """See that there is room.
 
         Raises:
             OverloadedError: there is none.
         """
-        if self.is_full and connection not in self._waiting:
+        if self.is_full:
             raise overloaded()
 
-    def admit(self, connection: object, owner: bytes) -> None:
-        """Count an upload, if it is not counted yet, and whose it is.
+    @contextmanager
+    def enter(self, owner: bytes) -> Iterator[None]:
+        """Count an upload until the block ends.
 
         Raises:
             OverloadedError: there is no room, or this owner has three quarters of it.
         """
-        self.check(connection)
+        self.check()
         if self._owners[owner] >= self._share:
             raise overloaded()
-        self.leave(connection)
-        self._waiting[connection] = owner
         self._owners[owner] += 1
-
-    def leave(self, connection: object) -> None:
-        """Count an upload no more, if it was counted."""
-        owner = self._waiting.pop(connection, None)
-        if owner is not None:
+        self._count += 1
+        try:
+            yield
+        finally:
+            self._count -= 1
             self._owners[owner] -= 1
             if not self._owners[owner]:
                 del self._owners[owner]
@@ -98,17 +88,13 @@ def overloaded() -> OverloadedError:
     return OverloadedError(1 + secrets.randbelow(_RETRY_SECONDS))
 
 
-def measure(data: bytes) -> Request:
-    """Say what request begins here; it is unknown where only a parser could tell.
+def measure(data: bytes) -> int:
+    """Return how long the upload is, head and body, that begins here; 0 if only a parser can tell.
 
-    Stricter than any parser: what it measures, every parser ends at the same byte. Of a GET only
-    the head is looked at, and not closely, for there are many: a body shows when it comes.
+    Stricter than any parser: what it measures every parser takes, and ends at the same byte.
     """
-    is_one_head = len(data) <= HEAD_MAX_SIZE and data.find(b"\r\n\r\n") == len(data) - 4
-    if is_one_head and data.startswith(b"GET "):
-        return Request(is_upload=False, size=len(data))
     head = _HEAD.match(data, 0, HEAD_MAX_SIZE)
     if head is None:
-        return UNKNOWN
-    upload, body_size = head.groups()
-    return Request(is_upload=upload is not None, size=head.end() + int(body_size or 0))
+        return 0
+    names = _NAME.findall(data.lower(), 0, head.end())
+    return 0 if len(names) != len(set(names)) else head.end() + int(head[1])

@@ -9,6 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
@@ -21,6 +22,7 @@ from relay_server.crowd import Crowd
 from relay_server.errors import (
     AuthorizationError,
     BadRequestError,
+    FullError,
     LengthRequiredError,
     MethodError,
     OverloadedError,
@@ -100,21 +102,27 @@ async def put_ticket(
     services: Services, request: web.BaseRequest, names: tuple[bytes, ...]
 ) -> Reply:
     """Take an envelope (R30 to R42)."""
-    allowance = await _check_permit(services, request)
+    uploader = await _uploader(services, request)
     size = _length(request, ENVELOPE_MAX_SIZE)
     services.relay.check_size(size)
     ttl = services.relay.parse_ttl(request.headers.get("Ticket-TTL"))
-    if allowance is not None:
-        allowance.check(size)
-    if services.addresses is not None:
-        services.addresses.check_upload(_address(services, request), size)
-    services.crowd.check(request.protocol)  # R14: before its body is waited for
-    owner = _owner(services, request, allowance)
-    with services.reading.hold(owner) as held:
-        envelope = await _read(services, request, size, held)
+    uploader.check(size)
+    services.crowd.check()  # R14: before its body is waited for
+    with services.reading.hold(uploader.owner) as held:
+        try:
+            envelope = await _read(services, request, size, held)
+        except (BadRequestError, asyncio.CancelledError):
+            uploader.count(0, request.content.total_bytes)  # R12: what has come of it
+            raise
+        uploader.check(size)  # others of the same caller have come meanwhile
         held.settle()
-        services.crowd.admit(request.protocol, owner)
-        created, status = await services.relay.upload(names[0], envelope, ttl)
+        with services.crowd.enter(uploader.owner):
+            uploader.count(1, size)
+            try:
+                created, status = await services.relay.upload(names[0], envelope, ttl)
+            except (FullError, OverloadedError):
+                uploader.count(-1, -size)
+                raise
     return _status_reply(201 if created else 200, status)
 
 
@@ -158,6 +166,7 @@ async def put_channel(
     read_hash, write_hash = services.channels.parse_registration(body)
     if allowance is not None:
         allowance.check(len(body))
+        allowance.count(1, len(body))
     if services.addresses is not None:
         services.addresses.check_registration(_address(services, request))
     created = await services.channels.register(names[0], read_hash, write_hash)
@@ -280,11 +289,31 @@ def allow(route: Route) -> str:
 # Reading a request
 
 
-def _owner(services: Services, request: web.BaseRequest, allowance: Allowance | None) -> bytes:
-    """Return whose a body is while it arrives: a permit's, or an address's."""
+@dataclass(slots=True, frozen=True)
+class _Uploader:
+    """Whose an upload is, and what they may still do: a permit's, or an address's."""
+
+    owner: bytes
+    check: Callable[[int], None]
+    count: Callable[[int, int], None]
+
+
+async def _uploader(services: Services, request: web.BaseRequest) -> _Uploader:
+    allowance = await _check_permit(services, request)
     if allowance is not None:
-        return allowance.name
-    return network(_address(services, request))
+        return _Uploader(allowance.name, allowance.check, allowance.count)
+    address, limits = _address(services, request), services.addresses
+    if limits is None:
+        return _Uploader(network(address), _allow, _allow)
+    return _Uploader(
+        network(address),
+        partial(limits.check_upload, address),
+        partial(limits.count_upload, address),
+    )
+
+
+def _allow(*_: int) -> None:
+    pass
 
 
 async def _check_permit(services: Services, request: web.BaseRequest) -> Allowance | None:

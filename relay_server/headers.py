@@ -120,28 +120,36 @@ class Answer(web.StreamResponse):
         body: bytes,
         *,
         dates: Dates,
-        sent: Callable[[web.BaseRequest, int], Awaitable[None]],
+        sent: Callable[[web.BaseRequest], Awaitable[None]],
         close: bool = False,
     ) -> None:
-        """Make an answer; `sent` is told its size once it is written, and waits for its reader."""
-        self._status = head.status
+        """Make an answer; `sent` is told once it is written, and waits for its reader."""
         self._head = head
         self._content = body
         self._dates = dates
         self._sent = sent
-        self._keep_alive = False if close else None
-        self._request: web.BaseRequest | None = None
+        self._stays = not close
+        self._to: web.BaseRequest | None = None
+
+    @property
+    def status(self) -> int:
+        """The status of the answer."""
+        return self._head.status
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection goes on behind it."""
+        return self._stays
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Note whom this is for; everything is written at once by `write_eof`."""
-        self._request = request
-        if self._keep_alive is None:
-            self._keep_alive = request.keep_alive and request.version >= (1, 1)
+        self._to = request
+        self._stays = self._stays and request.keep_alive and request.version >= (1, 1)
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002 - aiohttp's signature
         """Write everything, and wait while the caller has too much unread."""
-        request = self._request
+        request = self._to
         transport = None if request is None else request.transport
         if request is None or transport is None or transport.is_closing():
             raise ConnectionResetError("the caller is gone")
@@ -150,7 +158,7 @@ class Answer(web.StreamResponse):
         body = self._content
         if status not in _WITHOUT_BODY:
             lines.append(b"Content-Length: %d\r\n" % len(body))
-        lines.append(b"\r\n" if self._keep_alive else b"Connection: close\r\n\r\n")
+        lines.append(b"\r\n" if self._stays else b"Connection: close\r\n\r\n")
         if request.method == "HEAD" or not body:
             transport.write(b"".join(lines))
         elif len(body) <= JOIN_MAX_SIZE:
@@ -158,7 +166,7 @@ class Answer(web.StreamResponse):
             transport.write(b"".join(lines))
         else:
             transport.writelines((b"".join(lines), body))
-        await self._sent(request, len(body))
+        await self._sent(request)
 
 
 def problem(refusal: RefusalError) -> tuple[Head, bytes]:

@@ -5,6 +5,7 @@ and when it changes, once a day, all buckets are forgotten with it.
 """
 
 import hashlib
+import heapq
 import math
 import secrets
 import socket
@@ -17,6 +18,7 @@ from relay_server.errors import OverloadedError, TooOftenError
 
 DAY = 86_400
 _WAITING_RETRY_SECONDS = 5
+_HEAP_SPARE = 1_000
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
@@ -39,8 +41,8 @@ class Buckets:
         return math.ceil(missing / self._per_second) if missing > 0 else 0
 
     def spend(self, key: bytes, cost: float) -> None:
-        """Take from the key's bucket, whether or not there is enough in it."""
-        level = self._level(key) - cost
+        """Take from the key's bucket, whether or not there is enough in it; or give back."""
+        level = min(self._burst, self._level(key) - cost)
         # Re-insertion keeps the dictionary in the order of last use.
         self._buckets.pop(key, None)
         self._buckets[key] = (level, self._clock.monotonic())
@@ -82,16 +84,20 @@ class AddressLimits:
         self._key_until = clock.monotonic() + DAY
 
     def check_upload(self, address: str, size: int) -> None:
-        """Count one upload of this size.
+        """See that an upload of this size is within the limits; nothing is counted.
 
         Raises:
-            TooOftenError: above the limit of uploads or of bytes; nothing is counted then.
+            TooOftenError: above the limit of uploads or of bytes.
         """
         name = self.name(address)
         seconds = max(self._uploads.wait(name, 1), self._volume.wait(name, size))
         if seconds:
             raise TooOftenError(seconds)
-        self._uploads.spend(name, 1)
+
+    def count_upload(self, address: str, uploads: int, size: int) -> None:
+        """Count uploads, and bytes that have come; less than none gives them back."""
+        name = self.name(address)
+        self._uploads.spend(name, uploads)
         self._volume.spend(name, size)
 
     def check_registration(self, address: str) -> None:
@@ -162,6 +168,10 @@ class Shares:
 
     When there is no room for more, it is the owner of the most that gives way: it loses the oldest
     of what it holds. So nobody is refused for what others hold who holds less than each of them.
+
+    What is whole does not give way any more. All of that together is half of the room at most, so
+    that the other half is always shared among what arrives; and of what is left of that half, no
+    owner may have more than it leaves to the others.
     """
 
     def __init__(self, most: int, *, least: int = 0) -> None:
@@ -172,6 +182,9 @@ class Shares:
         self._owners: dict[bytes, dict[Holding, None]] = {}
         self._totals: dict[bytes, int] = {}
         self._settled: dict[bytes, int] = {}
+        self._settled_total = 0
+        self._most_first: list[tuple[int, bytes]] = []
+        """A heap of what owners held, negative; those that are not true any more are passed by."""
 
     def __len__(self) -> int:
         return sum(map(len, self._owners.values()))
@@ -197,10 +210,12 @@ class Shares:
             return
         del held[holding]
         self._total -= holding.size
-        self._totals[holding.owner] -= holding.size
         if holding.is_settled:
             self._settled[holding.owner] -= holding.size
-        if not held:
+            self._settled_total -= holding.size
+        if held:
+            self._note(holding.owner, -holding.size)
+        else:
             del self._owners[holding.owner], self._totals[holding.owner]
             self._settled.pop(holding.owner, None)
 
@@ -215,7 +230,7 @@ class Shares:
             return
         holding.size = size
         self._total += more
-        self._totals[holding.owner] = self._totals.get(holding.owner, 0) + more
+        self._note(holding.owner, more)
         while self._total > self._most:
             victim = self._find_victim() or holding
             self.end(victim)
@@ -225,22 +240,35 @@ class Shares:
             victim.cut()
 
     def settle(self, holding: "Holding") -> None:
-        """Let a thing that is whole not give way any more; of one owner that is at most half.
+        """Let a thing that is whole not give way any more.
 
         Raises:
-            OverloadedError: its owner has half of the room already.
+            OverloadedError: there is too much already that does not.
         """
         settled = self._settled.get(holding.owner, 0) + holding.size
-        if settled > self._most // 2:
+        if settled > self._most // 2 - self._settled_total:
             raise OverloadedError
         self._settled[holding.owner] = settled
+        self._settled_total += holding.size
         holding.is_settled = True
 
+    def _note(self, owner: bytes, more: int) -> None:
+        total = self._totals[owner] = self._totals.get(owner, 0) + more
+        if len(self._most_first) > 2 * len(self._totals) + _HEAP_SPARE:
+            self._most_first = [(-each, name) for name, each in self._totals.items()]
+            heapq.heapify(self._most_first)
+        else:
+            heapq.heappush(self._most_first, (-total, owner))
+
     def _find_victim(self) -> "Holding | None":
-        for owner in sorted(self._totals, key=self._totals.__getitem__, reverse=True):
-            for holding in self._owners[owner]:
-                if not holding.is_settled:
-                    return holding
+        while self._most_first:
+            total, owner = self._most_first[0]
+            if self._totals.get(owner) == -total:
+                for holding in self._owners[owner]:
+                    if not holding.is_settled:
+                        return holding
+            # Not true any more, or nothing of it gives way: what it holds next brings it back.
+            heapq.heappop(self._most_first)
         return None
 
 
@@ -280,11 +308,15 @@ class Holding:
             raise OverloadedError
         self._shares.grow(self, size)
 
+    def end(self) -> None:
+        """Count it no more, where it is no context."""
+        self._shares.end(self)
+
     def settle(self) -> None:
         """Let it give way no more.
 
         Raises:
-            OverloadedError: its owner has too much that does not.
+            OverloadedError: there is too much that does not.
         """
         self._shares.settle(self)
 

@@ -38,21 +38,26 @@ class Allowance:
         self._volume = volume
 
     def check(self, size: int) -> None:
-        """Count one upload of this size, or a registration.
+        """See that an upload of this size, or a registration, is within the permit's limits.
+
+        Nothing is counted.
 
         Raises:
-            TooOftenError: above the permit's limit; nothing is counted then.
+            TooOftenError: above them.
         """
-        costs = [
-            (buckets, cost)
-            for buckets, cost in ((self._uploads, 1), (self._volume, size))
-            if buckets is not None
-        ]
-        seconds = max((buckets.wait(self.name, cost) for buckets, cost in costs), default=0)
+        seconds = max(
+            0 if self._uploads is None else self._uploads.wait(self.name, 1),
+            0 if self._volume is None else self._volume.wait(self.name, size),
+        )
         if seconds:
             raise TooOftenError(seconds)
-        for buckets, cost in costs:
-            buckets.spend(self.name, cost)
+
+    def count(self, uploads: int, size: int) -> None:
+        """Count uploads, and bytes that have come; less than none gives them back."""
+        if self._uploads is not None:
+            self._uploads.spend(self.name, uploads)
+        if self._volume is not None:
+            self._volume.spend(self.name, size)
 
 
 class Permits:

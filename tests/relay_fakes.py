@@ -89,23 +89,46 @@ class StallingStore:
 class Line(asyncio.Transport):
     """A connection whose other end we are."""
 
-    def __init__(self, protocol):
-        super().__init__({"peername": ("192.0.2.1", 4711)})
+    def __init__(self, protocol, address="192.0.2.1"):
+        super().__init__({"peername": (address, 4711)})
         self.protocol = protocol
         self.written = b""
         self.closed = False
+        """The relay has hung up, or we have left."""
+        self.lost = False
+        self.reads = True
         self.unread = 0
-        """Bytes that the other end has not read."""
+        """Bytes that the other end has not read: a transport is not lost before they are."""
+        self._high = 64 * 1024
+        self._paused = False
 
     def write(self, data):
         self.written += data
+        if not self.reads:
+            self.unread += len(data)
+            if self.unread > self._high and not self._paused:
+                self._paused = True
+                self.protocol.pause_writing()
+
+    def read_on(self):
+        """Read what is there, and what comes."""
+        self.reads, self.unread = True, 0
+        if self._paused:
+            self._paused = False
+            self.protocol.resume_writing()
 
     def close(self):
-        if not self.closed:
-            self.closed = True
+        self.closed = True
+        if not self.unread:
+            self.abort()
+
+    def abort(self):
+        self.closed = True
+        if not self.lost:
+            self.lost = True
             asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
 
-    abort = close
+    leave = abort
 
     def write_eof(self):
         pass
@@ -115,6 +138,9 @@ class Line(asyncio.Transport):
 
     def get_write_buffer_size(self):
         return self.unread
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        self._high, self._low = high, low
 
     def pause_reading(self):
         pass

@@ -16,10 +16,10 @@ from relay_server.proxies import Trust, parse_networks
 MIB = 1024 * KIB
 
 
-def connect(relay):
+def connect(relay, address="192.0.2.1"):
     """Return the end of a new connection that a caller has."""
     app = relay.app
-    line = relay_fakes.Line(Server(app, app.answer, app.connections)())
+    line = relay_fakes.Line(Server(app, app.answer, app.connections)(), address)
     line.protocol.connection_made(line)
     return line
 
@@ -58,7 +58,7 @@ async def test_bodies_that_were_only_announced_take_no_room(relay):
     held = relay.app.services.reading.total
     answer = await relay.call.put()
     for line in lines:
-        line.close()
+        line.leave()
     await relay_fakes.until(lambda: not len(relay.app.services.reading))
 
     assert answer.status == 201
@@ -82,7 +82,7 @@ async def test_what_one_shop_sends_takes_no_room_from_another(sqlite_store, cloc
         ]
         told = [statuses(line) for line in lines]
         for line in lines:
-            line.close()
+            line.leave()
 
     assert held <= 256 * KIB
     assert [answer.status for answer in taken] == [201] * 5
@@ -106,7 +106,7 @@ async def test_what_one_address_sends_takes_no_room_from_another(sqlite_store, c
             "PUT", f"/v1/t/{900:032x}", make_envelope(), {"X-Forwarded-For": "203.0.113.8"}
         )
         for line in lines:
-            line.close()
+            line.leave()
 
     assert answer.status == 201
 
@@ -128,7 +128,7 @@ async def test_a_body_has_a_least_rate(relay, clock, part, status):
     await relay_fakes.until(lambda: line.written)
 
     assert statuses(line) == [status]
-    line.close()
+    line.leave()
 
 
 @pytest.mark.rule("R14")
@@ -159,8 +159,7 @@ async def test_of_the_places_for_whole_uploads_one_shop_gets_three_quarters(
 
 async def stop_reading(line, path=b"/v1/info"):
     """Ask for something, and read nothing of it."""
-    line.unread = 17 * KIB
-    line.protocol.pause_writing()
+    line.reads = False
     line.protocol.data_received(b"GET %s HTTP/1.1\r\nHost: r\r\n\r\n" % path)
     await relay_fakes.until(lambda: line.written)
 
@@ -175,7 +174,7 @@ async def test_who_does_not_read_its_answer_holds_no_place_for_uploads(relay):
     places = len(relay.app.crowd)
     answer = await relay.call.put()
     for line in lines:
-        line.close()
+        line.leave()
 
     assert places == 0
     assert answer.status == 201
@@ -194,7 +193,7 @@ async def test_of_answers_that_are_not_read_the_oldest_of_whom_has_the_most_is_c
             await turn()
         closed = [line.closed for line in lines]
         for line in lines:
-            line.close()
+            line.leave()
 
     assert closed == [True, True, True, False, False]
 
@@ -203,8 +202,7 @@ async def test_of_answers_that_are_not_read_the_oldest_of_whom_has_the_most_is_c
 async def test_who_reads_on_after_a_while_is_served_on(relay):
     line = connect(relay)
     await stop_reading(line)
-    line.unread = 0
-    line.protocol.resume_writing()
+    line.read_on()
     await turn()
     line.protocol.data_received(b"GET /v1/info HTTP/1.1\r\nHost: r\r\n\r\n")
     await relay_fakes.until(lambda: len(statuses(line)) == 2)
@@ -212,7 +210,171 @@ async def test_who_reads_on_after_a_while_is_served_on(relay):
     await relay_fakes.until(lambda: len(statuses(line)) == 3)
 
     assert statuses(line) == [200, 200, 201]
-    line.close()
+    line.leave()
+
+
+@pytest.mark.rule("R14")
+@pytest.mark.parametrize("end", [b"", b"Connection: close\r\n"])
+async def test_a_small_answer_that_nobody_reads_does_not_keep_its_connection(
+    sqlite_store, clock, config, end
+):
+    config = dataclasses.replace(config, answer_seconds=0.01)
+    async with relays.serve(config, sqlite_store, clock) as relay:
+        line = connect(relay)
+        line.reads = False
+        line.protocol.data_received(b"GET /v1/info HTTP/1.1\r\nHost: r\r\n" + end + b"\r\n")
+        await relay_fakes.until(lambda: line.lost)
+        await turn()
+        left = relay.app.connections._all
+
+    assert statuses(line) == [200]
+    assert line.protocol not in left
+
+
+@pytest.mark.rule("R15")
+async def test_where_nobody_is_idle_whoever_has_left_its_answer_unread_for_longest_gives_way(
+    sqlite_store, clock, config
+):
+    config = dataclasses.replace(config, connections_max=3)
+    async with relays.serve(config, sqlite_store, clock) as relay:
+        lines = [connect(relay) for _ in range(3)]
+        for line in lines:
+            await stop_reading(line)
+        newest = connect(relay)
+        newest.protocol.data_received(b"GET /v1/info HTTP/1.1\r\nHost: r\r\n\r\n")
+        await relay_fakes.until(lambda: newest.written)
+        lost = [line.lost for line in lines]
+        for line in [*lines, newest]:
+            line.leave()
+
+    assert lost == [True, False, False]
+    assert statuses(newest) == [200]
+
+
+@pytest.mark.rule("R15")
+async def test_a_refused_connection_whose_answer_is_not_read_is_cut_off(
+    sqlite_store, clock, config
+):
+    config = dataclasses.replace(config, connections_max=0)
+    async with relays.serve(config, sqlite_store, clock) as relay:
+        protocol = Server(relay.app, relay.app.answer, relay.app.connections)()
+        line = relay_fakes.Line(protocol)
+        line.reads = False
+        protocol.connection_made(line)
+        before = line.closed, line.lost
+        clock.advance(config.linger_seconds)
+        after = line.lost
+        await turn()
+
+    assert statuses(line) == [503]
+    assert (before, after) == ((True, False), True)
+
+
+@pytest.mark.rule("R15")
+async def test_a_refused_connection_that_ends_leaves_no_timer(sqlite_store, clock, config):
+    config = dataclasses.replace(config, connections_max=0)
+    async with relays.serve(config, sqlite_store, clock) as relay:
+        planned = clock.planned
+        for _ in range(100):
+            connect(relay)
+        await turn()
+
+        assert clock.planned == planned
+
+
+# Places for uploads, and what counts for the hour
+
+
+@pytest.mark.rule("R14")
+async def test_uploads_without_a_permit_take_no_places(relay):
+    lines = [connect(relay) for _ in range(300)]
+    for number, line in enumerate(lines):
+        line.protocol.data_received(head(number, 16 * KIB, "none") + make_envelope())
+    honest = connect(relay)
+    honest.protocol.data_received(head(900, 16 * KIB, relay.call.permit) + make_envelope())
+    await relay_fakes.until(lambda: honest.written)
+    for line in [*lines, honest]:
+        line.leave()
+
+    assert statuses(honest) == [201]
+
+
+def hourly(config, **more):
+    return dataclasses.replace(
+        config, open=True, address_bytes_burst=100 * KIB, address_bytes_per_hour=1, **more
+    )
+
+
+@pytest.mark.rule("R12")
+async def test_a_body_that_was_announced_and_did_not_come_counts_for_no_hour(
+    sqlite_store, clock, config
+):
+    async with relays.serve(hourly(config), sqlite_store, clock) as relay:
+        for number in range(20):
+            line = connect(relay, "127.0.0.1")
+            line.protocol.data_received(head(number, 64 * KIB, "") + b"t")
+            await turn()
+            line.leave()
+            await turn()
+        answer = await relay.call.put(make_envelope(size=64 * KIB))
+
+    assert answer.status == 201
+
+
+@pytest.mark.rule("R12")
+async def test_what_has_come_of_a_body_counts_though_its_end_has_not(sqlite_store, clock, config):
+    async with relays.serve(hourly(config), sqlite_store, clock) as relay:
+        for number in range(2):
+            line = connect(relay, "127.0.0.1")
+            line.protocol.data_received(head(number, 64 * KIB, ""))
+            line.protocol.data_received(make_envelope(size=64 * KIB)[: 40 * KIB])
+            await turn()
+            line.leave()
+            await turn()
+        answer = await relay.call.put(make_envelope(size=64 * KIB))
+
+    assert (answer.status, answer.code) == (429, "too-often")
+
+
+@pytest.mark.rule("R12", "R14")
+async def test_an_upload_that_the_relay_has_no_room_for_counts_for_no_hour(
+    sqlite_store, clock, config
+):
+    config = hourly(config, uploads_max=1, address_uploads_burst=3)
+    store = relay_fakes.StallingStore(sqlite_store, "keep")
+    async with relays.serve(config, store, clock) as relay:
+        first = asyncio.ensure_future(relay.call.put(make_envelope(size=32 * KIB)))
+        await store.stalled.acquire()
+        chunked = {"Connection": "keep-alive"}  # to the library, for the door refuses others
+        refused = [
+            await relay.call("PUT", f"/v1/t/{number:032x}", make_envelope(size=32 * KIB), chunked)
+            for number in range(4)
+        ]
+        store.go.set()
+        kept = await first
+        answer = await relay.call.put(make_envelope(size=64 * KIB), ticket_id="a" * 32)
+
+    assert [one.status for one in refused] == [503] * 4
+    assert (kept.status, answer.status) == (201, 201)
+
+
+@pytest.mark.rule("R12", "R41")
+async def test_of_uploads_of_one_address_at_the_same_time_no_more_are_taken_than_of_one_by_one(
+    sqlite_store, clock, config
+):
+    async with relays.serve(hourly(config), sqlite_store, clock) as relay:
+        lines = [connect(relay, "127.0.0.1") for _ in range(8)]
+        for number, line in enumerate(lines):
+            line.protocol.data_received(head(number, 32 * KIB, ""))
+        await turn()
+        for line in lines:
+            line.protocol.data_received(make_envelope(size=32 * KIB))
+        await relay_fakes.until(lambda: all(line.written for line in lines))
+        told = sorted(statuses(line)[0] for line in lines)
+        for line in lines:
+            line.leave()
+
+    assert told == [201] * 3 + [429] * 5
 
 
 # Heads, and what comes ahead of an answer
@@ -239,7 +401,7 @@ async def test_a_head_has_limits_and_whoever_is_above_them_is_told(relay, lines,
     await relay_fakes.until(lambda: line.written)
 
     assert statuses(line) == [status]
-    line.close()
+    line.leave()
 
 
 @pytest.mark.rule("R15")
@@ -276,7 +438,7 @@ async def test_the_second_head_on_a_connection_has_limits_too(relay):
         line.protocol.data_received(b"GET / HTTP/1.1\r\nX: " + b"y" * 3000)
 
     assert statuses(line) == [200, 400]
-    line.close()
+    line.leave()
 
 
 @pytest.mark.rule("R15")
@@ -292,7 +454,7 @@ async def test_the_rest_of_a_refused_body_is_no_head(relay):
     await relay_fakes.until(lambda: len(statuses(line)) == 2)
 
     assert statuses(line) == [401, 201]
-    line.close()
+    line.leave()
 
 
 @pytest.mark.rule("R15")
@@ -311,3 +473,53 @@ async def test_who_sends_much_ahead_of_its_answer_is_cut_off(relay, opening):
     line.protocol.data_received(b"z" * 5 * KIB)
 
     assert (before, line.closed) == (False, True)
+
+
+@pytest.mark.rule("R15")
+@pytest.mark.parametrize("kind", ["heads", "ahead"])
+async def test_heads_and_what_comes_ahead_are_bounded_for_all_together(
+    sqlite_store, clock, config, kind
+):
+    config = dataclasses.replace(config, early_max_bytes=100 * KIB)
+    async with relays.serve(config, sqlite_store, clock) as relay:
+        await relay.call.put()
+        honest = connect(relay, "203.0.113.8")
+        honest.protocol.data_received(b"GET /v1/info HTTP/1.1\r\n")
+        lines = [connect(relay, f"203.0.113.{10 + n % 4}") for n in range(20)]
+        for line in lines:
+            if kind == "ahead":
+                path = f"/v1/t/{relays.TICKET_ID}/state?since=stored&wait=25"
+                till = f"Authorization: Bearer {relays.TOKEN.hex()}\r\n"
+                line.protocol.data_received(
+                    f"GET {path} HTTP/1.1\r\nHost: r\r\n{till}\r\n".encode()
+                )
+                await turn()
+            line.protocol.data_received(b"GET / HTTP/1.1\r\nX: " + b"y" * 3000)
+            for _ in range(2):
+                line.protocol.data_received(b"\r\nX: " + b"y" * 3000)
+        held = relay.app.connections.early_bytes
+        lost = [line.lost for line in lines]
+        honest.protocol.data_received(b"Host: r\r\n\r\n")
+        await relay_fakes.until(lambda: honest.written)
+        for line in [*lines, honest]:
+            line.leave()
+        await turn()
+        left = relay.app.connections.early_bytes
+
+    assert held <= 100 * KIB
+    assert 8 <= sum(lost) < 20
+    assert statuses(honest) == [200]
+    assert left == 0
+
+
+@pytest.mark.rule("R15")
+async def test_empty_lines_before_a_request_do_not_hide_where_its_head_ends(relay):
+    """A parser passes over them; counted as an end, they left what came behind without a limit."""
+    line = connect(relay)
+    line.protocol.data_received(b"\r\n\r\n\r\nGET / HTTP/1.1\r\n")
+    for number in range(60):
+        line.protocol.data_received(b"X-%d: " % number + b"y" * 3000 + b"\r\n")
+    await relay_fakes.until(lambda: line.written)
+
+    assert statuses(line) == [400]
+    line.leave()

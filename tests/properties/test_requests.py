@@ -8,7 +8,7 @@ from aiohttp import web_protocol
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relay_server.crowd import UNKNOWN, measure
+from relay_server.crowd import measure
 
 NAME = "0123456789abcdef" * 2
 STARTS = [
@@ -46,6 +46,19 @@ LINES = [
     "X: a\nContent-Length: 5",
     "X: a\rContent-Length: 5",
     "X: a\x00",
+    "X: a\x7fb",
+    "X: a\tb",
+    "a(b: c",
+    "!#$%&'*+-.^_`|~: x",
+    "Host: other",
+    "host: other",
+    "User-Agent: one",
+    "User-Agent: two",
+    "Content-Encoding: gzip",
+    "Sec-WebSocket-Key1: x",
+    "Keep-Alive: timeout=5",
+    "TE: trailers",
+    "Trailer: X",
     "X: \xff",
     "X",
     ": x",
@@ -79,32 +92,51 @@ def parse(data):
 
 @given(requests())
 @example(f"PUT /v1/t/{NAME} HTTP/1.1\r\nHost: r\r\nContent-Length: 5\r\n\r\n".encode())
-def test_what_is_measured_every_parser_ends_at_the_same_byte(head):
-    request = measure(head + b"body!" * 3)
-    if request == UNKNOWN:
+def test_what_is_measured_every_parser_takes_and_ends_at_the_same_byte(head):
+    size = measure(head + b"body!" * 3)
+    if not size:
         return
-    whole = (head + b"body!" * 3)[: request.size]
-    parsed = parse(whole)
-    if parsed is None:
-        return  # refused with 400, and the connection is closed
-    messages, upgraded, tail = parsed
+    whole = (head + b"body!" * 3)[:size]
+    messages, upgraded, tail = parse(whole)
 
     assert len(messages) == 1
     assert (upgraded, tail) == (False, b"")
     ((message, payload),) = messages
     assert payload.is_eof()
-    assert payload.total_bytes == request.size - len(head)
-    assert request.is_upload == (
-        message.method == "PUT" and message.path == f"/v1/t/{NAME}" and message.version == (1, 1)
-    )
+    assert payload.total_bytes == size - len(head)
+    assert (message.method, message.path) == ("PUT", f"/v1/t/{NAME}")
+    assert message.version == (1, 1)
+    assert not message.should_close
     cut = parse(whole[:-1])
-    assert cut is None or not cut[0] or not cut[0][0][1].is_eof()
+    assert not cut[0] or not cut[0][0][1].is_eof()
 
 
 @pytest.mark.parametrize("line", ["Content-Length: 5", "X-Anything: 1\r\nContent-Length: 5"])
 def test_an_upload_is_measured(line):
     head = f"PUT /v1/t/{NAME} HTTP/1.1\r\nHost: r\r\n{line}\r\n\r\n".encode()
 
-    assert measure(head) == (True, len(head) + 5)
-    assert measure(head + b"body!") == (True, len(head) + 5)
-    assert measure(head[:-1]) == UNKNOWN
+    assert measure(head) == len(head) + 5
+    assert measure(head + b"body!") == len(head) + 5
+    assert measure(head[:-1]) == 0
+
+
+@pytest.mark.rule("R14", "R15")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a(b: c",
+        "a b: c",
+        "X: \x7f",
+        "X: \xff",
+        "X: \x00",
+        "X: " + "y" * 4096,
+        "Host: other",
+        "Sec-WebSocket-Key1: x",
+        "Content-Encoding: gzip",
+        "\r\n".join(f"X-{n}: y" for n in range(64)),
+    ],
+)
+def test_what_the_parser_refuses_or_could_read_in_another_way_is_not_measured(line):
+    head = f"PUT /v1/t/{NAME} HTTP/1.1\r\nHost: r\r\n{line}\r\nContent-Length: 5\r\n\r\n"
+
+    assert measure(head.encode("latin-1") + b"body!") == 0

@@ -81,7 +81,7 @@ def test_an_address_is_known_by_its_network(clock, one, other, same):
 @pytest.mark.rule("R12")
 def test_the_names_of_addresses_change_daily_and_all_is_forgotten_with_them(clock):
     limits = make_limits(clock, burst=1, per_second=1e-9)
-    limits.check_upload("192.0.2.1", 1)
+    limits.count_upload("192.0.2.1", 1, 1)
     today = limits.name("192.0.2.1")
     with pytest.raises(TooOftenError):
         limits.check_upload("192.0.2.1", 1)
@@ -94,14 +94,22 @@ def test_the_names_of_addresses_change_daily_and_all_is_forgotten_with_them(cloc
     assert make_limits(clock).name("192.0.2.1") != limits.name("192.0.2.1")
 
 
-def test_a_refused_upload_is_not_counted(clock):
+def test_an_upload_counts_when_it_is_counted_and_can_be_given_back(clock):
     limits = make_limits(clock)
     with pytest.raises(TooOftenError) as caught:
         limits.check_upload("192.0.2.1", 1_000_010)
+    limits.check_upload("192.0.2.1", 1_000_000)
+    limits.count_upload("192.0.2.1", 1, 1_000_000)
+    with pytest.raises(TooOftenError):
+        limits.check_upload("192.0.2.1", 10)
+    limits.count_upload("192.0.2.1", -1, -1_000_000)
+    limits.count_upload("192.0.2.1", -1, -1_000_000)
 
     limits.check_upload("192.0.2.1", 1_000_000)
 
     assert caught.value.retry_after == 10
+    with pytest.raises(TooOftenError):
+        limits.check_upload("192.0.2.1", 1_000_001)
 
 
 def hold(shares, owner, size, cut=None):
@@ -152,15 +160,71 @@ def test_what_has_given_way_does_not_grow():
 
 
 @pytest.mark.rule("R14")
-def test_what_is_whole_is_kept_and_of_one_owner_that_is_half():
+def test_what_is_whole_is_kept():
     shares, cut = Shares(100), []
-    hold(shares, b"a", 50, lambda: cut.append("whole")).settle()
-    more = hold(shares, b"a", 10, lambda: cut.append("more"))
-    with pytest.raises(OverloadedError):
-        more.settle()
-    hold(shares, b"b", 45)
+    hold(shares, b"a", 25, lambda: cut.append("whole")).settle()
+    hold(shares, b"a", 40, lambda: cut.append("more"))
+    hold(shares, b"b", 40)
 
     assert cut == ["more"]
+
+
+@pytest.mark.rule("R14")
+def test_of_what_is_whole_an_owner_has_no_more_than_it_leaves_to_others():
+    shares = Shares(1_000)
+    had = []
+    for owner in (b"a", b"b", b"c"):
+        count = 0
+        with suppress(OverloadedError):
+            while True:
+                hold(shares, owner, 5).settle()
+                count += 5
+        had.append(count)
+    honest = hold(shares, b"honest", 5)
+    honest.settle()
+
+    # A half, a quarter and an eighth of the 500 that may be whole.
+    assert had == [250, 125, 65]
+    assert honest.is_settled
+
+
+@pytest.mark.rule("R14")
+@pytest.mark.parametrize("owners", [1, 2, 3, 20])
+def test_whole_uploads_of_however_many_push_out_nobody_who_holds_less(owners):
+    """Two that had half of the room each took all of it from what was arriving."""
+    shares, cut = Shares(1_000), []
+    for number in range(2_000):
+        with suppress(OverloadedError):
+            hold(shares, bytes([number % owners]), 10).settle()
+    honest = hold(shares, b"honest", 5, lambda: cut.append("honest"))
+    for number in range(2_000):
+        with suppress(OverloadedError):
+            hold(shares, bytes([number % owners]), 10)
+    honest.grow(9)
+
+    assert cut == []
+    assert shares.total <= 1_000
+
+
+def test_to_find_who_gives_way_costs_little_among_many_owners():
+    shares, looked = Shares(10_000), []
+
+    class Owner(bytes):
+        def __lt__(self, other):
+            looked.append(1)
+            return bytes.__lt__(self, other)
+
+        __hash__ = bytes.__hash__
+
+    for number in range(10_000):
+        hold(shares, Owner(number.to_bytes(4)), 1)
+    looked.clear()
+    for number in range(1_000):
+        hold(shares, Owner((number + 20_000).to_bytes(4)), 1)
+
+    # Where each was compared with each it would be ten million.
+    assert len(looked) < 200_000
+    assert shares.total == 10_000
 
 
 @pytest.mark.rule("R14")

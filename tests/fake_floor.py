@@ -174,6 +174,10 @@ class FakeFloor:
         self._do("refusals_seen", *names)
         self.all_refusals = [each for each in self.all_refusals if each.name not in names]
 
+    async def troubles_seen(self, names):
+        self._do("troubles_seen", *names)
+        self.all_troubles = [each for each in self.all_troubles if each.seen not in names]
+
     def troubles(self):
         return self.all_troubles
 

@@ -77,6 +77,8 @@ HELD_SECONDS: Final = 60.0
 HELD_AGAIN_SECONDS: Final = 0.25
 AGAIN_FIRST_SECONDS: Final = 1.0
 AGAIN_LONGEST_SECONDS: Final = 30.0
+_LOSSES: Final = "losses"
+_UNDELIVERED: Final = "undelivered:"
 
 Server = Callable[["Agent"], Coroutine[None, None, None]]
 
@@ -172,7 +174,14 @@ class Agent:
         self._same = same_sale.SameSale()
         self._make = make
         self._intakes = [
-            SourceIntake(source, made, self._engine, self._desks, self.accept)
+            SourceIntake(
+                source,
+                made,
+                self._engine,
+                self._desks,
+                accept=self.accept,
+                tell=self.refusals.tell,
+            )
             for source, made in self._make_sources(config)
         ]
         self._lan: LanDisplay | None = None
@@ -676,6 +685,18 @@ class Agent:
             [each.digest for each in self.refusals.all() if each.digest[:32] in names]
         )
 
+    async def troubles_seen(self, names: Sequence[str]) -> None:
+        """Somebody has seen what happened."""
+        told = {each.seen for each in self.refusals.told()}
+        self.refusals.end([name for name in names if name in told])
+        if _LOSSES in names:
+            salvage.seen(self.config.state_dir)
+            self._losses = salvage.losses(self.config.state_dir)
+        for number in list(self._undelivered):
+            if f"{_UNDELIVERED}{number}" in names:
+                del self._undelivered[number]
+        self.note_change()
+
     async def look_up(self, source: str, number: str, till: str | None = None) -> None:
         """Make a ticket of an invoice that is chosen by its number."""
         for intake in self._intakes:
@@ -693,12 +714,17 @@ class Agent:
             found.append(Trouble("page", verdict.text, verdict.hint, since))
         found += [post.trouble for post in self._posts]
         found += [intake.trouble for intake in self._intakes]
-        found += [told for intake in self._intakes for told in intake.refusals]
+        found += self.refusals.told()
         found += [self._lan_trouble if self._lan is not None else None]
         found += self._server_troubles.values()
         found += self._file_troubles.values()
-        found += [Trouble("outbox", str(loss), loss.hint, loss.at) for loss in self._losses]
-        found += self._undelivered.values()
+        found += [
+            Trouble("outbox", str(loss), loss.hint, loss.at, seen=_LOSSES) for loss in self._losses
+        ]
+        found += [
+            replace(told, seen=f"{_UNDELIVERED}{number}")
+            for number, told in self._undelivered.items()
+        ]
         refused = self.refusals.all()
         if refused:
             text = f"receipts that were not accepted: {len(refused)}"

@@ -82,12 +82,17 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something that is wrong now: where (relay, page, a display's or source's name), and since."""
+    """Something that is wrong: where (relay, page, a display's or source's name), and since when.
+
+    What has happened and is over is told until somebody has seen it: `seen` names it then in
+    `Floor.troubles_seen`. It is None for what is so now, which ends by itself.
+    """
 
     place: str
     text: str
     hint: str | None
     since: float
+    seen: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +203,10 @@ class Floor(Protocol):
 
     async def refusals_seen(self, names: Sequence[str]) -> None:
         """Somebody has seen to what was not accepted: it is not listed any more."""
+        ...
+
+    async def troubles_seen(self, names: Sequence[str]) -> None:
+        """Somebody has seen what happened: it is not told any more."""
         ...
 
     def troubles(self) -> Sequence[Trouble]:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final
 
 from e2ee_ticket.sources import Arrival, Finding, Source
 from e2ee_ticket.till.config import SourceConfig
@@ -11,10 +10,6 @@ from e2ee_ticket.till.engine import Engine
 from e2ee_ticket.till.floor import SourceState, Trouble
 
 log = logging.getLogger(__name__)
-
-REFUSAL_SECONDS: Final = 600.0
-"""How long the console shows what was not taken."""
-REFUSALS_MAX: Final = 20
 
 Accept = Callable[["SourceIntake", Arrival], Awaitable[bool]]
 
@@ -28,14 +23,15 @@ class SourceIntake:
         source: Source,
         engine: Engine,
         desks: Mapping[str, Desk],
+        *,
         accept: Accept,
+        tell: Callable[[str, Finding], None],
     ) -> None:
         self.config, self.source = config, source
         self.name = config.name
         self.last_at: float | None = None
         self.trouble: Trouble | None = None
-        self._refusals: list[Trouble] = []
-        self._engine, self._desks, self._accept = engine, desks, accept
+        self._engine, self._desks, self._accept, self._tell = engine, desks, accept, tell
 
     @property
     def state(self) -> SourceState:
@@ -74,20 +70,8 @@ class SourceIntake:
             desk.drawer()
 
     def refuse(self, told: Finding) -> None:
-        """Tell the cashier of what was not taken; the same is said once while it is shown."""
-        now = self._engine.clock.now()
-        shown = {trouble.text: trouble for trouble in self.refusals}
-        if told.text not in shown:
-            log.warning("source %s: %s", self.name, told.text)
-        shown[told.text] = Trouble(self.name, told.text, told.hint, now)
-        self._refusals = list(shown.values())[-REFUSALS_MAX:]
-        self._engine.changed()
-
-    @property
-    def refusals(self) -> list[Trouble]:
-        """Return what was not taken lately."""
-        now = self._engine.clock.now()
-        return [each for each in self._refusals if abs(now - each.since) < REFUSAL_SECONDS]
+        """Tell the cashier of what was not taken, until somebody has seen it."""
+        self._tell(self.name, told)
 
     def report(self, trouble: Finding | None) -> None:
         """Tell what keeps this source from working, or that it works."""

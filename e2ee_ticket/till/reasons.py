@@ -77,7 +77,7 @@ WORDINGS: Final[Mapping[Reason, Wording]] = {
     Reason.OVERTAKEN: Wording("the next sale came before this one's code could be shown", NO_CODE),
     Reason.REPLACED: Wording("the next sale came before this one's code could be scanned", _ASK),
     Reason.RESTARTED: Wording("the till was restarted before this receipt was delivered", _ASK),
-    Reason.UNSEEN: Wording("no display has shown this code", _ASK),
+    Reason.UNSEEN: Wording("no display has confirmed this code", _ASK),
     Reason.BRIEF: Wording("this code was shown for a few seconds only", _ASK),
     Reason.SLOW: Wording(
         "the relay has not taken this receipt yet: the code does not work before it has",

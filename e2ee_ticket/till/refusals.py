@@ -7,19 +7,26 @@ them; what it does not take now, it takes when it can.
 """
 
 import hashlib
+import json
 import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from e2ee_ticket.errors import OutboxError, TicketError
-from e2ee_ticket.sources import Arrival
+from e2ee_ticket.sources import Arrival, Finding
 from e2ee_ticket.till.clock import Clock
+from e2ee_ticket.till.floor import Trouble
 from e2ee_ticket.till.outbox import Outbox, Refused
 from e2ee_ticket.till.pipeline import facts_of
 
 log = logging.getLogger(__name__)
 
 _FIRST_MAX: Final = 1_000
+_TOLD: Final = "told:"
+TOLD_MAX: Final = 50
+"""So many different sentences of sources are told at once; the latest."""
+TOLD_AGAIN_SECONDS: Final = 60.0
+"""How long the same sentence is not written down again: whoever calls may call often."""
 
 
 class Refusals:
@@ -41,8 +48,35 @@ class Refusals:
         self._all = {refused.digest: refused for refused in self._outbox.refused()} | self._all
 
     def all(self) -> Sequence[Refused]:
-        """Return them, oldest first."""
-        return sorted(self._all.values(), key=lambda refused: refused.at)
+        """Return the receipts, oldest first."""
+        found = [each for each in self._all.values() if not each.digest.startswith(_TOLD)]
+        return sorted(found, key=lambda refused: refused.at)
+
+    def tell(self, source: str, told: Finding) -> None:
+        """Note what a source did not take, where no receipt of it can be named."""
+        what = f"{source}\0{told.text}".encode("utf-8", "replace")
+        digest = _TOLD + hashlib.sha256(what).hexdigest()
+        now = self._clock.now()
+        known = self._all.get(digest)
+        if known is None:
+            log.warning("source %s: %s", source, told.text)
+        elif 0 <= now - known.at < TOLD_AGAIN_SECONDS:
+            return
+        why = json.dumps([told.text, told.hint])
+        self._all[digest] = self._unsaved[digest] = Refused(digest, now, "", source, None, why)
+        self._unsaid.discard(digest)
+        self.end([each.seen for each in self.told()[:-TOLD_MAX] if each.seen])
+        self.save()
+        self._changed()
+
+    def told(self) -> Sequence[Trouble]:
+        """Return what sources did not take and nobody has seen, oldest first."""
+        found = []
+        for each in self._all.values():
+            if each.digest.startswith(_TOLD):
+                text, hint = json.loads(each.why)
+                found.append(Trouble(each.source, text, hint, each.at, seen=each.digest))
+        return sorted(found, key=lambda trouble: trouble.since)
 
     def first_at(self, digest: str) -> float:
         """Say when a receipt came first, by the clock that never jumps; now where it is new."""

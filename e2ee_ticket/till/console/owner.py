@@ -44,6 +44,14 @@ for _path in _PAGES:
     routes.get(_path)(_page)
 
 
+@routes.post("/troubles/seen")
+async def troubles_seen(request: web.Request) -> web.Response:
+    """Somebody has seen what happened."""
+    name = await text_of(request, "seen", 200)
+    await request.app[SERVICES].floor.troubles_seen([name])
+    raise done(request, "/troubles", "seen")
+
+
 @routes.post("/shop")
 async def change_shop(request: web.Request) -> web.Response:
     """Change what customers see of the shop, and how receipts are handed over."""

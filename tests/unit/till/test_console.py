@@ -960,3 +960,16 @@ def test_the_agent_still_says_what_is_translated():
         return all(part.strip(" :;") in text for part in parts)
 
     assert [sentence for sentence in known if not is_said(sentence)] == []
+
+
+async def test_what_happened_is_told_until_somebody_has_seen_it(visitor, floor):
+    over = replace(trouble("TakePOS", "a picture was left out"), seen="told:ab")
+    floor.all_troubles = [trouble(), over]
+
+    page = await visitor.page("/troubles")
+
+    assert page.count('action="/troubles/seen"') == 1  # what is so now ends by itself
+    page = await visitor.press("/troubles/seen", seen="told:ab")
+    assert floor.done == [("troubles_seen", "told:ab")]
+    assert "C’est noté" in page
+    assert 'action="/troubles/seen"' not in page

@@ -75,6 +75,20 @@ def _trouble(visit: Visit, trouble: Trouble, *, placed: bool = True) -> Html:
             tag("h2", sentence(say, trouble.text)),
             tag("p", sentence(say, trouble.hint)) if trouble.hint else None,
             tag("p", say("since"), " ", when(visit, trouble.since), class_="quiet"),
+            tag(
+                "div",
+                deed(
+                    visit,
+                    "/troubles/seen",
+                    say("refused.seen"),
+                    sign="well",
+                    values=(("seen", trouble.seen),),
+                    class_="second",
+                ),
+                class_="deeds",
+            )
+            if trouble.seen
+            else None,
         ),
         class_="warning",
     )

@@ -629,6 +629,9 @@ class Desk:
     def restore(self, record: Record, entries: Sequence[Entry], history: History) -> None:
         """Go on with a sale of a process that ended: with what was shown, and why it waits."""
         self._remember(record, history)
+        if abs(self._engine.clock.now() - record.at) < WATCHED_SECONDS:
+            self._recent.append(record)  # its customer may be opening it at this moment
+            del self._recent[:-64]
         for entry in entries:
             delivery = Delivery.resume(self._engine.till, entry, _Observer(self, record))
             record.deliveries.append(delivery)
@@ -670,6 +673,11 @@ class Desk:
             if delivery.state == DeliveryState.SEALED:
                 await self._finish(delivery, entry)
                 self._note(record, delivery)
+                return
+            # Its customer may have opened it while nobody asked: what is said of it must be so.
+            async with self._engine.uploads:
+                await delivery.look(0)
+            self._note_expiry(record, delivery)
 
         await self._see_through(record, delivery, upload)
 

@@ -7,9 +7,12 @@ from fakes import settle
 from shop import DAY, RECEIPT, Shop, arrival
 
 from e2ee_ticket.errors import OutboxError, ReceiptError, TicketError, UnreachableError
+from e2ee_ticket.sources import Finding
+from e2ee_ticket.till import salvage
 from e2ee_ticket.till.audit import Verdict
 from e2ee_ticket.till.console.pages.cashier import face, state_text
-from e2ee_ticket.till.outbox import Showing
+from e2ee_ticket.till.outbox import FILE_NAME, Showing
+from e2ee_ticket.till.refusals import TOLD_MAX
 
 LATE = "this sale reached this program late, so that its code was not shown"
 OVERTAKEN = "the next sale came before this one's code could be shown"
@@ -189,7 +192,7 @@ async def test_a_code_that_was_hidden_before_anybody_saw_it_waits(shop):
     await shop.clock.advance(90)
 
     assert shop.sale(number).state == "held"
-    assert shop.sale(number).warning == "no display has shown this code"
+    assert shop.sale(number).warning == "no display has confirmed this code"
 
 
 async def test_a_sale_whose_customer_has_a_copy_does_not_wait(tmp_path):
@@ -373,6 +376,78 @@ async def test_a_refused_receipt_stays_on_the_console_until_it_was_seen(shop):
     assert shop.agent.troubles() == []
     await shop.restart()
     assert shop.agent.refused() == []
+
+
+async def test_what_a_source_did_not_take_is_told_until_somebody_has_seen_it(shop):
+    told = Finding(ok=False, text="a picture was no receipt", hint="print it on paper")
+    for _ in range(3):
+        shop.intake().refuse(told)
+    shop.intake().refuse(Finding(ok=False, text="another"))
+    await shop.clock.advance(3600)
+    await shop.restart()
+
+    first, second = shop.agent.troubles()
+    assert (first.place, first.text, first.hint) == ("hand", told.text, told.hint)
+    assert second.text == "another"
+    assert shop.agent.refused() == []  # it is not known that it was a receipt
+
+    await shop.agent.troubles_seen([first.seen])
+    assert [trouble.text for trouble in shop.agent.troubles()] == ["another"]
+    await shop.restart()
+    assert [trouble.text for trouble in shop.agent.troubles()] == ["another"]
+
+
+async def test_whoever_calls_a_source_for_ever_does_not_fill_the_list_of_what_was_not_taken(shop):
+    for number in range(TOLD_MAX + 30):
+        shop.intake().refuse(Finding(ok=False, text=f"document {number} was not taken"))
+    await shop.restart()
+
+    told = [trouble.text for trouble in shop.agent.troubles()]
+    assert len(told) == TOLD_MAX
+    assert told[-1] == f"document {TOLD_MAX + 29} was not taken"
+
+
+async def test_what_is_missing_after_damage_is_told_until_somebody_has_seen_it(shop):
+    await shop.sell()
+    await shop.stop()
+    path = shop.folder / FILE_NAME
+    path.write_bytes(b"no outbox" * 1000)
+    salvage.open_outbox(path, shop.clock.now).close()
+    await shop.start()
+    told = shop.agent.troubles()
+    assert [trouble.place for trouble in told] == ["outbox"]
+
+    await shop.agent.troubles_seen([trouble.seen for trouble in told])
+
+    assert shop.agent.troubles() == []
+    await shop.restart()
+    assert shop.agent.troubles() == []
+
+
+async def test_what_a_phone_opened_while_the_till_was_off_is_known_as_soon_as_it_is_on(shop):
+    async with shop.tablet():
+        number = await shop.sell()
+        await shop.clock.advance(1)
+    await shop.stop()
+    (ticket,) = shop.relay.tickets.values()
+    ticket["state"] = "opened"
+
+    await shop.start()
+
+    assert shop.sale(number).state == "opened"
+    assert shop.sale(number).warning is None
+
+
+async def test_what_is_opened_just_after_a_restart_is_known_at_once(shop):
+    async with shop.tablet():
+        number = await shop.sell()
+        await shop.clock.advance(1)
+    await shop.restart()
+    assert shop.sale(number).state != "opened"
+
+    await shop.phone(number, "opened")
+
+    assert shop.sale(number).state == "opened"
 
 
 async def test_what_is_accepted_in_the_end_was_not_refused(shop):

@@ -305,7 +305,8 @@ class Dolibarr:
         if newest == 0 and await is_hidden(self._client):
             raise SourceError(*RIGHT_262)
         drafts = await query.list_drafts(self._client)
-        ledger = Ledger(secrets.token_hex(4), newest, drafts)
+        # What is sold while this cannot be kept is this till's already.
+        ledger = self._ledger = Ledger(secrets.token_hex(4), newest, drafts)
         self._last_answer = self._now()
         await self._keep(ledger, intake)
         return ledger

@@ -63,6 +63,24 @@ async def test_what_was_sold_before_the_first_start_is_not_sent(fake, keeper):
     assert numbers(keeper) == [fake.ref(row)]
 
 
+async def test_what_is_sold_while_the_first_start_cannot_be_kept_is_not_lost(fake):
+    class Held(Keeper):
+        async def keep_cursor(self, cursor):
+            if not self.kept_cursor:  # another program holds the outbox, and a sale is made
+                self.kept_cursor = "not yet"
+                row = fake.sell()
+                self.sold = fake.ref(row)
+                raise OutboxError("another program holds the outbox")
+            await super().keep_cursor(cursor)
+
+    fake.sell()
+    held = Held()
+    async with running(make(fake), held, begun=False):
+        await held.wait()
+
+    assert [arrival.ticket.number for arrival in held.arrivals] == [held.sold]
+
+
 async def test_a_first_start_in_a_shop_that_has_sold_nothing(fake, keeper):
     fake.nothing_is_404 = True
 

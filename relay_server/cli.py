@@ -16,29 +16,41 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from relay_server import commands, handover
 from relay_server.checkup import check, check_parser
-from relay_server.clock import GuardedClock, Machine, SystemClock
+from relay_server.clock import Clock, GuardedClock, Machine, SystemClock
 from relay_server.config import BACKLOG, DAY, HOUR, MIB, Config
-from relay_server.errors import StartError
+from relay_server.errors import AwayError, StartError
 from relay_server.logs import log_fault, start_logging
+from relay_server.machine import find_memory_limit, fit
 from relay_server.owner import become_owner
 from relay_server.pages import Pages
-from relay_server.settings import Settings, parse_settings
+from relay_server.settings import Settings, parse_settings, read_service_file
+from relay_server.store import Store
 from relay_server.store.beside import Beside
 from relay_server.stores import open_any_store
 from relay_server.voice import MisuseError, Parser, install_hint, open_streams, say, show_amount
+
+if TYPE_CHECKING:
+    from relay_server.app import App
 
 CLOCK_FLOOR_SECONDS = 1_767_225_600  # 2026-01-01
 SWITCH_SECONDS = 0.0005
 FILES_RESERVED = 64
 """Descriptors that are not for connections: the store's, the log's, the loop's."""
 
+_STORES = ("RELAY_STORE", "RELAY_DB")
+AWAY_SECONDS = (1, 2, 5, 10)
+"""How long a relay waits for a store that is away before it tries again; the last for ever."""
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "permit": commands.permit,
     "stats": commands.stats,
     "backup": commands.backup,
+    "restore": commands.restore,
+    "compact": commands.compact,
     "forget": commands.forget,
     "clock": commands.clock,
     "check": check,
@@ -48,6 +60,8 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "permit": commands.permit_parser,
     "stats": commands.stats_parser,
     "backup": commands.backup_parser,
+    "restore": commands.restore_parser,
+    "compact": commands.compact_parser,
     "forget": commands.forget_parser,
     "clock": commands.clock_parser,
     "check": check_parser,
@@ -64,7 +78,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     try:
         command = COMMANDS.get(arguments[0]) if arguments else None
-        return _serve(arguments) if command is None else command(list(arguments[1:]))
+        if command is None:
+            return _serve(arguments)
+        # A command that missed the service's store would take nothing down.
+        written = read_service_file(os.environ)
+        os.environ.update({name: written[name] for name in _STORES if written.get(name)})
+        return command(list(arguments[1:]))
+    except BrokenPipeError:
+        # Whoever read has seen enough, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except StartError as error:
         if debug:
             logging.basicConfig()
@@ -107,8 +130,7 @@ async def _run(settings: Settings, pages: Pages | None, listener: socket.socket)
     # The commands beside a relay start in a third of the time without HTTP.
     from relay_server.app import create_app  # noqa: PLC0415
 
-    config = settings.config()
-    config = replace(config, connections_max=min(config.connections_max, _files_allowed()))
+    config = _fitted(settings)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: log_fault(context.get("exception")))
     stop = asyncio.Event()
@@ -133,7 +155,10 @@ async def _run(settings: Settings, pages: Pages | None, listener: socket.socket)
         become_owner(settings.store)
         beside = Beside(settings.store)
     clock = _guard_clock(beside)
-    store, notes = await open_any_store(config, settings.store, clock)
+    opened = await _open_store(config, settings.store, clock, stop)
+    if opened is None:
+        return again
+    store, notes = opened
     for note in notes:
         logger.info(note)
     try:
@@ -150,14 +175,7 @@ async def _run(settings: Settings, pages: Pages | None, listener: socket.socket)
         async with AsyncExitStack() as stack:
             serving = app.serve(settings.host, settings.port, listener=listener)
             host, port = await stack.enter_async_context(serving)
-            if settings.metrics is not None:
-                try:
-                    operator = await stack.enter_async_context(
-                        app.serve_operator(*settings.metrics)
-                    )
-                except OSError as error:
-                    raise _listen_error(*settings.metrics, "--metrics", error) from error
-                logger.info("metrics and health on http://%s", _shown(*operator))
+            await _serve_operator(app, settings, stack)
             _say_limits(config, settings)
             logger.info("listening on http://%s", _shown(host, port))
             handover.tell_systemd("READY=1")
@@ -171,6 +189,26 @@ async def _run(settings: Settings, pages: Pages | None, listener: socket.socket)
     return again
 
 
+async def _open_store(
+    config: Config, place: Path | str, clock: Clock, stop: asyncio.Event
+) -> tuple[Store, Sequence[str]] | None:
+    """Open the store, once it is there; None when the relay was told to stop meanwhile."""
+    tries = 0
+    while not stop.is_set():
+        try:
+            return await open_any_store(config, place, clock)
+        except AwayError as error:
+            if not tries:
+                logger.warning("waiting for the store: %s", error)
+        seconds = AWAY_SECONDS[min(tries, len(AWAY_SECONDS) - 1)]
+        tries += 1
+        handover.tell_systemd(f"EXTEND_TIMEOUT_USEC={(seconds + 60) * 1_000_000}")
+        handover.tell_systemd("STATUS=waiting for the store")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds)
+    return None
+
+
 def _guard_clock(beside: Beside | None) -> GuardedClock:
     """Return the machine's clock, compared with what a relay saw here before."""
     system = SystemClock()
@@ -182,6 +220,23 @@ def _guard_clock(beside: Beside | None) -> GuardedClock:
         )
     seen, _ = (None, 0) if beside is None else beside.read()
     return GuardedClock(system, seen=seen, machine=Machine())
+
+
+async def _serve_operator(app: "App", settings: Settings, stack: AsyncExitStack) -> None:
+    if settings.metrics is None:
+        return
+    try:
+        operator = await stack.enter_async_context(app.serve_operator(*settings.metrics))
+    except OSError as error:
+        raise _listen_error(*settings.metrics, "--metrics", error) from error
+    logger.info("metrics and health on http://%s", _shown(*operator))
+
+
+def _fitted(settings: Settings) -> Config:
+    """Return the limits that fit into this process's memory and files."""
+    config = settings.config()
+    config = fit(config, find_memory_limit(), cache=settings.cache_max_bytes)
+    return replace(config, connections_max=min(config.connections_max, _files_allowed()))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -237,6 +292,11 @@ def _files_allowed() -> int:
 
 
 def _say_limits(config: Config, settings: Settings) -> None:
+    logger.info(
+        "memory: %s for recent envelopes, at most %d connections",
+        show_amount(config.cache_max_bytes),
+        config.connections_max,
+    )
     logger.info(
         "open: takes tickets from anybody, within limits for each address"
         if config.open

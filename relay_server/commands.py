@@ -17,6 +17,9 @@ from relay_server.settings import DEFAULT_DB, find_database, find_store
 from relay_server.store import Permit, State, Store
 from relay_server.store.beside import Beside
 from relay_server.store.place import is_running, must_be_there
+from relay_server.store.restoring import open_backup
+from relay_server.store.restoring import restore as put_back
+from relay_server.store.sqlite import compact as compact_file
 from relay_server.store.upkeep import back_up, count
 from relay_server.stores import open_any_store
 from relay_server.voice import (
@@ -187,8 +190,8 @@ def stats(arguments: list[str]) -> int:
         f"tombstones  {counts.tombstones:,}\n"
         f"channels    {counts.channels:,}, and {counts.channels_unpaired:,} unpaired\n"
         f"permits     {counts.permits:,}\n"
-        f"file        {show_amount(counts.file_bytes)}, "
-        f"and {show_amount(counts.log_bytes)} of write-ahead log"
+        f"file        {show_amount(counts.file_bytes)}, {show_amount(counts.free_bytes)} of it "
+        f"free; and {show_amount(counts.log_bytes)} of write-ahead log"
     )
     return 0
 
@@ -228,6 +231,77 @@ def backup(arguments: list[str]) -> int:
     say(f"wrote {target}, {show_amount(target.stat().st_size)}")
     if not given.no_envelopes:
         say("it holds envelopes that the relay is going to delete: delete it, too, within days")
+    return 0
+
+
+# Restore
+
+
+def restore_parser() -> Parser:
+    """Return what can be said to `relay-server restore`."""
+    parser = Parser(
+        prog="relay-server restore",
+        description="Put a backup in the place of the database, while no relay runs: it is read "
+        "as a whole first, nothing of the old database is left beside it, and it belongs to "
+        "whom the directory belongs. Tickets and permits that were revoked since are back.",
+        parents=[common_flags()],
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", metavar="FILE", help="what relay-server backup wrote")
+    return parser
+
+
+def restore(arguments: list[str]) -> int:
+    """Put a backup in the place of the database."""
+    given = restore_parser().parse_args(arguments)
+    db = find_database(given.db, given.store, os.environ)
+    source = Path(given.file)
+    if source.resolve() == db.resolve():
+        raise MisuseError("a database is no backup of itself", hint="see relay-server backup")
+    with open_backup(source) as backup:
+        made = datetime.fromtimestamp(os.fstat(backup.fileno()).st_mtime, UTC)
+        become_owner(db)
+        if is_running(db):
+            raise StartError(
+                f"a relay is running on {db}",
+                hint="systemctl stop relay-server.socket relay-server; start both afterwards",
+            )
+        counts, old = put_back(backup, db, now=int(SystemClock().wall()))
+    living = counts.stored + counts.opened + counts.received
+    say(
+        f"restored {db} of {made:%Y-%m-%d %H:%M} UTC: {living:,} tickets, {counts.tombstones:,} "
+        f"tombstones, {counts.channels:,} displays, {counts.permits:,} permits"
+    )
+    say("what was revoked after that moment is valid again: look through relay-server permit list")
+    if old is not None:
+        say(f"what was there is {old} now: delete it when you need it no more")
+    return 0
+
+
+# Compact
+
+
+def compact_parser() -> Parser:
+    """Return what can be said to `relay-server compact`."""
+    return Parser(
+        prog="relay-server compact",
+        description="Give the disk back what the database does not need any more, while the relay "
+        "runs or not. A relay does this by itself, slowly, when more than half of its file is "
+        "free. A file of a relay before 0.3 is written anew once: uploads wait meanwhile, and the "
+        "disk needs room for what is left.",
+        parents=[common_flags()],
+        allow_abbrev=False,
+    )
+
+
+def compact(arguments: list[str]) -> int:
+    """Let the database be as small as it can be."""
+    given = compact_parser().parse_args(arguments)
+    db = find_database(given.db, given.store, os.environ)
+    become_owner(db)
+    _must_exist(db)
+    given_back = compact_file(db, say)
+    say(f"{show_amount(given_back)} given back; {db} has {show_amount(db.stat().st_size)}")
     return 0
 
 

@@ -4,6 +4,7 @@
 
     RelayError
     ├── StartError                 the relay cannot start; has a hint for its operator
+    │   └── AwayError              its store cannot be reached yet
     └── RefusalError               a request is refused; ``code`` is the type in the spec's table
         ├── UnknownPathError  MethodError  BadRequestError
         ├── BadLengthError  BadMagicError  BadTtlError
@@ -33,6 +34,10 @@ class StartError(RelayError):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class AwayError(StartError):
+    """The store cannot be reached now; it may come."""
 
 
 class RefusalError(RelayError):

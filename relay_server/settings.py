@@ -42,6 +42,7 @@ class Settings:
     about: About
     stored_max_bytes: int
     connections_max: int
+    cache_max_bytes: int | None = None
 
     def config(self) -> Config:
         """Return the relay's limits."""
@@ -88,6 +89,9 @@ def parse_settings(arguments: list[str], environment: Mapping[str, str]) -> Sett
         connections_max=_count(
             text("connections_max"), "--connections-max", default.connections_max
         ),
+        cache_max_bytes=(
+            parse_amount(text("cache_max"), "--cache-max") if text("cache_max") else None
+        ),
     )
 
 
@@ -112,6 +116,39 @@ def find_store(db: str | None, store: str | None, environment: Mapping[str, str]
     return Path(db or environment.get("RELAY_DB") or DEFAULT_DB)
 
 
+def read_service_file(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of the service's file, where the command was told of one.
+
+    Raises:
+        StartError: it cannot be read.
+    """
+    name = environment.get("RELAY_ENV_FILE", "")
+    if not name:
+        return {}
+    try:
+        text = Path(name).read_text("utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise StartError(f"cannot read {name}: {why}", hint="run it as root: sudo …") from error
+    return parse_service_file(text)
+
+
+def parse_service_file(text: str) -> dict[str, str]:
+    """Return the variables of a file as systemd's ``EnvironmentFile`` reads it."""
+    found: dict[str, str] = {}
+    for line in text.replace("\\\n", "").splitlines():
+        name, sign, value = line.strip().partition("=")
+        if not sign or name.startswith(("#", ";")):
+            continue
+        value = value.strip()
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
+        found[name.strip()] = value
+    return found
+
+
 def find_database(db: str | None, store: str | None, environment: Mapping[str, str]) -> Path:
     """Return the database file that flags or environment name.
 
@@ -133,9 +170,9 @@ def serve_parser() -> Parser:
         prog="relay-server",
         description="Carry envelopes that nobody but the customer can open.",
         epilog="Commands beside the running relay: relay-server permit | stats | check | clock | "
-        "backup | forget, each with --help. Each flag is also an environment variable: "
-        "RELAY_LISTEN, RELAY_DB, RELAY_OPEN, … SIGTERM stops in good order; SIGHUP starts "
-        "again on the same socket, so that nobody finds the door closed.",
+        "backup | restore | compact | forget, each with --help. Each flag is also an environment "
+        "variable: RELAY_LISTEN, RELAY_DB, RELAY_OPEN, … SIGTERM stops in good order; SIGHUP "
+        "starts again on the same socket, so that nobody finds the door closed.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -169,6 +206,11 @@ def serve_parser() -> Parser:
         help=f"the header that the proxy sets: {' or '.join(HEADERS)} (default {HEADERS[0]})",
     )
     add("--stored-max", metavar="SIZE", help="how large the database may grow (default 256GiB)")
+    add(
+        "--cache-max",
+        metavar="SIZE",
+        help="memory for recent envelopes (default 64MiB, or an eighth of what there is)",
+    )
     add("--connections-max", metavar="N", help="how many may be connected (default 100000)")
     add(
         "--metrics",

@@ -64,8 +64,10 @@ PROGRAMS: Final = {
         "relay-server",
         (ROOT / "deploy/relay/relay-server.socket", ROOT / "deploy/relay/relay-server.service"),
         (ROOT / "deploy/relay/relay-server.env", "etc/relay-server.env"), "restart",
-        "# The service's database, unless another is named.\n"
-        ': "${RELAY_DB=/var/lib/relay-server/relay.sqlite}"\nexport RELAY_DB\n',
+        "# The service's store, as /etc/relay-server.env names it, unless another is named.\n"
+        'if [ -z "${RELAY_DB-}${RELAY_STORE-}" ]; then\n'
+        "    RELAY_DB=/var/lib/relay-server/relay.sqlite RELAY_ENV_FILE=/etc/relay-server.env\n"
+        "    export RELAY_DB RELAY_ENV_FILE\nfi\n",
     ),
 }  # fmt: skip
 

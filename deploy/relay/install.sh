@@ -4,7 +4,7 @@
 #   sudo deploy/relay/install.sh
 #
 # Nothing but /opt/relay-server, /etc/relay-server.env, two units and /usr/local/bin/relay-server,
-# which knows the service's database, is written.
+# which knows the service's store, is written.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 python=${PYTHON:-python3}
@@ -28,11 +28,18 @@ sed -i "1s|$new|/opt/relay-server|" "$new"/bin/relay-server "$new"/bin/pip*
 rm -rf /opt/relay-server.old
 [ ! -d /opt/relay-server ] || mv /opt/relay-server /opt/relay-server.old
 mv "$new" /opt/relay-server
-[ -e /etc/relay-server.env ] || install -m 0644 "$here/deploy/relay/relay-server.env" /etc/
+[ -e /etc/relay-server.env ] || install -m 0640 "$here/deploy/relay/relay-server.env" /etc/
 install -m 0644 "$here/deploy/relay/relay-server.service" "$here/deploy/relay/relay-server.socket" \
     /etc/systemd/system/
-printf '#!/bin/sh\nRELAY_DB=${RELAY_DB:-/var/lib/relay-server/relay.sqlite} exec %s "$@"\n' \
-    /opt/relay-server/bin/relay-server > /usr/local/bin/relay-server
+cat > /usr/local/bin/relay-server <<'END'
+#!/bin/sh
+# The service's store, as /etc/relay-server.env names it, unless another is named.
+if [ -z "${RELAY_DB-}${RELAY_STORE-}" ]; then
+    RELAY_DB=/var/lib/relay-server/relay.sqlite RELAY_ENV_FILE=/etc/relay-server.env
+    export RELAY_DB RELAY_ENV_FILE
+fi
+exec /opt/relay-server/bin/relay-server "$@"
+END
 chmod 0755 /usr/local/bin/relay-server
 systemctl daemon-reload
 systemctl enable -q relay-server.socket relay-server.service

@@ -6,7 +6,7 @@
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
 _shtab_relay_server_permit_subparsers=(add list revoke)
-_shtab_relay_server_subparsers=(permit stats backup forget clock check)
+_shtab_relay_server_subparsers=(permit stats backup restore compact forget clock check)
 
 _shtab_relay_server_permit_add_option_strings=(-h --help --db --store --debug --uploads-per-hour --bytes-per-hour --new)
 _shtab_relay_server_permit_list_option_strings=(-h --help --db --store --debug)
@@ -14,16 +14,18 @@ _shtab_relay_server_permit_revoke_option_strings=(-h --help --db --store --debug
 _shtab_relay_server_permit_option_strings=(-h --help)
 _shtab_relay_server_stats_option_strings=(-h --help --db --store --debug --json)
 _shtab_relay_server_backup_option_strings=(-h --help --db --store --debug --no-envelopes)
+_shtab_relay_server_restore_option_strings=(-h --help --db --store --debug)
+_shtab_relay_server_compact_option_strings=(-h --help --db --store --debug)
 _shtab_relay_server_forget_option_strings=(-h --help --db --store --debug)
 _shtab_relay_server_clock_option_strings=(-h --help --db --store --debug)
 _shtab_relay_server_check_option_strings=(-h --help --db --store --debug --pages --url --thorough)
-_shtab_relay_server_option_strings=(-h --help --listen --db --store --open --pages --trust-proxy --proxy-header --stored-max --connections-max --metrics --operator --contact --terms --source --log --access-log --debug --version)
+_shtab_relay_server_option_strings=(-h --help --listen --db --store --open --pages --trust-proxy --proxy-header --stored-max --cache-max --connections-max --metrics --operator --contact --terms --source --log --access-log --debug --version)
 
 
 
 _shtab_relay_server_permit_pos_0_choices=(add list revoke)
 _shtab_relay_server_clock_pos_0_choices=(accept)
-_shtab_relay_server_pos_0_choices=(permit stats backup forget clock check)
+_shtab_relay_server_pos_0_choices=(permit stats backup restore compact forget clock check)
 
 _shtab_relay_server_permit_add__h_nargs=0
 _shtab_relay_server_permit_add___help_nargs=0
@@ -46,6 +48,12 @@ _shtab_relay_server_backup__h_nargs=0
 _shtab_relay_server_backup___help_nargs=0
 _shtab_relay_server_backup___debug_nargs=0
 _shtab_relay_server_backup___no_envelopes_nargs=0
+_shtab_relay_server_restore__h_nargs=0
+_shtab_relay_server_restore___help_nargs=0
+_shtab_relay_server_restore___debug_nargs=0
+_shtab_relay_server_compact__h_nargs=0
+_shtab_relay_server_compact___help_nargs=0
+_shtab_relay_server_compact___debug_nargs=0
 _shtab_relay_server_forget__h_nargs=0
 _shtab_relay_server_forget___help_nargs=0
 _shtab_relay_server_forget___debug_nargs=0

@@ -50,8 +50,8 @@ function _shtab_relay_server_using
   test "$_shtab_relay_server_cmdpath" = "$argv"
 end
 
-set -g _shtab_relay_server_commands permit 'permit add' 'permit list' 'permit revoke' stats backup forget clock check
-set -g _shtab_relay_server_opts_with_value --bytes-per-hour --connections-max --contact --db --listen --log --metrics --operator --pages --proxy-header --source --store --stored-max --terms --trust-proxy --uploads-per-hour --url
+set -g _shtab_relay_server_commands permit 'permit add' 'permit list' 'permit revoke' stats backup restore compact forget clock check
+set -g _shtab_relay_server_opts_with_value --bytes-per-hour --cache-max --connections-max --contact --db --listen --log --metrics --operator --pages --proxy-header --source --store --stored-max --terms --trust-proxy --uploads-per-hour --url
 
 complete -c relay-server -e
 complete -c relay-server -f
@@ -65,6 +65,7 @@ complete -c relay-server -n _shtab_relay_server_using -l pages -x -d 'serve the 
 complete -c relay-server -n _shtab_relay_server_using -l trust-proxy -x -d 'believe these proxies, such as 127.0.0.1/32,::1, when they say for whom they ask'
 complete -c relay-server -n _shtab_relay_server_using -l proxy-header -x -d 'the header that the proxy sets: X-Forwarded-For or Forwarded (default X-Forwarded-For)'
 complete -c relay-server -n _shtab_relay_server_using -l stored-max -x -d 'how large the database may grow (default 256GiB)'
+complete -c relay-server -n _shtab_relay_server_using -l cache-max -x -d 'memory for recent envelopes (default 64MiB, or an eighth of what there is)'
 complete -c relay-server -n _shtab_relay_server_using -l connections-max -x -d 'how many may be connected (default 100000)'
 complete -c relay-server -n _shtab_relay_server_using -l metrics -x -d 'serve /metrics (Prometheus) and /healthz there, for example 127.0.0.1:9464'
 complete -c relay-server -n _shtab_relay_server_using -l operator -x -d 'who runs this relay, for its page'
@@ -107,6 +108,16 @@ complete -c relay-server -n '_shtab_relay_server_using backup' -l db -x -d 'the 
 complete -c relay-server -n '_shtab_relay_server_using backup' -l store -x -d 'the relay'"'"'s store, instead of --db'
 complete -c relay-server -n '_shtab_relay_server_using backup' -l debug -d 'show tracebacks'
 complete -c relay-server -n '_shtab_relay_server_using backup' -l no-envelopes -d 'permits, channels and tombstones alone: what cannot be made anew by tills'
+complete -c relay-server -n '_shtab_relay_server_using; and test $_shtab_relay_server_npos -eq 0' -a restore -d 'Put a backup in the place of the database, while no relay runs: it is read as a whole first, nothing of the old database is left beside it, and it belongs to whom the directory belongs. Tickets and permits that were revoked since are back.'
+complete -c relay-server -n '_shtab_relay_server_using restore' -s h -l help -d 'show this help message and exit'
+complete -c relay-server -n '_shtab_relay_server_using restore' -l db -x -d 'the relay'"'"'s database (default relay.sqlite)'
+complete -c relay-server -n '_shtab_relay_server_using restore' -l store -x -d 'the relay'"'"'s store, instead of --db'
+complete -c relay-server -n '_shtab_relay_server_using restore' -l debug -d 'show tracebacks'
+complete -c relay-server -n '_shtab_relay_server_using; and test $_shtab_relay_server_npos -eq 0' -a compact -d 'Give the disk back what the database does not need any more, while the relay runs or not. A relay does this by itself, slowly, when more than half of its file is free. A file of a relay before 0.3 is written anew once: uploads wait meanwhile, and the disk needs room for what is left.'
+complete -c relay-server -n '_shtab_relay_server_using compact' -s h -l help -d 'show this help message and exit'
+complete -c relay-server -n '_shtab_relay_server_using compact' -l db -x -d 'the relay'"'"'s database (default relay.sqlite)'
+complete -c relay-server -n '_shtab_relay_server_using compact' -l store -x -d 'the relay'"'"'s store, instead of --db'
+complete -c relay-server -n '_shtab_relay_server_using compact' -l debug -d 'show tracebacks'
 complete -c relay-server -n '_shtab_relay_server_using; and test $_shtab_relay_server_npos -eq 0' -a forget -d 'Take one ticket down by its id, while the relay runs: its envelope is deleted within a minute, and it is not served from the next second on. The id is the 32 characters behind /v1/t/. Never ask anybody for a link: it opens the receipt.'
 complete -c relay-server -n '_shtab_relay_server_using forget' -s h -l help -d 'show this help message and exit'
 complete -c relay-server -n '_shtab_relay_server_using forget' -l db -x -d 'the relay'"'"'s database (default relay.sqlite)'

@@ -13,8 +13,10 @@ _shtab_relay_server_commands() {
     backup:'Copy the database into a new file while the relay runs: everything as of one moment. Think of what that means: the copy keeps envelopes that the relay will delete, and one that is restored brings back tickets that were revoked since. Keep a copy for hours, not weeks, delete it as surely as the relay does, or leave the envelopes out.'
     check:'Look whether everything is right: one line each; exit 1 if something is not.'
     clock:'Say whether the relay believes this machine'"'"'s clock; exit 1 if it does not. A clock that jumped deletes nothing until it is set right, until the kernel has called it synchronized for ten minutes, or until you say `accept`.'
+    compact:'Give the disk back what the database does not need any more, while the relay runs or not. A relay does this by itself, slowly, when more than half of its file is free. A file of a relay before 0.3 is written anew once: uploads wait meanwhile, and the disk needs room for what is left.'
     forget:'Take one ticket down by its id, while the relay runs: its envelope is deleted within a minute, and it is not served from the next second on. The id is the 32 characters behind /v1/t/. Never ask anybody for a link: it opens the receipt.'
     permit:'Say who may upload to a closed relay; effective at once.'
+    restore:'Put a backup in the place of the database, while no relay runs: it is read as a whole first, nothing of the old database is left beside it, and it belongs to whom the directory belongs. Tickets and permits that were revoked since are back.'
     stats:'Count what the database holds, while the relay runs. Nothing of any single ticket, shop or display is shown; a relay does not know more.'
   )
   _describe 'relay-server commands' _commands
@@ -39,6 +41,7 @@ _shtab_relay_server_options=(
   "--trust-proxy[believe these proxies, such as 127.0.0.1\/32,\:\:1, when they say for whom they ask]:NET,NET:"
   "--proxy-header[the header that the proxy sets\: X-Forwarded-For or Forwarded (default X-Forwarded-For)]:NAME:"
   "--stored-max[how large the database may grow (default 256GiB)]:SIZE:"
+  "--cache-max[memory for recent envelopes (default 64MiB, or an eighth of what there is)]:SIZE:"
   "--connections-max[how many may be connected (default 100000)]:N:"
   "--metrics[serve \/metrics (Prometheus) and \/healthz there, for example 127.0.0.1\:9464]:HOST:PORT:"
   "--operator[who runs this relay, for its page]:NAME:"
@@ -89,6 +92,16 @@ _shtab_relay_server_clock_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_relay_server_clock_defaults_added=0
+
+_shtab_relay_server_compact_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--db[the relay\'s database (default relay.sqlite)]:FILE:"
+  "--store[the relay\'s store, instead of --db]:URL:"
+  "--debug[show tracebacks]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_relay_server_compact_defaults_added=0
 
 _shtab_relay_server_forget_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -143,6 +156,17 @@ _shtab_relay_server_permit_revoke_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_relay_server_permit_revoke_defaults_added=0
 
+_shtab_relay_server_restore_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--db[the relay\'s database (default relay.sqlite)]:FILE:"
+  "--store[the relay\'s store, instead of --db]:URL:"
+  "--debug[show tracebacks]"
+  ":what relay-server backup wrote:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_relay_server_restore_defaults_added=0
+
 _shtab_relay_server_stats_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--db[the relay\'s database (default relay.sqlite)]:FILE:"
@@ -176,8 +200,10 @@ _shtab_relay_server() {
         backup) _arguments -C -s $_shtab_relay_server_backup_options ;;
         check) _arguments -C -s $_shtab_relay_server_check_options ;;
         clock) _arguments -C -s $_shtab_relay_server_clock_options ;;
+        compact) _arguments -C -s $_shtab_relay_server_compact_options ;;
         forget) _arguments -C -s $_shtab_relay_server_forget_options ;;
         permit) _shtab_relay_server_permit ;;
+        restore) _arguments -C -s $_shtab_relay_server_restore_options ;;
         stats) _arguments -C -s $_shtab_relay_server_stats_options ;;
       esac
   esac

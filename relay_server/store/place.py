@@ -96,8 +96,8 @@ def is_network(file_system: str) -> bool:
 class Hold:
     """The lock on a database: no other relay may run on it, under whatever name."""
 
-    def __init__(self, path: Path) -> None:
-        """Take it.
+    def __init__(self, path: Path, *, file: bool = True) -> None:
+        """Take it; without ``file`` there is no database yet.
 
         Raises:
             StartError: another relay has it, or files there cannot be locked.
@@ -105,7 +105,7 @@ class Hold:
         self._handles: list[IO[bytes]] = []
         try:
             self._take(path.with_name(path.name + LOCK_SUFFIX), os.O_RDWR | os.O_CREAT, path)
-            if sys.platform == "linux" and not is_network(find_file_system(path)):
+            if file and sys.platform == "linux" and not is_network(find_file_system(path)):
                 # The file itself, too: somebody may remove the lock while a relay runs.
                 self._take(path, os.O_RDWR, path)
         except BaseException:

@@ -21,7 +21,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, closing, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -65,6 +65,12 @@ _MIGRATIONS = {
 BATCH_BYTES = 2 * 1024 * 1024
 BATCH_JOBS = 256
 CHECKPOINT_PAGES = 4_000
+INCREMENTAL = 2
+"""SQLite's number for a file that gives its free pages back when it is asked to."""
+SHRINK_PAGES = 1_000
+SHRINK_FREE_PAGES = 16_384
+"""A relay keeps so many free pages, or as many as are used, for what will come."""
+COMPACT_BUSY_SECONDS = 60.0
 READERS = 4
 SWEEP_ROWS = 64
 INSPECT_SECONDS = 0.25
@@ -488,6 +494,7 @@ class SqliteStore:
         ):
             while await self._sweep_some(statement, values, rows) == SWEEP_ROWS:
                 pass
+        await self._write(self._shrink)
         if self._unclean:
             # The log still holds what was deleted: its pages go into the file, and it is cut.
             self._unclean = not await self._write(_truncate_log, alone=True)
@@ -516,6 +523,13 @@ class SqliteStore:
     def _release(self) -> None:
         if self._hold is not None:
             self._hold.release()
+
+    def _shrink(self, connection: sqlite3.Connection) -> None:
+        """Give a little of a file that is mostly empty back to the disk."""
+        free = _pragma(connection, "freelist_count")
+        keep = max(SHRINK_FREE_PAGES, _pragma(connection, "page_count") - free)
+        if free > keep:
+            shrink(connection, keep=keep)
 
     async def _sweep_some(self, statement: str, values: tuple[int, ...], rows: int | None) -> int:
         def run(connection: sqlite3.Connection) -> int:
@@ -840,6 +854,9 @@ def _open(path: Path, *, relay: bool) -> sqlite3.Connection:
     unclean = left.exists() and left.stat().st_size > 0
     connection = _connect(path)
     try:
+        if relay:
+            # Before the first table: what is deleted can be given back in steps.
+            connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":
             raise no_memory_error(path)
@@ -854,6 +871,57 @@ def _open(path: Path, *, relay: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def update(path: Path) -> None:
+    """Bring the database of an older relay up to date, where no relay runs on it.
+
+    Raises:
+        StartError: it is none.
+    """
+    connection = _open(path, relay=True)
+    with closing(connection):
+        _truncate_log(connection)
+
+
+def compact(path: Path, tell: Callable[[str], None]) -> int:
+    """Give back to the disk what the file does not need, beside a relay or without one.
+
+    A file that can shrink does so in small steps; an older one is written anew first, and uploads
+    wait or are refused (503) for as long. Return how many bytes were given back.
+
+    Raises:
+        StartError: it is none, or something is in the way.
+    """
+    try:
+        with closing(_open(path, relay=False)) as connection:
+            connection.execute(f"PRAGMA busy_timeout = {int(COMPACT_BUSY_SECONDS * 1000)}")
+            before = path.stat().st_size
+            if _pragma(connection, "auto_vacuum") != INCREMENTAL:
+                tell("this file is written anew, once; uploads wait meanwhile")
+                connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+                connection.execute("VACUUM")
+            while shrink(connection, keep=0):
+                pass
+            _truncate_log(connection)
+            return max(0, before - path.stat().st_size)
+    except sqlite3.Error as error:
+        raise start_error(path, error) from error
+
+
+def shrink(connection: sqlite3.Connection, *, keep: int) -> bool:
+    """Take one step of giving free pages back; tell whether there are more than these."""
+    free = _pragma(connection, "freelist_count")
+    if free <= keep or _pragma(connection, "auto_vacuum") != INCREMENTAL:
+        return False
+    for _ in range(min(SHRINK_PAGES, free - keep)):
+        # One page at a time: Python takes the first for the end of a statement without columns.
+        connection.execute("PRAGMA incremental_vacuum(1)")
+    return _pragma(connection, "freelist_count") not in (free, keep)
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
 def _must_be_whole(path: Path, connection: sqlite3.Connection, *, thorough: bool) -> None:

@@ -32,6 +32,8 @@ class Counts(NamedTuple):
     permits: int
     file_bytes: int
     log_bytes: int
+    free_bytes: int
+    """Of the file: what could be given back to the disk."""
 
 
 def count(path: Path, *, now: int) -> Counts:
@@ -47,6 +49,9 @@ def count(path: Path, *, now: int) -> Counts:
         for state, number, length in connection.execute(_COUNT_LIVING, (now,)):
             states[state] = number
             size += length
+        free = int(connection.execute("PRAGMA freelist_count").fetchone()[0]) * int(
+            connection.execute("PRAGMA page_size").fetchone()[0]
+        )
         rows = [
             int(connection.execute(statement, values).fetchone()[0])
             for statement, values in (
@@ -56,7 +61,7 @@ def count(path: Path, *, now: int) -> Counts:
                 ("SELECT count(*) FROM permits", ()),
             )
         ]
-    sizes = [_size(path), _size(path.with_name(path.name + "-wal"))]
+    sizes = [_size(path), _size(path.with_name(path.name + "-wal")), free]
     return Counts(states[0], states[1], states[2], size, *rows, *sizes)
 
 
@@ -83,8 +88,8 @@ def back_up(path: Path, target: Path, *, envelopes: bool) -> None:
                 connection.execute("VACUUM INTO ?", (str(target),))
             else:
                 _copy_without_envelopes(path, target)
-        _sync(target)
-        _sync(target.parent)
+        sync(target)
+        sync(target.parent)
     except BaseException as error:
         with suppress(OSError):
             target.unlink()
@@ -168,7 +173,8 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a directory, onto the disk."""
     with suppress(OSError):  # Windows cannot open a directory, and needs not
         descriptor = os.open(path, os.O_RDONLY)
         try:

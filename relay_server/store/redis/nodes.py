@@ -27,7 +27,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from relay_server.errors import FullError, OverloadedError, StartError
+from relay_server.errors import AwayError, FullError, OverloadedError, StartError
 from relay_server.store.redis.line import Line, LostError, UnacknowledgedError, Word
 from relay_server.store.redis.url import Address, RedisUrl
 
@@ -132,6 +132,11 @@ class Nodes:
                     f"{self._url} is Redis {found.get('redis_version', '?')}",
                     hint="the relay needs Redis 7 or newer, or Valkey",
                 )
+            if found.get("redis_mode") == "sentinel":
+                raise StartError(
+                    f"{self._url} is a Sentinel, which keeps nothing",
+                    hint="name the Redis that it watches, or use a cluster (deploy/redis.md)",
+                )
             # Valkey says it in its own word, which Redis does not have.
             self.cluster = "cluster" in (found.get("redis_mode"), found.get("server_mode"))
             if self.cluster:
@@ -145,7 +150,7 @@ class Nodes:
             else:
                 self._owners = [seed] * SLOTS
             return
-        raise StartError(
+        raise AwayError(
             f"cannot reach the Redis {self._url}: {reason}",
             hint="is it running, and may this machine and user connect to it?",
         )

@@ -2,7 +2,7 @@
 
 from redis.exceptions import ResponseError
 
-from relay_server.errors import StartError
+from relay_server.errors import AwayError, StartError
 from relay_server.store.redis.line import LostError
 from relay_server.store.redis.nodes import Nodes, parse_info
 from relay_server.store.redis.url import FSYNC, RedisUrl, shown
@@ -36,11 +36,17 @@ async def check(url: RedisUrl, nodes: Nodes) -> list[str]:
             notes.append(f"redis {where} does not tell its settings: see deploy/redis.md")
             continue
         except LostError as error:
-            raise StartError(
+            raise AwayError(
                 f"cannot reach the Redis {where} of this cluster", hint="is it running?"
             ) from error
         words = [word.decode() for word in reply]
         settings = dict(zip(words[::2], words[1::2], strict=True))
+        if replication.get("role") == "slave" and not nodes.cluster:
+            raise StartError(
+                f"the Redis {where} is a replica and takes no writes",
+                hint=f"name its master: {replication.get('master_host', '?')}:"
+                f"{replication.get('master_port', '?')}",
+            )
         _check_eviction(where, settings.get("maxmemory-policy", ""))
         _check_fsync(where, settings, url)
         if settings.get("maxmemory") == "0":

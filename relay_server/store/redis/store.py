@@ -22,6 +22,7 @@ from typing import Any
 
 from relay_server.clock import Clock, Timer
 from relay_server.errors import (
+    AwayError,
     ChannelGoneError,
     FullError,
     OverloadedError,
@@ -276,7 +277,7 @@ class RedisStore:
             try:
                 await store._begin()
             except (OverloadedError, FullError) as error:
-                raise StartError(
+                raise AwayError(
                     f"the Redis {url} does not do its work: {error.code}",
                     hint="see its log; a cluster needs all its slots",
                 ) from error
@@ -553,6 +554,10 @@ class RedisStore:
                         hint="give the relay a Redis of its own: others would fill it or clear it",
                     )
             await self._nodes.write(ABOUT, "SET", ABOUT, VERSION)
+            self.notes.append(
+                "redis: it was empty; if a relay ran on it before, its tickets, permits and "
+                "displays are lost"
+            )
         elif version != VERSION:
             raise StartError(
                 f"the Redis {self._url} was written by a newer relay",

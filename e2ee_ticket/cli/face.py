@@ -1,7 +1,6 @@
 """How `send` looks: the code, and a line for each thing that becomes of the ticket."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -150,17 +149,21 @@ def _tell(progress: "Progress", state: str) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a picture of a link for its owner alone; whoever reads it has the receipt."""
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
+    """Write a picture of a link for its owner alone; whoever reads it has the receipt.
+
+    A file that was there, or that somebody else has made there, is not written into but replaced:
+    it may be open to others.
+    """
+    from e2ee_ticket.till.displays import write_private  # noqa: PLC0415 - idem
+
+    if path.is_file() or not path.exists():
+        write_private(path, data)
+        return
+    try:  # a pipe, or a device
+        path.write_bytes(data)
     except OSError as error:
         why = (error.strerror or "error").lower()
         raise ConfigError(f"{path.name} cannot be written: {why}") from error
-
-
-_BINARY: Final[int] = getattr(os, "O_BINARY", 0)
 
 
 def _span(seconds: float) -> str:

@@ -186,6 +186,21 @@ def test_the_code_is_drawn_into_files_for_their_owner_alone(till):
         assert (till.folder / "code.png").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.skipif(os.name != "posix", reason="there are no such rights on Windows")
+def test_a_code_is_not_drawn_into_a_file_that_others_have_open(till):
+    (till.folder / "code.svg").touch(mode=0o666)
+    (till.folder / "code.svg").chmod(0o666)
+    (till.folder / "elsewhere").write_bytes(b"kept")
+    (till.folder / "code.png").symlink_to(till.folder / "elsewhere")
+    with (till.folder / "code.svg").open("rb") as others:
+        till.run("send", "--svg", "code.svg", "--png", "code.png", "receipt.pdf")
+
+        assert others.read() == b""
+    for name in ("code.svg", "code.png"):
+        assert (till.folder / name).stat().st_mode & 0o777 == 0o600
+    assert (till.folder / "elsewhere").read_bytes() == b"kept"
+
+
 def test_waiting_ends_when_the_customer_has_saved_it(till):
     sale = stage.Sale(till, "--link", "--wait", "receipt.pdf")
     link = stage.wait_for(lambda: read_line(sale), "the link")

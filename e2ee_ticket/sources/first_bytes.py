@@ -107,7 +107,8 @@ def tell(head: bytes, *, whole: bool = False) -> Kind | None:
         return language
     if _is_stranger(head, whole=whole):
         return STRANGER
-    return None if not whole and _may_be_stranger(head) else ESCPOS
+    undecided = _has_no_command_yet(head) or _may_be_stranger(head)
+    return None if not whole and undecided else ESCPOS
 
 
 def tell_language(head: bytes) -> Kind:
@@ -154,6 +155,11 @@ def _may_be_stranger(head: bytes) -> bool:
     lines, _, rest = head.rpartition(b"\n")
     is_protocol = _LINES.fullmatch(lines + b"\n") is not None
     return is_protocol and (not rest or _HALF_A_LINE.fullmatch(rest) is not None)
+
+
+def _has_no_command_yet(head: bytes) -> bool:
+    """Tell whether a byte that no till prints may still come among the first that are looked at."""
+    return len(head) < _LOOKED_AT and _COMMANDS.isdisjoint(head)
 
 
 def _has_foreign_control(head: bytes) -> bool:

@@ -119,7 +119,7 @@ class _Pages:
 def _page_size(data: bytes, log: bytes) -> int:
     if data[:16] == b"SQLite format 3\0" and len(data) >= _HEADER_SIZE:
         (size,) = struct.unpack_from(">H", data, 16)
-        if (size or 1) in (1, *_PAGE_SIZES):
+        if size in (1, *_PAGE_SIZES):
             return 65536 if size == 1 else int(size)
     if len(log) >= _LOG_HEADER_SIZE:
         (size,) = struct.unpack_from(">I", log, 8)

@@ -7,20 +7,25 @@ without a fuzzer, too: tests/properties/test_corpus.py gives them what is kept i
 """
 
 import contextlib
+import io
 import json
+import sqlite3
+import struct
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import PIL.Image
 from fuzzing import instrumented, run
 
 with instrumented("e2ee_ticket"):
     from e2ee_ticket.errors import TicketError
+    from e2ee_ticket.pdf import printed
     from e2ee_ticket.pdf.inspect import NO_FINDING, Findings, take_findings
     from e2ee_ticket.protocol import primitives
-    from e2ee_ticket.sources import escpos, escpos_jobs, ipp_message, takepos_html
+    from e2ee_ticket.sources import escpos, escpos_jobs, ipp_message, print_stream, takepos_html
     from e2ee_ticket.sources.dolibarr import receipt, tickets, webhook
-    from e2ee_ticket.till import bundle, config
+    from e2ee_ticket.till import bundle, config, sqlite_rows
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 PASSPHRASE = "four words are enough"
@@ -46,6 +51,42 @@ def fuzz_escpos(data):
     assert jobs_of(data[:middle], data[middle:])[0] == jobs
     for job in jobs:
         escpos.decode(job.data)
+
+
+def taken(*chunks):
+    """Return what a connection to port 9100 is taken for: jobs, and how it ended."""
+    stream, jobs = print_stream.PrintStream(), []
+    try:
+        for chunk in chunks:
+            jobs += [one for one in stream.feed(chunk) if isinstance(one, escpos_jobs.Job)]
+        last = stream.end()
+    except TicketError as error:
+        return jobs, type(error).__name__
+    return jobs + ([last] if last else []), ""
+
+
+def fuzz_stream(data):
+    """What a connection begins with, and PJL: the same wherever the chunks end."""
+    middle = len(data) // 2
+    assert taken(data) == taken(data[:middle], data[middle:])
+    assert taken(data[:200]) == taken(*(data[at : at + 1] for at in range(len(data[:200]))))
+
+
+def fuzz_printed(data):
+    """Pictures and raster pages, as the child reads them; few dots, so that many are tried."""
+    printed.PIXELS_MAX, printed.ALL_PIXELS_MAX = 40_000, 80_000
+    with contextlib.suppress(printed.Unreadable):
+        assert printed.to_pdf(data, 100_000).startswith(b"%PDF-")
+
+
+def fuzz_rows(data):
+    """A damaged outbox and its log: what is read is no more than they are."""
+    for pages in (sqlite_rows._Pages(data, b""), sqlite_rows._Pages(b"", data)):
+        found, size = sqlite_rows.Found(), 0
+        for number in range(1, min(pages.count, 64) + 1):
+            for row in sqlite_rows._leaf(pages, number, found):
+                size += sum(len(one) for one in row.values if isinstance(one, str | bytes))
+        assert size <= 2 * len(data)
 
 
 def fuzz_ipp(data):
@@ -114,18 +155,54 @@ TARGETS = {
 }
 
 
-def printed(name):
+def small_database():
+    """Return a database of small pages, with a row that needs more than one, and an index."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as made:
+        made.executescript(
+            "PRAGMA page_size = 512;"
+            "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT, c BLOB, d REAL);"
+            "CREATE INDEX i ON t (b, d); INSERT INTO t VALUES (1, 'x', zeroblob(900), 0.5);"
+            "INSERT INTO t VALUES (70000, 'y', x'00ff', 1e9)"
+        )
+        return made.serialize()
+
+
+def recorded(name):
     for line in (DATA / name).read_text("utf-8").splitlines():
         body = json.loads(line)["body"]
         yield body.encode("utf-8", "surrogateescape")
 
 
+def small_raster():
+    """Return a page of dots as Apple's devices print it, one of PWG Raster, and a picture."""
+    head = bytes((8, 0)) + bytes(10) + struct.pack(">3I", 4, 3, 203) + bytes(8)
+    yield b"UNIRAST\0" + (1).to_bytes(4) + head + b"\x00\x01\x00\x01\xff" * 3
+    page = bytearray(1796)
+    struct.pack_into(">2I", page, 276, 203, 203)
+    struct.pack_into(">6I", page, 372, 16, 4, 0, 1, 1, 2)
+    struct.pack_into(">2I", page, 396, 0, 3)
+    yield b"RaS2" + bytes(page) + b"\x03\x01\x55"
+    picture = io.BytesIO()
+    PIL.Image.new("L", (8, 8)).save(picture, "PNG")
+    yield picture.getvalue()
+
+
+def small_streams():
+    mark, pdf = b"\x1b%-12345X", b"%PDF-1.7\n%%EOF\n"
+    yield mark + b"@PJL JOB\r\n" + pdf + mark + mark + b"@PJL EOJ\r\n" + mark
+    yield b"\x1b@\x1bt\x13Total 12,50\n\x1dV\x00" * 2
+    yield b"POST OFFICE\nTotal 5\n"
+
+
 def seeds(target):
     """Start from what tills, servers and this program really sent and wrote."""
-    if target == "escpos":
+    made = {"printed": small_raster, "stream": small_streams, "rows": lambda: [small_database()]}
+    if target in made:
+        yield from made[target]()
+    elif target == "escpos":
         yield (DATA / "takepos_receiptprinter_9100.bin").read_bytes()[:4000]
     elif target == "html":
-        yield from (body[:4000] for body in printed("takepos_connector_html.jsonl"))
+        yield from (body[:4000] for body in recorded("takepos_connector_html.jsonl"))
     elif target == "dolibarr":
         invoice = json.loads((DATA / "dolibarr_invoice.json").read_text("utf-8"))
         payments = json.loads((DATA / "dolibarr_payments.json").read_text("utf-8"))

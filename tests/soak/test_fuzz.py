@@ -18,8 +18,10 @@ TARGETS = {
         f"relay-{name}"
         for name in ("request", "crowd", "path", "headers", "upload", "state", "channel")
     ],
-    "fuzz_till.py": ["escpos", "ipp", "html", "dolibarr", "child", "toml", "export"],
-}
+    "fuzz_till.py": [
+        "stream", "escpos", "ipp", "html", "dolibarr", "child", "printed", "rows", "toml", "export",
+    ],
+}  # fmt: skip
 
 
 @pytest.mark.soak

@@ -50,6 +50,8 @@ def judge(data, step=1):
         b"a001 CAPABILITY\r\n",
         b"NICK page\r\nUSER page 0 * :page\r\n",
         b"\x05\x01\0",
+        b"P:ST\x08\0\0\0",
+        b"text first\x01",
         b"\x04\x01\x23\x8c\x7f\0\0\x01\0",
         b"\0\0\0\x45\xfeSMB@\0",
         b"\x03\0\0\x13\x0e\xe0",

@@ -137,6 +137,17 @@ def test_a_file_whose_head_was_overwritten_is_recovered_whole(shop):
     assert aside.name in shop.loss.hint
 
 
+@pytest.mark.parametrize("size", [0, 3, 256])
+def test_a_page_size_that_cannot_be_is_taken_for_the_usual_one(shop, size):
+    """It is one bit from 4096 to 0."""
+    data = bytearray(shop.path.read_bytes())
+    data[16:18] = size.to_bytes(2, "big")
+    shop.path.write_bytes(data)
+
+    with shop.open() as outbox:
+        assert content(outbox, shop).keys() == shop.receipts.keys()
+
+
 def test_a_damaged_page_costs_its_own_rows_and_they_are_named(shop):
     leaves = shop.leaves("receipts")
     assert len(leaves) > 1

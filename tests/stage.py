@@ -333,6 +333,15 @@ def _read_now(stream):
     return ""
 
 
+def zbar():
+    """Return the second reader of QR codes, whose library is the system's."""
+    try:
+        from pyzbar import pyzbar
+    except ImportError:
+        missing("zbar", "apt-get install -y --no-install-recommends libzbar0")
+    return pyzbar
+
+
 def read_qr(png):
     """Read the QR codes of a picture with two independent readers; they must agree."""
     import io
@@ -340,10 +349,7 @@ def read_qr(png):
     import PIL.Image
     import zxingcpp
 
-    try:
-        from pyzbar import pyzbar
-    except ImportError:
-        missing("zbar", "apt-get install -y --no-install-recommends libzbar0")
+    pyzbar = zbar()
     picture = PIL.Image.open(io.BytesIO(png)).convert("L")
     first = {found.text for found in zxingcpp.read_barcodes(picture)}
     second = {found.data.decode() for found in pyzbar.decode(picture)}

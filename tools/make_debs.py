@@ -168,7 +168,7 @@ def _put_files(program: Program, root: Path, version: str) -> None:
             text = text.replace(
                 "[Service]\n", "[Service]\nEnvironmentFile=-/etc/default/e2ee-ticket-agent\n"
             )
-        _write(root / "lib/systemd/system" / unit.name, text)
+        _write(root / "usr/lib/systemd/system" / unit.name, text)
     source, place = program.conffile
     _write(root / place, source.read_text("utf-8"))
     share = root / "usr/share"

@@ -71,14 +71,17 @@ def parse(text: str) -> RedisUrl:
         StartError: it says nothing that we know; never repeats a password.
     """
     try:
-        parts = urlsplit(text)
-        given = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        user, _, hosts = parts.netloc.rpartition("@")
+        # By hand: to urlsplit several hosts are one, in which newer Pythons refuse an IPv6 address.
+        scheme, _, rest = text.partition("#")[0].partition("://")
+        rest, _, query = rest.partition("?")
+        authority, _, path = rest.partition("/")
+        given = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+        user, _, hosts = authority.rpartition("@")
         seeds = tuple(_parse_address(host) for host in hosts.split(","))
-        number = int(parts.path[1:]) if len(parts.path) > 1 else 0
+        number = int(path or 0)
     except ValueError:
         raise StartError("the address of the Redis cannot be read", hint=_HINT) from None
-    if parts.scheme.lower() not in SCHEMES or number < 0:
+    if scheme.lower() not in SCHEMES or number < 0:
         raise StartError("the address of the Redis cannot be read", hint=_HINT)
     settings = dict(given)
     known = {*_NUMBERS, "fsync", "password_file", "ca_file"}
@@ -95,7 +98,7 @@ def parse(text: str) -> RedisUrl:
     name, _, password = user.partition(":")
     return RedisUrl(
         seeds=seeds,
-        tls=parts.scheme.lower() == "rediss",
+        tls=scheme.lower() == "rediss",
         ca_file=settings.get("ca_file"),
         username=unquote(name) or None,
         password=_password(settings.get("password_file")) or unquote(password) or None,

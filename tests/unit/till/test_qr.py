@@ -6,9 +6,9 @@ import sys
 
 import numpy as np
 import pytest
+import stage
 import zxingcpp
 from PIL import Image
-from pyzbar import pyzbar
 
 from e2ee_ticket import qr
 from e2ee_ticket.protocol.channel import PairingLink, PairingSecret
@@ -29,6 +29,7 @@ def read_with_zxing(picture: Image.Image) -> str | None:
 
 
 def read_with_zbar(picture: Image.Image) -> str | None:
+    pyzbar = stage.zbar()
     found = pyzbar.decode(picture.convert("L"), symbols=[pyzbar.ZBarSymbol.QRCODE])
     return found[0].data.decode("ascii") if found else None
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import bench
 import psutil
+from nursery import Interpreters
 from shop_floor import Floor
 
 STEPS = 10
@@ -31,8 +32,11 @@ def main():
     options = parser.parse_args()
     print(bench.machine(), end="\n\n")
     for tills in options.tills:
-        with tempfile.TemporaryDirectory() as folder, Floor(Path(folder), 1, tills=tills) as floor:
-            sell(floor, tills, options.receipts)
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "till").mkdir()
+            with Floor(Interpreters(), Path(folder), 1, tills=tills) as floor:
+                floor.share_opened, floor.share_saved = 1.0, 0.0
+                sell(floor, tills, options.receipts)
 
 
 def sell(floor, tills, count):

@@ -141,6 +141,37 @@ class Nursery:
         self.close()
 
 
+class Interpreters:
+    """The same programs as they are installed, each in an interpreter of its own: to measure."""
+
+    has_disks = False
+
+    def path(self, folder):
+        """Name a folder: it is where it is."""
+        return Path(folder)
+
+    def start(self, program, arguments=(), *, environment=None, out=None, err=None):
+        """Start a program as a user does; the agent's clocks are the computer's."""
+        names = {"agent": "e2ee-ticket", "till": "e2ee-ticket", "relay": "relay-server"}
+        if program == "books":
+            command = [sys.executable, __file__, "books", *arguments]
+        else:
+            given = arguments[1:] if program == "agent" else arguments
+            command = [Path(sys.executable).with_name(names[program]), *given]
+        return subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if out is None else out,
+            stderr=subprocess.DEVNULL if err is None else err,
+        )  # fmt: skip
+
+    def run(self, program, *arguments, environment=None):
+        """Run a program to its end; return what it wrote to stdout."""
+        running = self.start(program, arguments, environment=environment, out=subprocess.PIPE)
+        said, _ = running.communicate(timeout=60)
+        assert running.returncode == 0, (program, arguments, said)
+        return said.decode()
+
+
 class Books:
     """What an outbox has, whoever else writes into it."""
 
@@ -458,4 +489,6 @@ def _main():
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "books":
+        raise SystemExit(_keep_books(sys.argv[2]))
     _main()

@@ -131,7 +131,7 @@ class NurseryRelay(stage.Relay):
         return self
 
     def permit(self, name="Till 1"):
-        return self._nursery.run("relay", "permit", "add", name, *self.store).strip()
+        return self._nursery.run("relay", "permit", "add", name, *self.store, "--new").strip()
 
 
 class Display(threading.Thread):
@@ -239,7 +239,7 @@ class Floor:
         self.share_opened, self.share_saved = 0.7, 0.3
         self.lag = 0.0
         """How long a question to the console took: this machine may have more to do."""
-        self.starts, self.damages = [], []
+        self.starts, self.damages, self.drawn = [], [], set()
         self.during = {}
         """By a receipt's key: the kind of fault in which it was sold."""
         self.code = None
@@ -610,6 +610,7 @@ class Card:
     text: str = ""
     warnings: tuple = ()
     is_newest: bool = False
+    is_drawn: bool = False
 
     @property
     def warning(self):
@@ -646,6 +647,7 @@ def read_cards(page):
             _text(line[1][word.end():]),
             tuple(map(_text, [*([warning[1]] if has_warning and warning else []), *items])),
             at == 0,
+            'class="qr"' in inside,
         )  # fmt: skip
     return cards
 

@@ -78,6 +78,10 @@ class Moment:
         return any(each.kind in kinds and each.overlaps(begins, self.until)
                    for each in list(self.floor.faults))  # fmt: skip
 
+    def has_been_seen(self):
+        """Whether a display has shown its code, or the till's own screen."""
+        return bool(self.painted) or self.sale.key in self.floor.drawn
+
     def opened_long_ago(self):
         """Whether the relay was told a while ago, and nothing kept the till from asking it."""
         return (
@@ -143,8 +147,10 @@ REASONS = {
 
 def _can_be_opened(m):
     """Whether the customer has its code and can open it; asked of the relay itself."""
-    if not m.painted or m.opened_long_ago():
+    if not m.has_been_seen() or m.opened_long_ago():
         return False
+    if not m.painted:
+        return True  # whoever looks at the till's own screen is nobody whom this could ask
     with contextlib.suppress(OSError):
         connection = http.client.HTTPConnection("127.0.0.1", m.floor.relay.port, timeout=5)
         with contextlib.closing(connection), contextlib.suppress(http.client.HTTPException):
@@ -163,7 +169,7 @@ SENTENCES = {
     "The receipt is on its way to the relay.": lambda m: not m.opened_long_ago(),
     "Sent": lambda m: not m.opened_long_ago(),
     "The customer can open it with the QR code.": _can_be_opened,
-    WAITS: lambda m: bool(m.painted) and _relay_may_be_away(m),
+    WAITS: lambda m: m.has_been_seen() and _relay_may_be_away(m),
     "No display has confirmed the QR code yet.": lambda m: (
         not m.stays_on() or m.fault(SLOW, RELAY_SECONDS)
     ),
@@ -188,20 +194,28 @@ def untruths(floor, cards, began, until):
             continue  # its facts are let go; or its code is another program's
         if any(at + HEARD_SECONDS > sale.sent_at for at in floor.damages):
             continue  # what was known of it may be lost with the outbox, and that is told
+        if card.is_drawn:
+            floor.drawn.add(card.key)
         moment = Moment(floor, sale, began, until)
-        for said in (card.word, _UNTIL.sub("", card.text)):
-            if SENTENCES.get(said) is _can_be_opened and not card.is_newest:
-                continue  # asking the relay about each would be all that it does
-            rule = SENTENCES.get(said)
-            if said and (rule is None or not rule(moment)):
-                yield sale, said
-        for said in card.warnings:
-            if said == "one of those that wait":
-                continue
-            reasons = [each for each, known in _PATTERNS.items()
-                       if each in REASONS and known.fullmatch(said.removesuffix("."))]  # fmt: skip
-            if not any(REASONS[each](moment) for each in reasons):
-                yield sale, said
+        said = [card.word, _UNTIL.sub("", card.text), *card.warnings]
+        yield from ((sale, each) for each in said if each and not _is_so(moment, card, each))
+
+
+def _is_so(moment, card, said):
+    if said == "one of those that wait":
+        return True
+    if said not in card.warnings:
+        rule = SENTENCES.get(said, _never)
+        # Asking the relay about each would be all that it does.
+        return (rule is _can_be_opened and not card.is_newest) or rule(moment)
+    said = said.removesuffix(".")
+    reasons = [each for each, known in _PATTERNS.items() if known.fullmatch(said)]
+    return any(REASONS.get(each, _never)(moment) for each in reasons)
+
+
+def _never(_moment):
+    """What was never done in this shop is never true."""
+    return False
 
 
 def look(floor, till):

@@ -430,6 +430,19 @@ def table(rows):
     return "\n".join(lines)
 
 
+@contextlib.contextmanager
+def reading_the_console(floor, untrue):
+    """Read it meanwhile."""
+    over = threading.Event()
+    reading = threading.Thread(target=read_the_console, args=(floor, over, untrue))
+    reading.start()
+    try:
+        yield
+    finally:
+        over.set()
+        reading.join(60)
+
+
 def play_all(folder, seed, names, times):
     """Play a storm at all shops at once; return the rows of the table, and the shops."""
     draw = random.Random(seed)
@@ -442,21 +455,14 @@ def play_all(folder, seed, names, times):
     with Nursery(folder / "nursery", [home / "till" for home in homes]) as nursery:
 
         def play(number):
-            found = defaultdict(Counter)
-            shop = Floor(
-                nursery, homes[number], seed * 100 + number, line=NEEDS_LINE in dealt[number]
-            )
-            floors.append(shop)
-            untrue, over = set(), threading.Event()
-            reading = threading.Thread(target=read_the_console, args=(shop, over, untrue))
+            found, untrue = defaultdict(Counter), set()
             try:
-                with shop:
-                    reading.start()
-                    try:
-                        storm(shop, dealt[number], found)
-                    finally:
-                        over.set()
-                        reading.join(60)
+                home = homes[number]
+                line = NEEDS_LINE in dealt[number]
+                shop = Floor(nursery, home, seed * 100 + number, line=line)
+                floors.append(shop)
+                with shop, reading_the_console(shop, untrue):
+                    storm(shop, dealt[number], found)
                     shop.code = shop.end()
                 with guard:
                     for name in names:
@@ -479,7 +485,7 @@ def test_the_judge_sees_every_kind_of_fault():
     class Seen:
         def __init__(self):
             self.seed, self.lag, self.names, self.damages, self.starts = 1, 0.0, ["Till 1"], [], []
-            self.told = []
+            self.told, self.drawn = [], set()
             self.faults = [Lasting(NEEDS_LINE, 100.0, 101.0)]
             self.wrong = [(5, "another")]
             self.sent = {
@@ -533,6 +539,7 @@ def test_no_storm_loses_a_receipt_or_makes_the_till_tell_an_untruth(tmp_path, ti
     told = [line for floor in floors for line in floor.told]
     sys.stdout.write(f"\nseed {SEED}\n{table(rows)}\n" + "\n".join(told) + "\n")
     assert failures == []
+    assert len(floors) == min(SHOPS, times * len(names))
     sales = [sale for floor in floors for sale in floor.sent.values()]
     # Codes were shown, and phones have opened receipts of every kind: else nothing is proved.
     assert all(floor.painted for floor in floors)

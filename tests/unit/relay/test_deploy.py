@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import ipaddress
 import json
 import re
 import shutil
@@ -242,6 +243,22 @@ def test_uploads_that_another_address_only_announced_stop_nobody(front):
     assert kept == []
 
 
+@pytest.mark.rule("R14")
+def test_a_body_goes_on_as_it_comes_to_where_it_is_counted_and_has_a_least_rate(front):
+    """A proxy that keeps bodies until they are whole has no bound for all, and no least rate."""
+    line = front.send(
+        f"PUT {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 16385\r\n\r\n".encode()
+        + make_envelope(size=8192)  # Go hands on 4 KiB at once
+    )
+    try:
+        told = line.recv(4096)  # what the relay says of the length; the rest never comes
+    finally:
+        line.close()
+
+    assert told.startswith(b"HTTP/1.1 400 ")
+    assert list(front.folder.rglob("client_body/*")) == []
+
+
 @pytest.mark.rule("R1", "R2", "R15")
 def test_a_head_that_is_too_long_is_refused_in_the_relays_words(front):
     status, headers, body = front.ask(
@@ -357,6 +374,33 @@ def test_the_containers_are_read_only_and_without_rights():
     for name in ("relay-1", "relay-2"):
         assert "/healthz" in services[name]["healthcheck"]["test"]
     assert re.search(r"^USER relay$", file, re.MULTILINE)
+
+
+def test_in_compose_the_relays_believe_caddy_alone_and_nobody_but_they_reaches_the_store():
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
+    services, networks = compose["services"], compose["networks"]
+    members = {
+        name: {each for each, one in services.items() if name in one["networks"]}
+        for name in networks
+    }
+    relays = {"relay-1", "relay-2"}
+
+    def default(text):
+        return re.sub(r"\$\{[A-Z_]+:-([^}]+)\}", r"\1", text)
+
+    address = default(services["caddy"]["networks"]["front"]["ipv4_address"])
+    (subnet,) = (default(each["subnet"]) for each in networks["front"]["ipam"]["config"])
+
+    assert members == {
+        "store": {"redis", *relays},
+        "front": {"caddy", *relays},
+        "outside": {"caddy"},
+    }
+    assert networks["store"]["internal"]
+    assert networks["front"]["internal"]
+    for name in relays:
+        assert default(services[name]["environment"]["RELAY_TRUST_PROXY"]) == f"{address}/32"
+    assert ipaddress.ip_address(address) in ipaddress.ip_network(subnet)
 
 
 def test_a_container_speaks_redis_and_has_the_command_that_the_manual_uses():

@@ -38,7 +38,7 @@ from relay_server.headers import (
 )
 from relay_server.health import Health
 from relay_server.limits import AddressLimits, Buckets, ChannelLimits, Shares
-from relay_server.logs import log_request
+from relay_server.logs import MinuteLog, log_request
 from relay_server.metrics import CONTENT_TYPE, Metrics
 from relay_server.notices import Notices
 from relay_server.pages import Page, Pages
@@ -79,7 +79,7 @@ class App:
         clock: Clock,
         *,
         pages: Pages | None,
-        access_log: bool,
+        access_log: str | bool,
         about: About | None,
         trust: Trust,
         beside: Beside | None,
@@ -97,7 +97,8 @@ class App:
         self.crowd = self.services.crowd
         self._store = store
         self._pages = pages
-        self._access_log = access_log
+        self._access_log = access_log is True or access_log == "each"
+        self._minutes = MinuteLog() if access_log == "minute" else None
         self._clock = clock
         self._dates = Dates(clock)
         self.connections = Connections(config, clock, self.metrics, self._dates, trust)
@@ -106,11 +107,13 @@ class App:
             clock=clock,
             sweep_seconds=config.sweep_seconds,
             beside=beside,
-            look=Notices(store, self.metrics, clock).look,
+            look=self._look,
         )
         self._turns_away = not trust.networks
         """Behind a proxy it is the proxy's to say no to many at once, and its connections' to go
         on: what it sends is read."""
+        self._notices = Notices(store, self.metrics, clock)
+        self._said = clock.monotonic()
         self._busy = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -228,6 +231,14 @@ class App:
         self._note(UNKNOWN_TEMPLATE, UNKNOWN_TEMPLATE, 400, seconds=0, sent=sent, received=size)
         return answer
 
+    def _look(self) -> None:
+        """Say what is to be said some times a minute."""
+        self._notices.look()
+        now = self._clock.monotonic()
+        if self._minutes is not None and now - self._said >= MINUTE:
+            self._said = now
+            self._minutes.say()
+
     @property
     def _is_ending(self) -> bool:
         return self.services.draining or self.services.stopping
@@ -239,6 +250,8 @@ class App:
         self.metrics.count(method, template, status, seconds=seconds, sent=sent, received=received)
         if self._access_log:
             log_request(method, template, status, sent, seconds)
+        if self._minutes is not None:
+            self._minutes.note(method, template, status)
 
     async def _reply(self, request: web.BaseRequest, match: Match) -> tuple[Head, bytes]:
         if request.method == "OPTIONS":  # R9
@@ -343,7 +356,7 @@ def create_app(
     clock: Clock,
     *,
     pages: Pages | None = None,
-    access_log: bool = False,
+    access_log: str | bool = False,
     about: About | None = None,
     trust: Trust = Trust(),  # noqa: B008 - a value that nobody can change
     beside: Beside | None = None,

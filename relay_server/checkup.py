@@ -15,23 +15,33 @@ from urllib.parse import SplitResult, urlsplit
 
 from relay_server.clock import say_doubt
 from relay_server.commands import common_flags, find_doubt
-from relay_server.config import Config
+from relay_server.config import DAY, Config
 from relay_server.errors import StartError
 from relay_server.owner import become_owner
 from relay_server.pages import PATHS, packaged
-from relay_server.settings import PACKAGED, find_database
-from relay_server.store.place import is_running
-from relay_server.store.upkeep import count, find_fault
+from relay_server.settings import PACKAGED, find_database, read_service_file
+from relay_server.store.beside import Beside
+from relay_server.store.place import find_file_system, is_network, is_running
+from relay_server.store.upkeep import Guest, count, find_fault
 from relay_server.stores import store_limits
-from relay_server.voice import MisuseError, Parser, show, show_amount
+from relay_server.trial import (
+    CALL_SECONDS,
+    FAIL,
+    LARGEST,
+    OK,
+    WARN,
+    Line,
+    Trial,
+    call,
+    judge_headers,
+    judge_large,
+)
+from relay_server.voice import MisuseError, Parser, parse_count, show, show_amount
 
-OK, WARN, FAIL = "ok  ", "warn", "FAIL"
-FRONT_SECONDS = 10.0
 CERTIFICATE_DAYS = 14
+WAIT_SECONDS = 25
 FILES_WANTED = 10_000
-LARGEST = 4 * 1024 * 1024
-
-Line = tuple[str, str]
+FREE_BYTES = 2**30
 
 
 def check_parser() -> Parser:
@@ -47,6 +57,12 @@ def check_parser() -> Parser:
         "--url", metavar="URL", help="what tills and phones call: https://tickets.example.org"
     )
     parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        default=str(WAIT_SECONDS),
+        help=f"how long it waits as tills and displays do (default {WAIT_SECONDS})",
+    )
+    parser.add_argument(
         "--thorough", action="store_true", help="read the whole database; may take long"
     )
     return parser
@@ -57,11 +73,14 @@ def check(arguments: list[str]) -> int:
     given = check_parser().parse_args(arguments)
     db = find_database(given.db, given.store, os.environ)
     front = None if given.url is None else _parse_url(given.url)
+    wait = parse_count(given.wait, "--wait")
+    if wait > WAIT_SECONDS:
+        raise MisuseError(f"--wait is {WAIT_SECONDS} at most", hint="no relay waits for longer")
     pages = None
     if given.pages is not None:
         pages = packaged() if given.pages == PACKAGED else Path(given.pages)
     steps: list[Callable[[], Iterator[Line]]] = [
-        _check_machine,
+        lambda: _check_machine(db),
         lambda: _check_clock(db),
         lambda: _check_database(db, thorough=given.thorough),
         lambda: _check_disk(db),
@@ -69,7 +88,7 @@ def check(arguments: list[str]) -> int:
     if pages is not None:
         steps.append(lambda: _check_pages(pages))
     if front is not None:
-        steps.append(lambda: _check_front(front, pages))
+        steps.append(lambda: _check_front(front, pages, db, wait))
     failed = False
     for step in steps:
         for verdict, text in step():
@@ -94,18 +113,41 @@ def _parse_url(text: str) -> SplitResult:
 # This machine
 
 
-def _check_machine() -> Iterator[Line]:
+def _check_machine(db: Path) -> Iterator[Line]:
+    about = Beside(db).read_about() if is_running(db) else {}
+    connections = about.get("connections_max")
+    if isinstance(connections, int):
+        what = f"connections: the relay that runs takes {connections:,}; a display needs one"
+        few = connections < FILES_WANTED
+        yield (WARN if few else OK), what + few * " (systemd: LimitNOFILE=65536, MemoryMax)"
+        yield from _compare_settings(about.get("settings"))
+        return
     with suppress(ImportError):
         import resource  # noqa: PLC0415 - Windows has none
 
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if hard != resource.RLIM_INFINITY and hard < FILES_WANTED:
-            yield (
-                WARN,
-                f"open files: {hard} allowed; a display needs one (systemd: LimitNOFILE=65536)",
-            )
+            what = f"open files: {hard} allowed here; a display needs one"
+            yield WARN, what + " (systemd: LimitNOFILE=65536)"
         else:
-            yield OK, "open files: enough for displays"
+            yield OK, "open files: enough for displays, here"
+
+
+def _compare_settings(runs: object) -> Iterator[Line]:
+    """Compare what the service's file says with what runs."""
+    written = {
+        name: text
+        for name, text in read_service_file(os.environ).items()
+        if name.startswith("RELAY_") and name != "RELAY_STORE"
+    }
+    if not written or not isinstance(runs, dict):
+        return
+    other = sorted(name for name, text in written.items() if runs.get(name) != text)
+    if other:
+        what = f"settings: {', '.join(other)} as written is not what runs"
+        yield WARN, what + " (systemctl restart relay-server; reload does not read the file)"
+    else:
+        yield OK, "settings: what is written is what runs"
 
 
 def _check_clock(db: Path) -> Iterator[Line]:
@@ -131,6 +173,11 @@ def _check_database(db: Path, *, thorough: bool) -> Iterator[Line]:
         return
     living = counts.stored + counts.opened + counts.received
     state = "a relay runs on it" if running else "no relay runs on it"
+    if counts.free_bytes > FREE_BYTES and 2 * counts.free_bytes > counts.file_bytes:
+        yield WARN, f"database: {show_amount(counts.free_bytes)} are free (relay-server compact)"
+    file_system = find_file_system(db)
+    if is_network(file_system):
+        yield WARN, f"database: {db} is on {file_system}; it must be on a disk of this machine"
     yield OK, f"database: {db}, whole; {living:,} tickets, {counts.permits:,} permits; {state}"
     if os.name == "posix" and db.stat().st_mode & 0o077:
         yield WARN, f"database: others may read {db} (chmod 600)"
@@ -176,7 +223,7 @@ def _read_sums(path: Path) -> dict[str, str]:
 # What stands in front
 
 
-def _check_front(url: SplitResult, pages: Path | None) -> Iterator[Line]:
+def _check_front(url: SplitResult, pages: Path | None, db: Path, wait: int) -> Iterator[Line]:
     try:
         if url.scheme == "https":
             yield from _check_certificate(url)
@@ -184,6 +231,7 @@ def _check_front(url: SplitResult, pages: Path | None) -> Iterator[Line]:
             yield WARN, "front: plain http; phones and tills want https"
         yield from _check_answers(url)
         yield from _check_large_body(url)
+        yield from _check_sale(url, db, wait)
         if pages is not None:
             yield from _check_served_pages(url, pages)
     except ssl.SSLCertVerificationError as error:
@@ -202,7 +250,7 @@ def _check_certificate(url: SplitResult) -> Iterator[Line]:
     context.set_alpn_protocols(["h2", "http/1.1"])
     address = (url.hostname or "", url.port or 443)
     with (
-        socket.create_connection(address, FRONT_SECONDS) as plain,
+        socket.create_connection(address, CALL_SECONDS) as plain,
         context.wrap_socket(plain, server_hostname=url.hostname) as line,
     ):
         certificate = line.getpeercert() or {}
@@ -217,7 +265,7 @@ def _check_certificate(url: SplitResult) -> Iterator[Line]:
 
 
 def _check_answers(url: SplitResult) -> Iterator[Line]:
-    status, headers, body = _call(url, "GET", "/v1/info")
+    status, headers, body, _ = call(url, "GET", "/v1/info")
     try:
         info = json.loads(body)
         version = info["version"]
@@ -225,59 +273,40 @@ def _check_answers(url: SplitResult) -> Iterator[Line]:
         yield FAIL, f"front: /v1/info is answered {status}, and not by a relay"
         return
     yield OK, f"front: a relay of version {version}, {info.get('mode')}"
-    missing = [
-        name
-        for name, value in (
-            ("Access-Control-Allow-Origin", "*"),
-            ("Cache-Control", "no-store, no-transform"),
-            ("X-Content-Type-Options", "nosniff"),
-        )
-        if headers.get(name, "").lower() != value
-    ]
-    if missing:
-        yield FAIL, f"front: changes or doubles {', '.join(missing)} (R1: leave headers alone)"
-    status, headers, body = _call(url, "GET", "/v1/t/" + secrets.token_hex(16))
-    if status != 404 or b"urn:e2ee-ticket:absent" not in body:
-        yield FAIL, f"front: a ticket that is not there is answered {status}, not by the relay"
+    yield from judge_headers(headers)
+
+
+def _check_sale(url: SplitResult, db: Path, wait: int) -> Iterator[Line]:
+    """Upload, download, pair and wait through the front, with a permit for this moment."""
+    try:
+        guest = Guest(db, int(time.time()) // DAY)
+    except StartError as error:
+        yield WARN, f"front: no sale was tried: {error}"
+        return
+    trial = Trial(url, guest.permit, wait=wait)
+    try:
+        yield from trial.run()
+    finally:
+        guest.leave(trial.ticket_id, trial.cid)
 
 
 def _check_large_body(url: SplitResult) -> Iterator[Line]:
     """Send as much as there can be, in a way that the relay refuses (R30, R34)."""
     headers = {"Content-Length": str(LARGEST), "Ticket-TTL": "0"}
     path = "/v1/t/" + secrets.token_hex(16)
-    status, _, body = _call(url, "PUT", path, headers, bytes(LARGEST))
-    if b"urn:e2ee-ticket:" in body:
-        yield OK, "front: lets 4 MiB through"
-    else:
-        yield FAIL, f"front: 4 MiB are answered {status} (nginx: client_max_body_size 5m)"
+    yield judge_large(call(url, "PUT", path, headers, bytes(LARGEST)))
 
 
 def _check_served_pages(url: SplitResult, pages: Path) -> Iterator[Line]:
     for path, name in PATHS.items():
-        status, _, body = _call(url, "GET", path)
+        status, _, body, _ = call(url, "GET", path)
         if status == 200 and body == (pages / name).read_bytes():
             yield OK, f"front: {path} is the page of this release"
         else:
-            yield FAIL, f"front: {path} is answered {status}, with another page"
-
-
-def _call(
-    url: SplitResult,
-    method: str,
-    path: str,
-    headers: dict[str, str] | None = None,
-    sent: bytes = b"",
-) -> tuple[int, http.client.HTTPMessage, bytes]:
-    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    connection = kind(url.hostname or "", url.port, timeout=FRONT_SECONDS)
-    try:
-        connection.putrequest(method, path)
-        for name, text in (headers or {}).items():
-            connection.putheader(name, text)
-        connection.endheaders()
-        with suppress(ConnectionError, ssl.SSLError):  # refused meanwhile: the answer says why
-            connection.send(sent)
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read(2**20)
-    finally:
-        connection.close()
+            yield (
+                FAIL,
+                (
+                    f"front: {path} is answered {status}, with another page: tills show no code "
+                    "(no injected scripts, no minifying, no cache; is it another release?)"
+                ),
+            )

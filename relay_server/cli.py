@@ -153,7 +153,11 @@ async def _run(settings: Settings, pages: Pages | None, listener: socket.socket)
     beside = None
     if isinstance(settings.store, Path):
         become_owner(settings.store)
-        beside = Beside(settings.store)
+        # A Redis' address may have a password: it is not said, and has no file beside it.
+        said = {name: text for name, text in os.environ.items() if name.startswith("RELAY_")}
+        said.pop("RELAY_STORE", None)
+        about = {"settings": said, "connections_max": config.connections_max}
+        beside = Beside(settings.store, about)
     clock = _guard_clock(beside)
     opened = await _open_store(config, settings.store, clock, stop)
     if opened is None:

@@ -31,6 +31,7 @@ from relay_server.voice import (
     show,
     show_amount,
 )
+from relay_server.welcome import is_web_address
 
 NAME_MAX_SIZE = 100
 VOLUME_MIN_BYTES = 4 * MIB
@@ -56,7 +57,19 @@ def permit_parser() -> Parser:
         epilog="Each relay counts for itself: with N of them on one Redis, a permit gets up to N "
         "times what is said here.",
     )
-    add.add_argument("name", metavar="NAME", help="whom it is for")
+    add.add_argument("name", metavar="NAME", nargs="?", help="whom it is for")
+    add.add_argument(
+        "--from",
+        dest="names",
+        metavar="FILE",
+        help="one permit for each line: a name, and after a tab, if you like, the limits UPLOADS "
+        "and SIZE; names and permits are printed as a table, or nothing is made at all",
+    )
+    add.add_argument(
+        "--relay",
+        metavar="URL",
+        help="print what to hand over instead of the permit alone: what the till's setup asks for",
+    )
     add.add_argument("--uploads-per-hour", metavar="N", help="at most so many tickets an hour")
     add.add_argument(
         "--bytes-per-hour", metavar="SIZE", help="at most so much an hour, such as 200MiB"
@@ -75,10 +88,15 @@ def permit_parser() -> Parser:
 def permit(arguments: list[str]) -> int:
     """Say who may upload to a closed relay."""
     given = permit_parser().parse_args(arguments)
-    if "name" in given:
+    if given.action == "add" and (given.name is None) == (given.names is None):
+        raise MisuseError("one name, or --from FILE", hint="see relay-server permit add --help")
+    if given.action != "list" and given.name is not None:
         given.name = _parse_name(given.name)
     if given.action == "add":
         _parse_limits(given)
+        if given.relay is not None and not is_web_address(given.relay):
+            raise MisuseError(f"--relay {given.relay!r} is no web address", hint="https://…")
+        given.rows = [] if given.names is None else _read_rows(Path(given.names), given)
     place = _find_store(given)
     if not (given.action == "add" and given.new):
         _must_exist(place, more="start the relay once" if given.action == "add" else "")
@@ -92,7 +110,11 @@ async def _permit(given: Namespace, place: Path | str) -> int:
     store, _ = await open_any_store(Config(), place, clock, exclusive=False)
     try:
         if given.action == "add":
-            await _add_permit(given, store, today=int(clock.wall()) // DAY)
+            today = int(clock.wall()) // DAY
+            if given.rows:
+                await _add_permits(given, store, today=today)
+            else:
+                await _add_permit(given, store, today=today)
             if isinstance(place, str) and (given.uploads_per_hour or given.bytes_per_hour):
                 say(
                     "each relay on this Redis counts its limits for itself: two allow twice as much"
@@ -125,7 +147,68 @@ async def _add_permit(given: Namespace, store: Store, *, today: int) -> None:
             f"there is a permit {given.name!r} already",
             hint=f"choose another, or revoke it: relay-server permit revoke {given.name!r}",
         )
-    show(text)
+    show(_handed(text, given.relay))
+
+
+async def _add_permits(given: Namespace, store: Store, *, today: int) -> None:
+    """Make one for each row; none when a name is taken."""
+    there = {row.name for row in await store.list_permits()}
+    taken = [row.name for row in given.rows if row.name in there]
+    if taken:
+        raise StartError(
+            f"there are permits already: {', '.join(map(repr, taken[:5]))}; none was made",
+            hint="take these lines out of the file, or revoke them",
+        )
+    for row in given.rows:
+        text = permits.generate()
+        if not await store.add_permit(
+            row.name,
+            permits.digest(text),
+            today=today,
+            uploads_per_hour=row.uploads_per_hour,
+            bytes_per_hour=row.bytes_per_hour,
+        ):
+            raise StartError(f"there is a permit {row.name!r} already; those printed were made")
+        show(f"{row.name}\t{_handed(text, given.relay)}")
+
+
+def _handed(text: str, relay: str | None) -> str:
+    """Return what a shop gets: its permit, or the two lines that its till's setup reads."""
+    return text if relay is None else f"{relay.rstrip('/')} {text}"
+
+
+def _read_rows(path: Path, given: Namespace) -> list[Permit]:
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no UTF-8"
+        raise StartError(f"cannot read {path}: {why}") from error
+    rows: list[Permit] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, *limits = line.split("\t")
+        try:
+            row = Namespace(
+                uploads_per_hour=limits[0].strip() or None if limits else None,
+                bytes_per_hour=limits[1].strip() or None if len(limits) > 1 else None,
+            )
+            _parse_limits(row)
+            rows.append(
+                Permit(
+                    _parse_name(name),
+                    0,
+                    row.uploads_per_hour or given.uploads_per_hour,
+                    row.bytes_per_hour or given.bytes_per_hour,
+                )
+            )
+        except MisuseError as error:
+            raise StartError(f"line {number} of {path}: {error}", hint=error.hint) from error
+    double = {row.name for row in rows if sum(row.name == other.name for other in rows) > 1}
+    if double or not rows:
+        what = f"names {min(double)!r} twice" if double else "names nobody"
+        raise StartError(f"{path} {what}", hint="one name a line")
+    return rows
 
 
 def _permit_line(row: Permit) -> str:

@@ -33,6 +33,36 @@ def log_request(method: str, template: str, status: int, size: int, seconds: flo
     )  # fmt: skip
 
 
+class MinuteLog:
+    """What was answered in a minute, in one line: some hundred bytes instead of some of each."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str, int], int] = {}
+
+    def note(self, method: str, template: str, status: int) -> None:
+        """Count an answer."""
+        key = (method if method in METHODS else "OTHER", template, status)
+        self._counts[key] = self._counts.get(key, 0) + 1
+
+    def say(self) -> None:
+        """Write what was counted since the last line, if anything."""
+        counts, self._counts = self._counts, {}
+        if counts:
+            rows = sorted(counts.items())
+            logger.info(
+                "answered: %s",
+                ", ".join(f"{n} {m} {template} {s}" for (m, template, s), n in rows),
+                extra={
+                    "fields": {
+                        "answered": [
+                            {"method": m, "route": template, "status": s, "count": n}
+                            for (m, template, s), n in rows
+                        ]
+                    }
+                },
+            )
+
+
 def log_fault(error: BaseException | None) -> None:
     """Log where the relay failed, but not with what: a message may hold what no log may (R4)."""
     place = "?"

@@ -34,7 +34,8 @@ class Settings:
     """A database file, or the URL of a Redis."""
     open: bool
     pages: Path | None
-    access_log: bool
+    access_log: str
+    """`each`, `minute`, or nothing."""
     debug: bool
     log: str
     metrics: tuple[str, int] | None
@@ -77,7 +78,7 @@ def parse_settings(arguments: list[str], environment: Mapping[str, str]) -> Sett
         store=find_store(given.db, given.store, environment),
         open=given.open or _flag(environment, "RELAY_OPEN"),
         pages=pages_path,
-        access_log=given.access_log or _flag(environment, "RELAY_ACCESS_LOG"),
+        access_log=_parse_access_log(text("access_log")),
         debug=given.debug or _flag(environment, "RELAY_DEBUG"),
         log=_one_of(text("log", FORMS[0]), FORMS, "--log"),
         metrics=_parse_listen(metrics) if metrics else None,
@@ -224,8 +225,10 @@ def serve_parser() -> Parser:
     add("--log", metavar="FORM", help=f"{' or '.join(FORMS)} (default {FORMS[0]})")
     add(
         "--access-log",
-        action="store_true",
-        help="one line for each request, without paths or addresses",
+        nargs="?",
+        const="each",
+        metavar="HOW",
+        help="one line for `each` request, or counts each `minute`; without paths or addresses",
     )
     add("--debug", action="store_true", help="show tracebacks")
     add(
@@ -298,6 +301,14 @@ def _parse_about(operator: str, contact: str, terms: str, source: str, selftest:
         if text and not is_web_address(text):
             raise MisuseError(f"{name} {text!r} is no web address", hint="https://…")
     return About(operator, contact, terms, source, selftest)
+
+
+def _parse_access_log(text: str) -> str:
+    if text.lower() in _FALSE:
+        return ""
+    if text.lower() in _TRUE:
+        return "each"
+    return _one_of(text, ("each", "minute"), "--access-log")
 
 
 def _one_of(text: str, known: tuple[str, ...], what: str) -> str:

@@ -8,7 +8,7 @@
 _shtab_relay_server_permit_subparsers=(add list revoke)
 _shtab_relay_server_subparsers=(permit stats backup restore compact forget clock check)
 
-_shtab_relay_server_permit_add_option_strings=(-h --help --db --store --debug --uploads-per-hour --bytes-per-hour --new)
+_shtab_relay_server_permit_add_option_strings=(-h --help --db --store --debug --from --relay --uploads-per-hour --bytes-per-hour --new)
 _shtab_relay_server_permit_list_option_strings=(-h --help --db --store --debug)
 _shtab_relay_server_permit_revoke_option_strings=(-h --help --db --store --debug)
 _shtab_relay_server_permit_option_strings=(-h --help)
@@ -18,7 +18,7 @@ _shtab_relay_server_restore_option_strings=(-h --help --db --store --debug)
 _shtab_relay_server_compact_option_strings=(-h --help --db --store --debug)
 _shtab_relay_server_forget_option_strings=(-h --help --db --store --debug)
 _shtab_relay_server_clock_option_strings=(-h --help --db --store --debug)
-_shtab_relay_server_check_option_strings=(-h --help --db --store --debug --pages --url --thorough)
+_shtab_relay_server_check_option_strings=(-h --help --db --store --debug --pages --url --wait --thorough)
 _shtab_relay_server_option_strings=(-h --help --listen --db --store --open --pages --trust-proxy --proxy-header --stored-max --cache-max --connections-max --metrics --operator --contact --terms --source --log --access-log --debug --version)
 
 
@@ -70,7 +70,7 @@ _shtab_relay_server__h_nargs=0
 _shtab_relay_server___help_nargs=0
 _shtab_relay_server___open_nargs=0
 _shtab_relay_server___pages_nargs='?'
-_shtab_relay_server___access_log_nargs=0
+_shtab_relay_server___access_log_nargs='?'
 _shtab_relay_server___debug_nargs=0
 _shtab_relay_server___version_nargs=0
 

@@ -51,7 +51,7 @@ function _shtab_relay_server_using
 end
 
 set -g _shtab_relay_server_commands permit 'permit add' 'permit list' 'permit revoke' stats backup restore compact forget clock check
-set -g _shtab_relay_server_opts_with_value --bytes-per-hour --cache-max --connections-max --contact --db --listen --log --metrics --operator --pages --proxy-header --source --store --stored-max --terms --trust-proxy --uploads-per-hour --url
+set -g _shtab_relay_server_opts_with_value --access-log --bytes-per-hour --cache-max --connections-max --contact --db --from --listen --log --metrics --operator --pages --proxy-header --relay --source --store --stored-max --terms --trust-proxy --uploads-per-hour --url --wait
 
 complete -c relay-server -e
 complete -c relay-server -f
@@ -73,7 +73,7 @@ complete -c relay-server -n _shtab_relay_server_using -l contact -x -d 'where ab
 complete -c relay-server -n _shtab_relay_server_using -l terms -x -d 'terms and privacy notice, for its page'
 complete -c relay-server -n _shtab_relay_server_using -l source -x -d 'where the source is, for its page'
 complete -c relay-server -n _shtab_relay_server_using -l log -x -d 'text or json (default text)'
-complete -c relay-server -n _shtab_relay_server_using -l access-log -d 'one line for each request, without paths or addresses'
+complete -c relay-server -n _shtab_relay_server_using -l access-log -x -d 'one line for `each` request, or counts each `minute`; without paths or addresses'
 complete -c relay-server -n _shtab_relay_server_using -l debug -d 'show tracebacks'
 complete -c relay-server -n _shtab_relay_server_using -l version -d 'print the version'
 complete -c relay-server -n '_shtab_relay_server_using; and test $_shtab_relay_server_npos -eq 0' -a permit -d 'Say who may upload to a closed relay; effective at once.'
@@ -83,6 +83,8 @@ complete -c relay-server -n '_shtab_relay_server_using permit add' -s h -l help 
 complete -c relay-server -n '_shtab_relay_server_using permit add' -l db -x -d 'the relay'"'"'s database (default relay.sqlite)'
 complete -c relay-server -n '_shtab_relay_server_using permit add' -l store -x -d 'the relay'"'"'s store, instead of --db'
 complete -c relay-server -n '_shtab_relay_server_using permit add' -l debug -d 'show tracebacks'
+complete -c relay-server -n '_shtab_relay_server_using permit add' -l from -x -d 'one permit for each line: a name, and after a tab, if you like, the limits UPLOADS and SIZE; names and permits are printed as a table, or nothing is made at all'
+complete -c relay-server -n '_shtab_relay_server_using permit add' -l relay -x -d 'print what to hand over instead of the permit alone: what the till'"'"'s setup asks for'
 complete -c relay-server -n '_shtab_relay_server_using permit add' -l uploads-per-hour -x -d 'at most so many tickets an hour'
 complete -c relay-server -n '_shtab_relay_server_using permit add' -l bytes-per-hour -x -d 'at most so much an hour, such as 200MiB'
 complete -c relay-server -n '_shtab_relay_server_using permit add' -l new -d 'make the database, too, before a relay has run on it'
@@ -136,4 +138,5 @@ complete -c relay-server -n '_shtab_relay_server_using check' -l store -x -d 'th
 complete -c relay-server -n '_shtab_relay_server_using check' -l debug -d 'show tracebacks'
 complete -c relay-server -n '_shtab_relay_server_using check' -l pages -x -d 'its pages, too'
 complete -c relay-server -n '_shtab_relay_server_using check' -l url -x -d 'what tills and phones call: https://tickets.example.org'
+complete -c relay-server -n '_shtab_relay_server_using check' -l wait -x -d 'how long it waits as tills and displays do (default 25)'
 complete -c relay-server -n '_shtab_relay_server_using check' -l thorough -d 'read the whole database; may take long'

@@ -49,7 +49,7 @@ _shtab_relay_server_options=(
   "--terms[terms and privacy notice, for its page]:URL:"
   "--source[where the source is, for its page]:URL:"
   "--log[text or json (default text)]:FORM:"
-  "--access-log[one line for each request, without paths or addresses]"
+  "--access-log[one line for \`each\` request, or counts each \`minute\`\; without paths or addresses]:HOW:"
   "--debug[show tracebacks]"
   "(- : *)--version[print the version]"
 )
@@ -76,6 +76,7 @@ _shtab_relay_server_check_options=(
   "--debug[show tracebacks]"
   "--pages[its pages, too]:DIR:"
   "--url[what tills and phones call\: https\:\/\/tickets.example.org]:URL:"
+  "--wait[how long it waits as tills and displays do (default 25)]:SECONDS:"
   "--thorough[read the whole database\; may take long]"
 )
 
@@ -126,6 +127,8 @@ _shtab_relay_server_permit_add_options=(
   "--db[the relay\'s database (default relay.sqlite)]:FILE:"
   "--store[the relay\'s store, instead of --db]:URL:"
   "--debug[show tracebacks]"
+  "--from[one permit for each line\: a name, and after a tab, if you like, the limits UPLOADS and SIZE\; names and permits are printed as a table, or nothing is made at all]:FILE:"
+  "--relay[print what to hand over instead of the permit alone\: what the till\'s setup asks for]:URL:"
   "--uploads-per-hour[at most so many tickets an hour]:N:"
   "--bytes-per-hour[at most so much an hour, such as 200MiB]:SIZE:"
   "--new[make the database, too, before a relay has run on it]"

@@ -9,6 +9,7 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from relay_server.clock import Seen
 
@@ -21,7 +22,9 @@ ACCEPT_SECONDS = 600
 class Beside:
     """The files beside one database."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, about: dict[str, object] | None = None) -> None:
+        """Name them; ``about`` is what a relay says of itself to the commands beside it."""
+        self._about = about or {}
         self.known = database.with_name(database.name + KNOWN_SUFFIX)
         self._accept = database.with_name(database.name + ACCEPT_SUFFIX)
 
@@ -34,6 +37,14 @@ class Beside:
         except (OSError, ValueError, TypeError, KeyError):
             return None, 0
 
+    def read_about(self) -> dict[str, Any]:
+        """Return what the last relay here said of itself: its variables and its limits."""
+        try:
+            about = json.loads(self.known.read_text("ascii"))["about"]
+        except (OSError, ValueError, TypeError, KeyError):
+            return {}
+        return about if isinstance(about, dict) else {}
+
     def write(self, seen: Seen, doubt: int) -> None:
         """Keep this, durably, for the next relay.
 
@@ -45,6 +56,7 @@ class Beside:
             "uptime": int(seen.uptime),
             "boot": seen.boot,
             "doubt": doubt,
+            "about": self._about,
         }
         write_beside(self.known, json.dumps(content) + "\n")
 

@@ -1,9 +1,11 @@
 """What an operator does with the SQLite file beside the relay that runs on it."""
 
+import hashlib
 import os
+import secrets
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,6 +98,41 @@ def back_up(path: Path, target: Path, *, envelopes: bool) -> None:
         if isinstance(error, sqlite3.Error):
             raise start_error(target, error) from error
         raise
+
+
+class Guest:
+    """A permit for as long as somebody tries the relay, which leaves nothing behind."""
+
+    def __init__(self, path: Path, today: int) -> None:
+        """Add it.
+
+        Raises:
+            StartError: the database cannot be written.
+        """
+        self.permit = secrets.token_urlsafe(32)
+        self._path = path
+        self._name = f"check {secrets.token_hex(4)}"
+        digest = hashlib.sha256(self.permit.encode()).digest()
+        self._write(
+            "INSERT INTO permits (name, hash, added_day) VALUES (?, ?, ?)",
+            (self._name, digest, today),
+        )
+
+    def leave(self, ticket_id: bytes, cid: bytes) -> None:
+        """Remove the permit, and what was made with it."""
+        self._write("DELETE FROM permits WHERE name = ?", (self._name,))
+        self._write("DELETE FROM tickets WHERE id = ?", (ticket_id,))
+        self._write("DELETE FROM channels WHERE cid = ?", (cid,))
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        uri = self._path.absolute().as_uri() + "?mode=rw"
+        try:
+            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
+                connection.execute("PRAGMA secure_delete = ON")
+                with connection:
+                    connection.execute(statement, values)
+        except sqlite3.Error as error:
+            raise start_error(self._path, error) from error
 
 
 def find_fault(path: Path, *, thorough: bool) -> str:

@@ -196,7 +196,7 @@ def test_settings_come_from_flags_then_from_the_environment():
     flags = parse_settings(["--listen", "h:1", "--db", "c", "--pages", "p"], environment)
 
     assert (nothing.host, nothing.port, str(nothing.store)) == ("127.0.0.1", 8080, "relay.sqlite")
-    assert (nothing.open, nothing.pages, nothing.access_log) == (False, None, False)
+    assert (nothing.open, nothing.pages, nothing.access_log) == (False, None, "")
     assert (some.host, some.port, str(some.store), some.open) == ("::1", 80, "/var/a b", True)
     assert (flags.host, flags.port, str(flags.store), str(flags.pages)) == ("h", 1, "c", "p")
 
@@ -222,8 +222,10 @@ def test_an_address_of_another_machine_is_told(db):
 
 
 def test_a_directory_that_is_not_there_or_in_the_way_is_told(tmp_path):
-    absent = refused(run_command("--db", str(tmp_path / "no" / "relay.sqlite")), 1)
-    directory = refused(run_command("--db", str(tmp_path)), 1)
+    absent = refused(
+        run_command("--listen", "127.0.0.1:0", "--db", str(tmp_path / "no" / "relay.sqlite")), 1
+    )
+    directory = refused(run_command("--listen", "127.0.0.1:0", "--db", str(tmp_path)), 1)
 
     assert absent.endswith("relay.sqlite: No such file or directory")
     assert directory.endswith(": Is a directory")
@@ -233,7 +235,7 @@ def test_a_file_that_is_no_database_is_told(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("these are notes, not tickets\n" * 100)
 
-    line = refused(run_command("--db", str(path)), 1)
+    line = refused(run_command("--listen", "127.0.0.1:0", "--db", str(path)), 1)
 
     assert line == f"relay-server: {path} is not a database, or is damaged"
     assert path.read_text().startswith("these are notes")
@@ -246,7 +248,7 @@ def test_a_database_of_somebody_else_is_told_and_left_alone(tmp_path):
     other.commit()
     other.close()
 
-    line = refused(run_command("--db", str(path)), 1)
+    line = refused(run_command("--listen", "127.0.0.1:0", "--db", str(path)), 1)
 
     other = sqlite3.connect(path)
     tables = other.execute("SELECT name FROM sqlite_schema").fetchall()
@@ -261,7 +263,7 @@ def test_a_database_of_a_newer_relay_is_told(db):
     newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     newer.close()
 
-    line = refused(run_command("--db", db), 1)
+    line = refused(run_command("--listen", "127.0.0.1:0", "--db", db), 1)
 
     assert line.startswith(f"relay-server: {db} was written by a newer relay")
 
@@ -274,7 +276,7 @@ def test_a_second_relay_on_one_file_is_told(db):
 
 
 def test_missing_pages_are_told(tmp_path, db):
-    line = refused(run_command("--db", db, "--pages", str(tmp_path)), 1)
+    line = refused(run_command("--listen", "127.0.0.1:0", "--db", db, "--pages", str(tmp_path)), 1)
 
     assert line.startswith("relay-server: cannot read the page ")
 

@@ -172,7 +172,7 @@ def front(request, tmp_path_factory):
 def test_a_check_finds_nothing_wrong_with_a_relay_behind_it(front):
     done = run_command(
         "check", "--db", str(front.relay.database), "--url", f"https://localhost:{front.port}",
-        "--pages", environment={"SSL_CERT_FILE": str(front.authority)},
+        "--pages", "--wait", "2", environment={"SSL_CERT_FILE": str(front.authority)},
     )  # fmt: skip
 
     assert done.returncode == 0, done.stdout + done.stderr

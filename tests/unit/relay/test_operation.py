@@ -84,7 +84,7 @@ def test_an_operator_counts_copies_and_forgets_while_the_relay_runs(db, tmp_path
         run("backup", str(full), "--db", db)
         run("backup", "--no-envelopes", str(bare), "--db", db)
         again = refused(run_command("backup", str(full), "--db", db))
-        checked = run("check", "--db", db, "--url", relay.origin)
+        checked = run("check", "--db", db, "--url", relay.origin, "--wait", "2")
         before, _ = ask(relay.address, "GET", f"/v1/t/{ID}")
         run("forget", ID, "--db", db)
         stage.wait_for(lambda: ask(relay.address, "GET", f"/v1/t/{ID}")[0] == 410, "forgetting")
@@ -148,7 +148,7 @@ def test_a_check_says_what_is_wrong_and_fails(db, tmp_path):
         file.seek(4096)
         file.write(b"\xff" * 4096)
 
-    done = run_command("check", "--db", db, "--pages", str(pages), "--url", url)
+    done = run_command("check", "--db", db, "--pages", str(pages), "--url", url, "--wait", "2")
 
     assert done.returncode == 1
     lines = done.stdout.splitlines()
@@ -511,7 +511,9 @@ def test_a_front_whose_certificate_is_not_trusted_is_told(db, tmp_path):
         server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
         port = server.sockets[0].getsockname()[1]
         url = f"https://localhost:{port}"
-        done = await asyncio.to_thread(run_command, "check", "--db", db, "--url", url)
+        done = await asyncio.to_thread(
+            run_command, "check", "--db", db, "--url", url, "--wait", "2"
+        )
         server.close()
         await server.wait_closed()
         return done

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import relay_fakes
+import relays
 import stage
 from relays import RelayProgram, make_envelope, run_command
 
@@ -19,6 +20,7 @@ from relay_server.config import GIB, KIB, MIB, Config
 from relay_server.errors import StartError
 from relay_server.machine import find_memory_limit, fit
 from relay_server.settings import parse_service_file
+from relay_server.store.beside import Beside
 from relay_server.store.redis.nodes import Nodes
 from relay_server.store.redis.url import parse
 from relay_server.store.sqlite import INCREMENTAL
@@ -357,3 +359,78 @@ def test_a_reader_who_has_seen_enough_is_no_fault(db):
         check.wait(30)
 
     assert said == b""
+
+
+def test_what_is_written_is_compared_with_what_runs(db, tmp_path):
+    service = tmp_path / "relay-server.env"
+    runs = {"RELAY_OPERATOR": "Example Cooperative", "RELAY_DB": str(db)}
+    service.write_text("RELAY_OPERATOR=Example Cooperative\n")
+    beside = {"RELAY_ENV_FILE": str(service), "RELAY_DB": str(db)}
+    with RelayProgram("--listen", "127.0.0.1:0", environment=runs) as relay:
+        stage.wait_for(lambda: Beside(db).read_about(), "what the relay says of itself")
+        same = run_command("check", environment=beside).stdout
+        service.write_text("RELAY_OPERATOR=Another\nRELAY_OPEN=yes\n")
+        other = run_command("check", environment=beside).stdout
+        relay.stop()
+
+    assert "ok    settings: what is written is what runs" in same
+    assert "warn  settings: RELAY_OPEN, RELAY_OPERATOR as written is not what runs" in other
+    assert "connections: the relay that runs takes" in same
+
+
+# Permits for many
+
+
+def test_permits_are_made_for_a_whole_list_or_for_nobody(db, tmp_path):
+    names = tmp_path / "shops.txt"
+    names.write_text("\ufeffBakery\n# closed: Butcher\n\nÉpicerie\t600\t200MiB\n")
+    add = ("permit", "add", "--new", "--db", str(db), "--from", str(names))
+
+    made = run_command(*add, "--uploads-per-hour", "50")
+    again = run_command(*add)
+    listed = run_command("permit", "list", "--db", str(db)).stdout
+    names.write_text("Florist\nCafé\tmany\n")
+    wrong = run_command(*add)
+    names.write_text("Florist\nFlorist\n")
+    double = run_command(*add)
+
+    rows = [line.split("\t") for line in made.stdout.splitlines()]
+    assert [(name, len(permit)) for name, permit in rows] == [("Bakery", 43), ("Épicerie", 43)]
+    assert "50 uploads/h  Bakery" in listed
+    assert "600 uploads/h, 200 MiB/h  Épicerie" in listed
+    assert refusal(again).endswith("already: 'Bakery', 'Épicerie'; none was made")
+    assert refusal(wrong).startswith(f"line 2 of {names}: ")
+    assert refusal(double).endswith("names 'Florist' twice")
+    assert "Florist" not in run_command("permit", "list", "--db", str(db)).stdout
+
+
+def test_what_a_shop_gets_names_its_relay(db):
+    add = ("permit", "add", "--new", "--db", str(db))
+    done = run_command(*add, "--relay", "https://tickets.example.org/", "Bakery")
+
+    assert done.stdout.startswith("https://tickets.example.org ")
+    assert run_command(*add).returncode == 2
+    assert run_command(*add, "a", "--relay", "tickets").returncode == 2
+
+
+# The quiet log
+
+
+async def test_a_quiet_log_counts_each_minute(db, caplog):
+    caplog.set_level("INFO")
+    clock = relay_fakes.Clock()
+    config = Config(open=True)
+    store = open_store(config, db, clock)
+    async with relays.serve(config, store, clock, access_log="minute") as relay:
+        for _ in range(30):
+            await relay.call.get()
+        before = len(caplog.records)
+        for _ in range(4):
+            passes = relay.app.sweeper.passes
+            clock.advance(20)
+            await relay_fakes.until(lambda passes=passes: relay.app.sweeper.passes > passes)
+        await relay_fakes.until(lambda: "answered" in caplog.text)
+    await store.close()
+
+    assert before <= 1
+    assert caplog.text.count("answered: 30 GET /v1/t/{id} 404") == 1

@@ -141,6 +141,7 @@ class Folder:
         self._waiting: dict[str, tuple[File, float]] = {}
         self._incomplete: set[File] = set()
         self._left: set[File] = set()
+        self._found: set[File] = set()
 
     async def run(self, intake: Intake) -> None:
         """Deliver what appears, until cancelled."""
@@ -195,6 +196,7 @@ class Folder:
         present = set(files)
         self._left &= present
         self._accepted &= present
+        self._found &= present
         self._incomplete &= present
         self._waiting = {
             file.name: waiting
@@ -224,6 +226,7 @@ class Folder:
             late = _GRAIN_SECONDS if cursor is None else max(self._late_seconds, _GRAIN_SECONDS)
             start = now if self._started is None else self._started
             self._left = {file for file in files if file.mtime < start - late} - self._accepted
+        self._found = set(files)
         for file in list(self._left):
             if cursor is not None and await asyncio.to_thread(self._is_last, file, cursor):
                 self._left.discard(file)
@@ -281,7 +284,7 @@ class Folder:
         try:
             check_size(file.size)
             check_receipt(receipt)
-            fresh = await intake.accept(self._arrival(file, receipt))
+            fresh = await intake.accept(self._arrival(file, receipt, quiet))
         except ReceiptError as error:
             await self._refuse(file, error)
             return
@@ -290,7 +293,7 @@ class Folder:
         self._accepted.add(file)
         await self._let_go(file)
 
-    def _arrival(self, file: File, receipt: bytes) -> Arrival:
+    def _arrival(self, file: File, receipt: bytes, quiet: float) -> Arrival:
         key = file.key(receipt)
         name = file.shown_name
         ticket = Ticket(
@@ -300,7 +303,11 @@ class Folder:
             number=number_in(name),
             issued=issued_at(min(file.mtime, self._shop.now())),
         )
-        return Arrival(ticket, key=key, cursor=_cursor(file, key))
+        now = self._shop.now()
+        # What lay there before this began, lies there since it was written.
+        was_there = file in self._found
+        began = min(file.mtime, now) if was_there else now - quiet
+        return Arrival(ticket, key=key, cursor=_cursor(file, key), began=began)
 
     async def _let_go(self, file: File) -> None:
         """Move aside or delete what was accepted, or leave it where it is."""

@@ -156,7 +156,7 @@ class Ipp:
             ReceiptError: it is no receipt.
             OutboxError: this computer cannot keep it.
         """
-        key = self._resent.key(receipt, title)
+        key, began = self._resent.key(receipt, title), self._shop.now()
         try:
             drawn = is_picture(receipt)
             async with self._drawing:
@@ -169,7 +169,7 @@ class Ipp:
                 number=number_in(_PICTURE_NAME.sub("", title)),
                 issued=issued_at(self._shop.now()),
             )
-            await intake.accept(Arrival(ticket, ours=drawn, key=key))
+            await intake.accept(Arrival(ticket, ours=drawn, key=key, began=began))
         except ReceiptError as error:
             text = f"a printed document was refused: {error}"
             intake.refuse(Finding(ok=False, text=text, hint=_PRINT_HINT))

@@ -21,6 +21,7 @@ import ipaddress
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qs, unquote_plus, urlsplit
 
@@ -202,7 +203,7 @@ class TakePos:
         Raises:
             _AnswerError: it was not done.
         """
-        query = _read_query(request)
+        query, began = _read_query(request), self._shop.now()
         if path in _ORDER_PATHS or query.get("printer", "1") != "1":
             self._refuse_order()
         if path == "/display/index.php" and request.method == "GET":
@@ -220,10 +221,10 @@ class TakePos:
                 origin = request.headers.get("Origin")
                 fetched = await self._fetcher.fetch(page, origin)
                 pictures = PagePictures(self._origins, fetched)
-                await self._take(lambda: self._read_page(page, pictures), intake)
+                await self._take(lambda: self._read_page(page, pictures), intake, began)
         elif path == "/printer/index.php" and request.method == "POST":
             job = _parse_form(await self._read_body(request, _FORM_MAX_SIZE))
-            await self._take(lambda: self._read_job(job), intake)
+            await self._take(lambda: self._read_job(job), intake, began)
         elif path in ("/print", "/printer/index.php", "/printer/drawer.php", "/display/index.php"):
             raise _not_taken(405, "this address is asked in another way")
         else:
@@ -253,8 +254,8 @@ class TakePos:
                 raise _not_taken(400, "the receipt ended too early") from None
         return bytes(body)
 
-    async def _take(self, read: Callable[[], Arrival], intake: Intake) -> None:
-        """Hand one receipt over; only then it is answered.
+    async def _take(self, read: Callable[[], Arrival], intake: Intake, began: float) -> None:
+        """Hand one receipt over that began to come at a time; only then it is answered.
 
         Raises:
             _AnswerError: it was not taken.
@@ -262,7 +263,7 @@ class TakePos:
         try:
             async with self._drawing:
                 arrival = await asyncio.to_thread(read)
-            await intake.accept(arrival)
+            await intake.accept(replace(arrival, began=began))
         except ReceiptError as error:
             text = f"what TakePOS printed did not become a ticket: {error}"
             told = Finding(ok=False, text=text, hint=_hint(error))

@@ -39,6 +39,8 @@ AGAIN_LONGEST_SECONDS: Final = 15.0
 """While no code may be shown: sales wait for a good result."""
 BESIDE_SECONDS: Final = 30.0
 """With sales going on, the page is looked at so often."""
+WHOLE_SHARE: Final = 0.25
+"""How many of the looks beside sales fetch the page, whatever its host says of it."""
 STANDS_SECONDS: Final = 3600.0
 
 _META: Final = re.compile(rb'(<meta name="(relay|page)" content=")([^"<>]*)(">)')
@@ -219,6 +221,7 @@ class PageWatch:
         changed: Callable[[Verdict], None] = lambda _: None,
         look: Callable[..., Awaitable[Verdict]] = audit,
         expovariate: Callable[[float], float] = _RANDOM.expovariate,
+        chance: Callable[[], float] = _RANDOM.random,
     ) -> None:
         """Name the page; `changed` is told each verdict that is another than the one before."""
         self.verdict = UNKNOWN
@@ -226,7 +229,7 @@ class PageWatch:
         self._page, self._relay, self._own_hashes = page, relay, tuple(own_hashes)
         self._clock = clock or SystemClock()
         self.changed = changed
-        self._look, self._expovariate = look, expovariate
+        self._look, self._expovariate, self._chance = look, expovariate, chance
         self._good_at: float | None = None
         self._looked_at = 0.0
         self._known: dict[str, tuple[str, str]] = {}
@@ -280,7 +283,8 @@ class PageWatch:
         whole = True
         while True:
             await self.check(cheaply=not whole)
-            whole = not await self._pause()
+            # A host may say of another page that nothing has changed: often enough it is not asked.
+            whole = not await self._pause() or self._chance() < WHOLE_SHARE
 
     async def _pause(self) -> bool:
         """Wait for the next look; tell whether it is a sale's."""

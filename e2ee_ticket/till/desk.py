@@ -112,7 +112,18 @@ class Desk:
         return None if screen is None or screen.stopped is not None else screen
 
     async def close(self) -> None:
-        """End everything; what is unfinished is in the outbox."""
+        """End everything; what is unfinished is in the outbox.
+
+        Displays go idle now: until when a code was on is known now, and not when all begins again.
+        """
+        now = self._engine.clock.now()
+        for record in self._recent:
+            self.look_at(record)
+            record.showings = [
+                replace(showing, until=now) if showing.until is None else showing
+                for showing in record.showings
+            ]
+            self._save(record)
         tasks = [*self._tasks, *self._forgetting.values()]
         for task in tasks:
             task.cancel()

@@ -115,6 +115,30 @@ async def test_a_receipt_that_appears_is_sent_and_moved_aside(folder, intake):
     assert intake.troubles == [None]
 
 
+async def test_a_receipt_waits_since_it_was_seen_first_whenever_it_is_taken(folder, intake, clock):
+    intake.fail(*[OutboxError("the disk is full")] * 3)
+    folder.put("a.pdf", age=500)  # another computer's clock may have dated it
+    seen = clock.now() + 1
+    for _ in range(6):
+        await folder.look(9)
+
+    (arrival,) = intake.arrivals
+    assert arrival.began == pytest.approx(seen + 8)
+
+
+async def test_what_was_written_while_nobody_looked_waits_since_then(watched, intake, clock):
+    watched.path.mkdir()
+    intake.kept_cursor = "0:0:-"
+    watched.put("a.pdf", age=40)
+    written = clock.now() - 40
+    watched.begin(late_seconds=600)
+
+    await watched.settle()
+
+    (arrival,) = intake.arrivals
+    assert arrival.began == pytest.approx(written)
+
+
 async def test_a_receipt_is_not_taken_before_it_has_settled(folder, intake):
     folder.put("a.pdf")
 

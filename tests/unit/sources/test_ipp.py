@@ -100,6 +100,7 @@ async def test_a_printed_receipt_is_kept_and_its_job_is_over(ask, intake):
     assert answer.code == Status.OK
     assert state(answer) == State.COMPLETED
     assert intake.trouble is None
+    assert intake.arrivals[0].began == 1_800_000_000  # the time of this test's clock
 
 
 async def test_a_job_may_be_made_first_and_get_its_document_later(ask, intake):

@@ -143,6 +143,7 @@ async def test_takes_the_receipt_page_of_a_stock_takepos(source, till, send):
     assert status == 200
     assert answer["Access-Control-Allow-Origin"] == ORIGIN
     assert (arrival.ours, arrival.key, arrival.paper, arrival.till) == (True, None, None, None)
+    assert arrival.began == NOW
     ticket = arrival.ticket
     assert (ticket.number, ticket.total) == ("TC1-2611-0009", "54,64")
     assert (ticket.title, ticket.lang) == ("Epicerie du Test", "fr")

@@ -328,7 +328,8 @@ async def test_an_address_that_is_no_origin_is_refused():
 class Looking:
     """Says what it is told to have found; `waits` are the means it was asked to draw from."""
 
-    def __init__(self, *states):
+    def __init__(self, *states, chance=1.0):
+        self.chance = chance
         self.states = list(states)
         self.means = []
         self.told = []
@@ -348,6 +349,7 @@ class Looking:
         return PageWatch(
             "https://page.example", "https://relay.example",
             clock=self.clock, changed=self.told.append, look=look, expovariate=expovariate,
+            chance=lambda: self.chance,
         )  # fmt: skip
 
 
@@ -405,6 +407,18 @@ async def test_a_page_that_changes_between_sales_is_found_within_a_minute_of_one
 
     assert not watch.may_show().ok
     running.cancel()
+
+
+async def test_now_and_then_a_look_beside_a_sale_believes_no_host_that_nothing_has_changed():
+    looking = Looking("ok", chance=0.2)
+    watch = looking.watch()
+    running = asyncio.create_task(watch.run())
+    await looking.clock.advance(300)
+    watch.sold()
+    await settle()
+    running.cancel()
+
+    assert looking.cheap == [False, False]
 
 
 async def test_many_sales_cost_one_look_in_half_a_minute():

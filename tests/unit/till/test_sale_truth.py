@@ -438,6 +438,18 @@ async def test_what_a_phone_opened_while_the_till_was_off_is_known_as_soon_as_it
     assert shop.sale(number).warning is None
 
 
+@pytest.mark.parametrize(("seconds", "warning"), [(2, RESTARTED), (6, None)])
+async def test_a_clean_stop_ends_the_time_that_a_code_was_on(shop, seconds, warning):
+    async with shop.tablet():
+        number = await shop.sell()
+        await shop.clock.advance(seconds)
+    await shop.stop()
+    shop.clock._pass(60)
+    await shop.start()
+
+    assert shop.sale(number).warning == warning
+
+
 async def test_what_is_opened_just_after_a_restart_is_known_at_once(shop):
     async with shop.tablet():
         number = await shop.sell()

@@ -390,7 +390,7 @@ def _row(visit: Visit, sale: Sale, *, waits: bool = False) -> Html:
         tag(
             "a",
             tag("span", when(visit, sale.at), class_="at"),
-            tag("span", foreign(sale.receipt, 40) if sale.receipt else None, class_="number"),
+            tag("span", foreign(sale.receipt, 40), class_="number") if sale.receipt else None,
             tag("span", _total(visit, sale), class_="sum"),
             None if waits else _state(visit, sale),
             icon("next"),

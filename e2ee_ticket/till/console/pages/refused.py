@@ -56,7 +56,7 @@ def _row(visit: Visit, refusal: Refusal) -> Html:
         tag(
             "div",
             tag("span", when(visit, refusal.at), class_="at"),
-            tag("span", foreign(refusal.receipt, 40) if refusal.receipt else None, class_="number"),
+            tag("span", foreign(refusal.receipt, 40), class_="number") if refusal.receipt else None,
             tag("span", foreign(refusal.total, 40) if refusal.total else visit.say("untitled"),
                 class_="sum"),
             tag("span", foreign(refusal.source, 40), ": ", sentence(visit.say, refusal.why),

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from relay_vectors import relay
+from relay_vectors import races, relay
 from scenarios import displays, tills
 
 from e2ee_ticket.errors import ProtocolError
@@ -1642,6 +1642,7 @@ FILES = {
     "channel": channel_vectors,
     "accumulated": accumulated,
     "relay": relay,
+    "relay-races": races,
     "till": tills,
     "display": displays,
 }

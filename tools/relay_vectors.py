@@ -30,6 +30,7 @@ STATUSES = {
     "hello-gone": 404,
     "taken": 409,
     "answered": 409,
+    "superseded": 409,
     "gone": 410,
     "channel-gone": 410,
     "length-required": 411,
@@ -260,6 +261,142 @@ def end(name: str, expect: Json) -> Json:
 
 
 SEALED: Pieces = [["5e", 512]]
+
+
+def after(seconds: int, step: Json) -> Json:
+    """So much time passes before a step."""
+    return {"after": seconds} | step
+
+
+def races() -> Iterator[Json]:
+    """What a relay answers as time passes, and when two come at once."""
+    yield from _lives()
+    yield from _states_in_time()
+    yield from _handshakes()
+
+
+DAY = 86_400
+
+
+def _lives() -> Iterator[Json]:
+    t = Ticket(name := "life_ends_at_its_expiry")
+    over = after(1, t.get(gone("expired")))
+    yield scenario(name, "R21", "to the second", t.stored(ttl=600), after(599, t.get()), over)
+    t = Ticket(name := "tombstone_stays_8_days_after_the_expiry")
+    there = after(600 + 8 * DAY - 1, t.get(gone("expired")))
+    step = after(1, t.get(refused("absent")))
+    yield scenario(name, "R20", "and no longer", t.stored(ttl=600), there, step)
+    t = Ticket(name := "tombstone_of_a_revoked_ticket_stays_as_long")
+    there = after(600 + 8 * DAY - 1, t.get(gone("revoked")))
+    steps = [t.stored(ttl=600), t.post("revoked"), there, after(1, t.get(refused("absent")))]
+    yield scenario(name, "R20", "8 days after the expiry that it had", *steps)
+    t = Ticket(name := "upload_repeated_prolongs_nothing")
+    again = after(300, t.put(told(200, "stored", 300), ttl="600"))
+    steps = [t.stored(ttl=600), again, after(300, t.get(gone("expired")))]
+    yield scenario(name, "R39", "neither expiry nor state", *steps)
+    t = Ticket(name := "upload_repeated_after_its_life")
+    steps = [t.stored(ttl=600), after(7 * DAY, t.put(gone("expired"), ttl="600"))]
+    yield scenario(name, "R37", "a retry that is late, but not later than 7 days", *steps)
+
+
+def _states_in_time() -> Iterator[Json]:
+    t = Ticket(name := "opened_leaves_a_day")
+    steps = [t.stored(), after(60, t.post("opened")), t.state(told(200, "opened", DAY))]
+    yield scenario(name, "R66", "of three", *steps)
+    t = Ticket(name := "opened_prolongs_nothing")
+    steps = [t.stored(ttl=600), after(60, t.post("opened")), t.state(told(200, "opened", 540))]
+    yield scenario(name, "R66", "the earlier counts", *steps)
+    t = Ticket(name := "opened_again_changes_nothing")
+    again = after(3600, t.post("opened"))
+    steps = [t.stored(), t.post("opened"), again, t.state(told(200, "opened", DAY - 3600))]
+    yield scenario(name, "R65", "the day is that of the first", *steps)
+    t = Ticket(name := "received_leaves_15_minutes")
+    steps = [t.stored(), after(60, t.post("received")), t.state(told(200, "received", 900))]
+    yield scenario(name, "R67", "of three days", *steps)
+    t = Ticket(name := "received_prolongs_nothing")
+    steps = [t.stored(ttl=600), after(60, t.post("received")), t.state(told(200, "received", 540))]
+    yield scenario(name, "R67", "the earlier counts", *steps)
+    t = Ticket(name := "opened_after_received_changes_nothing")
+    later = after(60, t.post("opened"))
+    steps = [t.stored(), t.post("received"), later, t.state(told(200, "received", 840))]
+    yield scenario(name, "R65", "states only go up", *steps)
+    for word, reason in (("received", "received"), ("opened", "expired")):
+        t = Ticket(name := f"reason_of_a_ticket_that_was_{word}")
+        steps = [t.stored(ttl=600), t.post(word), after(600, t.get(gone(reason)))]
+        yield scenario(name, "R69", "when it expired", *steps)
+    t = Ticket(name := "reason_of_a_ticket_that_was_received_and_revoked")
+    steps = [t.stored(), t.post("received"), t.post("revoked"), t.get(gone("revoked"))]
+    yield scenario(name, "R69", "revoked wins", *steps)
+    t = Ticket(name := "state_after_its_expiry")
+    steps = [t.stored(ttl=600), after(600, t.post("opened", gone("expired")))]
+    yield scenario(name, "R63", "too late", *steps)
+    t = Ticket(name := "state_waits_and_nothing_happens")
+    waiting = t.state(None, "?since=stored&wait=25", begin="till")
+    over = after(25, end("till", told(200, "stored", 575)))
+    yield scenario(name, "R7", "25 s", t.stored(ttl=600), waiting, over)
+    t = Ticket(name := "state_waits_and_its_ticket_expires")
+    waiting = t.state(None, "?since=stored&wait=25", begin="till")
+    over = after(10, end("till", told(200, "expired", 0)))
+    yield scenario(name, "R73", "that is a change", t.stored(ttl=60), after(50, waiting), over)
+    t = Ticket(name := "state_waits_and_its_ticket_is_opened")
+    waiting = t.state(None, "?since=stored&wait=25", begin="till")
+    woken = end("till", told(200, "opened", DAY))
+    yield scenario(name, "R7", "at once", t.stored(), waiting, t.post("opened"), woken)
+    t = Ticket(name := "revoke_overtakes_its_upload")
+    steps = [t.post("revoked", refused("absent")), t.stored(), t.get(), t.post("revoked")]
+    yield scenario(name, "R61", "so the till posts again (R130)", *steps, t.get(gone("revoked")))
+    t = Ticket(name := "two_envelopes_of_one_id")
+    other = t.put(refused("taken"), t.envelope(fill="01"))
+    steps = [t.stored(), other, t.put(told(200, "stored", TTL_DEFAULT)), t.get()]
+    yield scenario(name, "R42", "the first stays", *steps)
+
+
+def _handshakes() -> Iterator[Json]:
+    c = Channel(name := "hello_waits_25_s")
+    over = after(25, end("display 1", done(204)))
+    yield scenario(name, "R91", "and then 204", c.registered(), *c.wait(1), over, c.sees())
+    c = Channel(name := "poll_waits_25_s")
+    waiting = c.poll(None, "", headers={"If-None-Match": "{etag}"}, begin="till")
+    over = after(25, end("till", done(304, etag=True)))
+    yield scenario(name, "R7", "its default", c.registered(), c.sees(), waiting, over)
+    c = Channel(name := "poll_ends_the_one_before")
+    held = {"If-None-Match": "{etag}"}
+    waiting = c.poll(None, "?wait=25", headers=held, begin="old till")
+    newer = c.poll(None, "?wait=25", headers=held, begin="new till")
+    ends = [end("old till", refused("superseded")), after(25, end("new till", done(304)))]
+    yield scenario(name, "R102", "two tills", c.registered(), c.sees(), waiting, newer, *ends)
+    c = Channel(name := "hello_answered_is_not_live_for_60_s")
+    answered = [c.answer(1), end("display 1", done(200, body=SEALED))]
+    again = after(59, c.hello(1, done(204)))
+    steps: list[Json] = [
+        c.registered(),
+        *c.wait(1),
+        *answered,
+        again,
+        c.answer(1, refused("answered")),
+    ]
+    yield scenario(name, "R95", "204 at once, and 409", *steps)
+    c = Channel(name := "hello_answered_is_forgotten_after_60_s")
+    answered = [c.answer(1), end("display 1", done(200, body=SEALED))]
+    late = after(61, c.answer(1, refused("hello-gone")))
+    yield scenario(name, "R112", "404", c.registered(), *c.wait(1), *answered, late)
+    c = Channel(name := "answer_lost_on_its_way_back")
+    answered = [
+        c.answer(1),
+        end("display 1", done(200, body=SEALED)),
+        c.answer(1, refused("answered")),
+    ]
+    yield scenario(name, "R111", "the till asks again", c.registered(), *c.wait(1), *answered)
+    c = Channel(name := "answer_after_the_display_left")
+    left: Json = {"leave": "display 1"}
+    gone_now = c.answer(1, refused("hello-gone"))
+    yield scenario(name, "R92", "404", c.registered(), *c.wait(1), left, c.sees(), gone_now)
+    c = Channel(name := "hello_waits_while_its_channel_is_unpaired")
+    ended = end("display 1", refused("channel-gone"))
+    yield scenario(name, "R86", "410 at once", c.registered(), *c.wait(1), c.unpair(), ended)
+    c = Channel(name := "unpaired_for_good")
+    later = after(1000 * DAY, c.put(refused("channel-gone")))
+    yield scenario(name, "R81", "1000 days later", c.registered(), c.unpair(), later)
 
 
 def relay() -> Iterator[Json]:

@@ -3,13 +3,16 @@
 import http.client
 import json
 import re
+import select
 from pathlib import Path
 
 import pytest
 import stage
+from relay_in_thread import RelayInThread
 
 SPEC = Path(__file__).resolve().parents[2] / "spec"
 VECTORS = json.loads((SPEC / "vectors" / "relay.json").read_text(encoding="utf-8"))
+RACES = json.loads((SPEC / "vectors" / "relay-races.json").read_text(encoding="utf-8"))
 R1 = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Retry-After",
@@ -50,6 +53,11 @@ class Exchange:
         elif body is not None:
             headers["Content-Length"] = str(len(body))
         self.connection.request(self.method, request["path"], body, headers, encode_chunked=chunked)
+
+    @property
+    def waits(self):
+        """Whether no answer has come."""
+        return not select.select([self.connection.sock], [], [], 0)[0]
 
     def receive(self):
         self.answer = self.connection.getresponse()
@@ -92,11 +100,20 @@ class Exchange:
         return {name: (wanted[name], found[name]) for name in wanted if wanted[name] != found[name]}
 
 
+def settle(running, begun):
+    """Wait until what was begun waits, at a relay that can be asked."""
+    if isinstance(running, RelayInThread):
+        running.settle(lambda: sum(exchange.waits for exchange in begun.values()))
+
+
 def play(vector, running):
     """Do the steps of a scenario."""
     begun = {}
     etag = ""
     for step in vector["steps"]:
+        if "after" in step:
+            settle(running, begun)
+            running.advance(step["after"])
         if "leave" in step:
             begun.pop(step["leave"]).connection.close()
             continue
@@ -110,6 +127,7 @@ def play(vector, running):
 
         if "begin" in step:
             begun[step["begin"]] = ask()
+            settle(running, begun)
             continue
         if step.get("until"):
             exchange = stage.wait_for(
@@ -142,6 +160,17 @@ def relays(tmp_path_factory):
         relay.stop()
 
 
+@pytest.fixture(scope="module")
+def relay_in_thread():
+    with RelayInThread(closed=True) as running:
+        yield running
+
+
+@pytest.mark.parametrize("vector", [pytest.param(entry, id=entry["name"]) for entry in RACES])
+def test_the_relay_lives_through_the_race_as_the_vector_says(vector, relay_in_thread):
+    play(vector, relay_in_thread)
+
+
 @pytest.mark.parametrize("vector", [pytest.param(entry, id=entry["name"]) for entry in VECTORS])
 def test_the_relay_answers_as_the_vector_says(vector, relays):
     play(vector, relays["open" if vector["mode"] == "open" else "closed"])
@@ -165,7 +194,7 @@ def test_every_type_that_needs_no_fault_has_a_vector():
 
 
 def test_outcomes_are_those_of_the_last_steps():
-    for entry in VECTORS:
+    for entry in VECTORS + RACES:
         expect = entry["steps"][-1]["expect"]
 
         assert entry["expect"] == expect.get("type", "ok")

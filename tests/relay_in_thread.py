@@ -25,6 +25,8 @@ class RelayInThread:
         self._stop = asyncio.Event()
         self._began = threading.Event()
         self.leave = generate()
+        self.patience = 20
+        """How many seconds an answer or a request may take on a machine that is busy."""
 
         async def main():
             config = Config(open=not closed, sweep_seconds=10**9)
@@ -66,7 +68,7 @@ class RelayInThread:
 
     def settle(self, waiting):
         """Wait until as many requests wait at the relay as `waiting` says at that moment."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + self.patience
         while self._run(self._waiting()) != waiting():
             if time.monotonic() > end:
                 raise TimeoutError("not every request that was begun waits at the relay")

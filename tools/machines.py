@@ -6,6 +6,7 @@ milliseconds. What they say of a scenario is what its vector expects.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,22 @@ LIVES = {"thanks": 10_000, "live": 120_000}
 def kind_of(content: Members) -> str:
     """Which of the four a content is."""
     return next(kind for kind in ("tkt", "live", "thanks", "idle") if kind in content)
+
+
+def fit(content: Members) -> Members:
+    """Leave out what does not fit a sealed (C16)."""
+    content = dict(content)
+
+    def is_long() -> bool:
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        return len(text.encode()) > 462
+
+    for name in ("notice", "name", "time", "no", "total"):
+        if is_long():
+            content.pop(name, None)
+    while is_long():
+        content["live"] = content["live"][1:]
+    return content
 
 
 @dataclass
@@ -136,7 +153,7 @@ class TillTable:
         content = dict(due.content)  # 4, 8
         if "tkt" in content:
             content["for"] = math.ceil((due.until - now) / 1000)  # C44
-        answer: Members = {"to": name, "content": content}
+        answer: Members = {"to": name, "content": fit(content)}
         self.open_answers[name] = answer
         self.sessions[name] = due
         self.of_display[name] = self._display(name)

@@ -886,6 +886,8 @@ def _headers_with_parts() -> Iterator[Vector]:
         ("parts_has_9_parts", "T31", parts(*['{"type":"x","length":0}'] * 8), "eight at most"),
         ("part_is_a_text", "T31", first('"application/pdf"'), "not an object"),
         ("part_without_type", "T31", first('{"length":%d}' % n), "required"),
+        ("second_part_without_type", "T31", parts('{"length":0}'), "required in every part"),
+        ("second_part_type_is_null", "T31", parts('{"type":null,"length":0}'), "not a text"),
         ("part_type_is_null", "T31", first('{"type":null,"length":%d}' % n), "not a text"),
         (
             "part_type_too_long",

@@ -563,6 +563,57 @@ def tills() -> Iterator[Members]:
         ("show", 150, A),
         ("poll", 200, "a"),
     )
+    wide = "\u00e9" * 40  # 80 bytes
+    longest = {"no": wide, "time": wide, "total": wide, "name": "\u00e9" * 60, "lang": "fr"}
+    for word, more in (
+        (
+            "notice",
+            {
+                "no": wide,
+                "time": "x" * 10,
+                "total": "\u20ac" * 40,
+                "name": "x" * 60,
+                "lang": "x" * 35,
+                "notice": "FR",
+            },
+        ),
+        (
+            "notice_and_name",
+            {"no": wide, "time": "x" * 40, "total": wide, "name": wide, "notice": "FR"},
+        ),
+        ("name_and_time", longest),
+        ("nothing", {"no": wide, "time": wide, "total": wide, "lang": "fr", "notice": "FR"}),
+        ("no_and_total", dict.fromkeys(("no", "time", "total"), "🧾" * 40)),
+    ):
+        yield till(
+            f"till_leaves_out_{word}",
+            "C16",
+            "462 bytes at most",
+            *FIRST,
+            ("poll", 200, "a2"),
+            ("show", 1000, ticket("customer A", 90, **more)),
+        )
+    yield till(
+        "till_leaves_out_lines_from_the_first",
+        "C16",
+        "the total is the last",
+        *FIRST,
+        ("poll", 200, "a2"),
+        (
+            "show",
+            1000,
+            {"live": [f"{n} {wide[2:]}" for n in range(8)], "name": "N", "notice": "FR"},
+        ),
+    )
+    yield till(
+        "till_writes_letters_as_they_are",
+        "C16",
+        "escaped they would not fit",
+        *FIRST,
+        ("poll", 200, "a2"),
+        ("show", 1000, {"idle": True, "name": "\u00e9" * 60, "lang": "fr"}),
+        ("show", 2000, {"live": ["\u00e9" * 40] * 4, "name": "\u00e9" * 20}),
+    )
 
 
 # --- displays ------------------------------------------------------------------------------------
@@ -677,6 +728,9 @@ def displays() -> Iterator[Members]:
         ("answer", 25_200, NOTHING),
         ("hello", 25_200, "c"),
         ("answer", 25_300, sealed(A, to="b")),
+        ("hello", 26_300, "d"),
+        ("answer", 26_400, sealed(A)),
+        ("hello", 26_400, "e"),
     )
     yield display(
         "display_says_hello_at_once_after_a_sealed",
@@ -920,6 +974,17 @@ def displays() -> Iterator[Members]:
         ("show", 2000),
         ("hello", 2000, "d"),
         ("answer", 2100, sealed(B, to="c")),
+    )
+    yield display(
+        "display_reads_no_answer_while_it_is_hidden",
+        "C21",
+        "its key is erased",
+        *SHOWN,
+        ("hello", 300, "c"),
+        ("hide", 1000),
+        ("answer", 1500, sealed(B)),
+        ("show", 2000),
+        ("hello", 2000, "d"),
     )
     yield display(
         "display_counts_failures_over_hiding",

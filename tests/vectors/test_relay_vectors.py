@@ -36,8 +36,8 @@ def expand(pieces):
 class Exchange:
     """One request on a connection of its own, and its answer."""
 
-    def __init__(self, port, request, permit, etag):
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    def __init__(self, port, request, permit, etag, patience=60):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patience)
         self.method = request["method"]
         self.answer = None
         headers = {
@@ -60,9 +60,11 @@ class Exchange:
         return not select.select([self.connection.sock], [], [], 0)[0]
 
     def receive(self):
-        self.answer = self.connection.getresponse()
-        self.body = self.answer.read()
-        self.connection.close()
+        try:
+            self.answer = self.connection.getresponse()
+            self.body = self.answer.read()
+        finally:
+            self.connection.close()
         return self
 
     def differences(self, expect):
@@ -109,6 +111,14 @@ def settle(running, begun):
 def play(vector, running):
     """Do the steps of a scenario."""
     begun = {}
+    try:
+        take_steps(vector, running, begun)
+    finally:
+        for left in begun.values():
+            left.connection.close()
+
+
+def take_steps(vector, running, begun):
     etag = ""
     for step in vector["steps"]:
         if "after" in step:
@@ -118,12 +128,14 @@ def play(vector, running):
             begun.pop(step["leave"]).connection.close()
             continue
         if "end" in step:
-            exchange = begun.pop(step["end"]).receive()
+            exchange = begun[step["end"]].receive()
+            del begun[step["end"]]
             assert exchange.differences(step["expect"]) == {}
             continue
 
         def ask(step=step, etag=etag):
-            return Exchange(running.port, step["request"], running.leave, etag)
+            patience = getattr(running, "patience", 60)
+            return Exchange(running.port, step["request"], running.leave, etag, patience)
 
         if "begin" in step:
             begun[step["begin"]] = ask()
@@ -137,13 +149,12 @@ def play(vector, running):
                     else None
                 ),
                 "what the step waits for",
+                **({"seconds": running.patience} if hasattr(running, "patience") else {}),
             )
         else:
             exchange = ask().receive()
         assert exchange.differences(step["expect"]) == {}
         etag = exchange.answer.headers.get("ETag", etag)
-    for left in begun.values():
-        left.connection.close()
 
 
 @pytest.fixture(scope="module")

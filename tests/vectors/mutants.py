@@ -286,7 +286,7 @@ RELAYS = [
         ("R94", "            _end(older, _End.OVER)\n", "            pass\n"),
         ("R95", "if self._stopped or hid in line.answered:", "if self._stopped:"),
         ("R102", "            line.poll.end(_End.SUPERSEDED)\n", "            pass\n"),
-        ("R103", "        del line.live[hid]\n", "        line.live[hid] = _Live(live.hello, asyncio.get_running_loop().create_future())\n"),
+        ("R103", "            return Answered.GONE\n        del line.live[hid]\n", "            return Answered.GONE\n        line.live[hid] = _Live(live.hello, asyncio.get_running_loop().create_future())\n"),
     ),
     *_of(
         RELAY + "config",

@@ -50,23 +50,26 @@ def fit(config: Config, limit: int | None, *, cache: int | None = None) -> Confi
     """Return the limits that fit into so much memory; never more than they are.
 
     After the base, three eighths are for envelopes that arrive, wait for the disk or are not read
-    yet, one eighth for the memory of recent ones, and three eighths for connections; the rest is
-    what an interpreter does not give back.
+    yet, one eighth for the memory of recent ones and of bodies that nobody has judged yet, and
+    three eighths for connections; the rest is what an interpreter does not give back.
     """
     sizes = (config.reading_max_bytes, config.unread_max_bytes, config.queue_max_bytes)
     connections, recent = config.connections_max, config.cache_max_bytes
+    early = config.early_max_bytes
     if limit is not None:
         left = max(32 * MIB, limit - BASE_BYTES)
         # An envelope is 4 MiB at most: one must always fit.
         reading, unread, queued = (max(5 * MIB, min(size, left // 8)) for size in sizes)
         sizes = (reading, unread, queued)
-        recent = min(recent, left // 8)
+        recent = min(recent, left // 16)
+        early = max(5 * MIB, min(early, left // 16))
         connections = min(connections, max(256, left * 3 // 8 // CONNECTION_BYTES))
     return replace(
         config,
         reading_max_bytes=sizes[0],
         unread_max_bytes=sizes[1],
         queue_max_bytes=sizes[2],
+        early_max_bytes=early,
         cache_max_bytes=recent if cache is None else cache,
         connections_max=connections,
     )

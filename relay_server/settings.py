@@ -210,7 +210,7 @@ def serve_parser() -> Parser:
     add(
         "--cache-max",
         metavar="SIZE",
-        help="memory for recent envelopes (default 64MiB, or an eighth of what there is)",
+        help="memory for recent envelopes (default 64MiB, or a sixteenth of what there is)",
     )
     add("--connections-max", metavar="N", help="how many may be connected (default 100000)")
     add(

@@ -65,7 +65,7 @@ complete -c relay-server -n _shtab_relay_server_using -l pages -x -d 'serve the 
 complete -c relay-server -n _shtab_relay_server_using -l trust-proxy -x -d 'believe these proxies, such as 127.0.0.1/32,::1, when they say for whom they ask'
 complete -c relay-server -n _shtab_relay_server_using -l proxy-header -x -d 'the header that the proxy sets: X-Forwarded-For or Forwarded (default X-Forwarded-For)'
 complete -c relay-server -n _shtab_relay_server_using -l stored-max -x -d 'how large the database may grow (default 256GiB)'
-complete -c relay-server -n _shtab_relay_server_using -l cache-max -x -d 'memory for recent envelopes (default 64MiB, or an eighth of what there is)'
+complete -c relay-server -n _shtab_relay_server_using -l cache-max -x -d 'memory for recent envelopes (default 64MiB, or a sixteenth of what there is)'
 complete -c relay-server -n _shtab_relay_server_using -l connections-max -x -d 'how many may be connected (default 100000)'
 complete -c relay-server -n _shtab_relay_server_using -l metrics -x -d 'serve /metrics (Prometheus) and /healthz there, for example 127.0.0.1:9464'
 complete -c relay-server -n _shtab_relay_server_using -l operator -x -d 'who runs this relay, for its page'

@@ -41,7 +41,7 @@ _shtab_relay_server_options=(
   "--trust-proxy[believe these proxies, such as 127.0.0.1\/32,\:\:1, when they say for whom they ask]:NET,NET:"
   "--proxy-header[the header that the proxy sets\: X-Forwarded-For or Forwarded (default X-Forwarded-For)]:NAME:"
   "--stored-max[how large the database may grow (default 256GiB)]:SIZE:"
-  "--cache-max[memory for recent envelopes (default 64MiB, or an eighth of what there is)]:SIZE:"
+  "--cache-max[memory for recent envelopes (default 64MiB, or a sixteenth of what there is)]:SIZE:"
   "--connections-max[how many may be connected (default 100000)]:N:"
   "--metrics[serve \/metrics (Prometheus) and \/healthz there, for example 127.0.0.1\:9464]:HOST:PORT:"
   "--operator[who runs this relay, for its page]:NAME:"

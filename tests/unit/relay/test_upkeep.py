@@ -233,6 +233,7 @@ def test_what_a_relay_may_hold_fits_into_the_memory_that_there_is(limit):
         config.reading_max_bytes
         + config.unread_max_bytes
         + config.queue_max_bytes
+        + config.early_max_bytes
         + config.cache_max_bytes
         + config.connections_max * 40 * KIB
     )

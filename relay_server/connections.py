@@ -9,7 +9,7 @@ lists them by name (`tests/unit/relay/test_aiohttp.py`).
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from aiohttp import web
 
@@ -133,10 +133,10 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a connection, unless there are too many."""
         super().connection_made(transport)
-        if isinstance(transport, asyncio.Transport):
-            self.line = transport
-            # An answer is out when nothing of it is left here: whoever does not read is known.
-            transport.set_write_buffer_limits(high=0)
+        # What uvloop gives is a transport in all but its class.
+        self.line = cast("asyncio.Transport", transport)
+        # An answer is out when nothing of it is left here: whoever does not read is known.
+        self.line.set_write_buffer_limits(high=0)
         if self._open is not None:
             self._rested = self._open.now()
             self._open.add(self)
@@ -406,8 +406,10 @@ class Connections:
         if protocol in self._all:
             self._idle[protocol] = None
 
-    async def sent(self, request: web.BaseRequest) -> None:
-        """Wait until a caller has read its answer: until the system has all of it.
+    async def sent(self, request: web.BaseRequest, size: int) -> None:
+        """Wait until a caller has read its answer, of which this is the body's size.
+
+        It is read when the system has all of it; until then all of it is kept here.
 
         Raises:
             ConnectionResetError: it reads too slowly, or holds the most of all when there is no
@@ -416,14 +418,14 @@ class Connections:
         transport, protocol = request.transport, request.protocol
         if not isinstance(protocol, Connection):
             return
-        size = 0 if transport is None else transport.get_write_buffer_size()
-        if transport is not None and size:
+        unread = 0 if transport is None else transport.get_write_buffer_size()
+        if transport is not None and unread:
             owner = network(self._trust.caller(request.remote or "", request.headers))
             if protocol in self._all:
                 self._stuck[protocol] = None
             try:
                 with self._unread.hold(owner, transport.abort) as held:
-                    held.grow(size)
+                    held.grow(max(size, unread))
                     async with asyncio.timeout(self._config.answer_seconds):
                         await request.writer.drain()
             except (TimeoutError, OverloadedError):

@@ -96,5 +96,5 @@ def measure(data: bytes) -> int:
     head = _HEAD.match(data, 0, HEAD_MAX_SIZE)
     if head is None:
         return 0
-    names = _NAME.findall(data.lower(), 0, head.end())
+    names = _NAME.findall(head[0].lower())
     return 0 if len(names) != len(set(names)) else head.end() + int(head[1])

@@ -120,10 +120,10 @@ class Answer(web.StreamResponse):
         body: bytes,
         *,
         dates: Dates,
-        sent: Callable[[web.BaseRequest], Awaitable[None]],
+        sent: Callable[[web.BaseRequest, int], Awaitable[None]],
         close: bool = False,
     ) -> None:
-        """Make an answer; `sent` is told once it is written, and waits for its reader."""
+        """Make an answer; `sent` is told its size once it is written, and waits for its reader."""
         self._head = head
         self._content = body
         self._dates = dates
@@ -166,7 +166,7 @@ class Answer(web.StreamResponse):
             transport.write(b"".join(lines))
         else:
             transport.writelines((b"".join(lines), body))
-        await self._sent(request)
+        await self._sent(request, len(body))
 
 
 def problem(refusal: RefusalError) -> tuple[Head, bytes]:

@@ -3,15 +3,19 @@
 import asyncio
 import dataclasses
 import re
+import socket
+from contextlib import suppress
 
 import pytest
 import relay_fakes
 import relays
+import uvloop
 from relays import KIB, bearer, make_envelope
 
 from relay_server import permits
 from relay_server.connections import Server
 from relay_server.proxies import Trust, parse_networks
+from relay_server.stores import open_store
 
 MIB = 1024 * KIB
 
@@ -523,3 +527,81 @@ async def test_empty_lines_before_a_request_do_not_hide_where_its_head_ends(rela
 
     assert statuses(line) == [400]
     line.leave()
+
+
+# On the loop that an installed relay runs on, whose transports are another kind
+
+
+@pytest.mark.rule("R14")
+def test_on_uvloop_an_upload_too_many_is_refused_at_the_door_and_its_connection_goes_on(
+    tmp_path, clock, config
+):
+    async def come():
+        store = open_store(config, tmp_path / "relay.sqlite", clock)
+        none = dataclasses.replace(config, open=True, uploads_max=0)
+        async with relays.serve(none, store, clock) as relay:
+            reader, writer = await asyncio.open_connection(relay.call.host, relay.call.port)
+            told = []
+            for _ in range(2):
+                writer.write(head(1, 16 * KIB, "") + make_envelope())
+                told.append(await reader.readuntil(b'"status": 503}'))
+            writer.close()
+            await writer.wait_closed()
+        await store.close()
+        return told
+
+    told = uvloop.run(come())
+
+    assert [each[9:12] for each in told] == [b"503"] * 2
+    assert b"Connection: close" not in told[1]
+
+
+@pytest.mark.rule("R14", "R15")
+def test_on_uvloop_whoever_does_not_read_is_cut_off_however_little_is_left(tmp_path, clock, config):
+    async def come():
+        store = open_store(config, tmp_path / "relay.sqlite", clock)
+        short = dataclasses.replace(config, open=True, answer_seconds=0.05)
+        async with relays.serve(short, store, clock) as relay:
+            await relay.call.put(make_envelope(size=48 * KIB))
+            line = socket.socket()
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            line.settimeout(0)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(line, (relay.call.host, relay.call.port))
+            await relay_fakes.until(lambda: len(relay.app.connections) == 2)
+            ask = f"GET /v1/t/{relays.TICKET_ID} HTTP/1.1\r\nHost: r\r\n\r\n".encode()
+            # Until the system's own buffers are full, and a piece of an answer is left.
+            while len(relay.app.connections) == 2:
+                with suppress(OSError):
+                    line.send(ask)
+                await asyncio.sleep(0)
+            left = len(relay.app.connections)
+            line.close()
+        await store.close()
+        return left
+
+    # The client that uploaded is still there.
+    assert uvloop.run(come()) == 1
+
+
+@pytest.mark.rule("R15")
+def test_on_uvloop_a_head_too_long_and_a_connection_too_many_are_told(tmp_path, clock, config):
+    async def come():
+        store = open_store(config, tmp_path / "relay.sqlite", clock)
+        few = dataclasses.replace(config, open=True, connections_max=1)
+        async with relays.serve(few, store, clock) as relay:
+            reader, writer = await asyncio.open_connection(relay.call.host, relay.call.port)
+            writer.write(b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 4000)
+            long = await reader.readuntil(b'"status": 400}')
+            _, other = await asyncio.open_connection(relay.call.host, relay.call.port)
+            # The first gives way: it brings nothing any more.
+            end = await reader.read()
+            for each in (writer, other):
+                each.close()
+        await store.close()
+        return long, end
+
+    long, end = uvloop.run(come())
+
+    assert long.startswith(b"HTTP/1.1 400 ")
+    assert end == b""

@@ -5,6 +5,8 @@ import json
 import re
 from pathlib import Path
 
+import rule_index
+
 ROOT = Path(__file__).resolve().parents[2]
 RULE = re.compile(r"^(?:- |[0-9]+\. )`\[([TCR][0-9]+)\]`", re.MULTILINE)
 
@@ -44,6 +46,16 @@ def test_every_rule_has_a_vector_or_a_test():
     missing = set(rules()) - cited_by_vectors() - cited_by_tests()
 
     assert sorted(missing) == []
+
+
+def test_the_index_of_rules_has_a_row_for_each_with_all_that_cites_it():
+    rows = rule_index.rows()
+
+    assert sorted(rows) == sorted(rules())
+    assert [rule for rule, (_, vectors, tests, _) in rows.items() if not vectors + tests] == []
+    assert "e2ee_ticket/protocol/link.py" in rows["T7"][3]
+    assert "tests/unit/protocol/test_till_channel.py" in rows["C34"][2]
+    assert any(name.startswith("till ") for name in rows["C34"][1])
 
 
 def test_every_citation_names_a_rule():

@@ -1,7 +1,7 @@
 """Broken implementations, one idea each: a rule, a file, and a piece of its text replaced.
 
 A rule's vectors must find every mutant of it. `NOT_SEEN` says of each other rule why no bytes that
-go in or come out of a program alone can show that it is kept; those have tests (spec/index.md).
+go in or come out of a program alone can show that it is kept; those have tests (tools/rule_index.py says which).
 """
 
 from typing import NamedTuple

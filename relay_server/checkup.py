@@ -186,7 +186,8 @@ def _check_database(db: Path, *, thorough: bool) -> Iterator[Line]:
 def _check_disk(db: Path) -> Iterator[Line]:
     if not db.parent.is_dir():
         return
-    if not os.access(db.parent, os.W_OK):
+    effective = os.access in os.supports_effective_ids
+    if not os.access(db.parent, os.W_OK, effective_ids=effective):
         yield FAIL, f"disk: {db.parent} cannot be written (the relay must own it)"
         return
     limits = store_limits(Config())

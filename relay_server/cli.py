@@ -88,6 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read has seen enough, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if debug:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"{where}{error.strerror or type(error).__name__}")
+        return 1
     except StartError as error:
         if debug:
             logging.basicConfig()

@@ -4,11 +4,17 @@ Who may write to a directory decides what the names in it lead to. A relay that 
 could put a link in the place of its database, or of a file beside it; root would follow it.
 """
 
+import ctypes
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+
+_PR_SET_KEEPCAPS = 8
+_CAPABILITY_VERSION_3 = 0x20080522
+_CAP_DAC_READ_SEARCH = 2
 
 
 def become_owner(path: Path) -> None:
@@ -23,7 +29,41 @@ def become_owner(path: Path) -> None:
         user, group = found
         os.setgroups([])
         os.setresgid(group, group, group)
+        # systemd keeps a DynamicUser's folder in /var/lib/private, which root alone may enter:
+        # without the right to go there no command would reach the database.
+        closed = not _may_enter(path, user, group)
+        kept = closed and _call("prctl", _PR_SET_KEEPCAPS, 1)
         os.setresuid(user, user, user)
+        if kept:
+            _keep_reading()
+
+
+def _may_enter(path: Path, user: int, group: int) -> bool:
+    """Tell whether a user may go through every folder on a path's way."""
+    for step in path.resolve().parents:
+        with suppress(OSError):
+            found = step.stat()
+            bit = 0o100 if found.st_uid == user else 0o010 if found.st_gid == group else 0o001
+            if not found.st_mode & bit:
+                return False
+    return True
+
+
+def _keep_reading() -> None:
+    """Keep, of all of root's rights, the one to go into folders and read files; none to write."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    bit = 1 << _CAP_DAC_READ_SEARCH
+    # Effective, permitted, inheritable; and the same for the capabilities above 31.
+    if not _call("capset", header, (ctypes.c_uint32 * 6)(bit, bit, 0, 0, 0, 0)):
+        raise PermissionError(errno.EPERM, "root's other rights cannot be given up")
+
+
+def _call(name: str, *words: object) -> bool:
+    """Call a function of Linux' C library; tell whether it was done."""
+    try:
+        return not getattr(ctypes.CDLL(None, use_errno=True), name)(*words)
+    except (OSError, AttributeError):
+        return False
 
 
 def find_owner(

@@ -120,3 +120,43 @@ def test_what_a_command_of_root_makes_belongs_to_the_directorys_owner():
 
         assert done.returncode == 0, done.stderr
         assert {file.stat().st_uid for file in folder.iterdir()} == {folder.stat().st_uid}
+
+
+def test_a_command_of_root_reaches_a_folder_behind_one_that_root_alone_may_enter():
+    """As systemd keeps that of a DynamicUser in /var/lib/private."""
+    with tempfile.TemporaryDirectory() as name:
+        private, link = Path(name) / "private", Path(name) / "relay-server"
+        folder = private / "relay-server"
+        folder.mkdir(parents=True)
+        link.symlink_to(folder)
+        private.chmod(0o700)
+        if os.geteuid() == 0:
+            os.chown(folder, NOBODY, NOBODY)
+        db = str(link / "relay.sqlite")
+
+        added = run_command("permit", "add", "--new", "one", "--db", db)
+        listed = run_command("permit", "list", "--db", db)
+        checked = run_command("check", "--db", db)
+
+        assert added.returncode == 0, added.stderr
+        assert listed.stdout.endswith("one\n")
+        assert "ok    disk" in checked.stdout
+        assert {file.stat().st_uid for file in folder.iterdir()} == {folder.stat().st_uid}
+
+
+def test_what_it_keeps_of_roots_rights_writes_nothing_of_roots():
+    with tempfile.TemporaryDirectory() as name:
+        private, ours = Path(name) / "private", Path(name) / "private" / "relay-server"
+        ours.mkdir(parents=True)
+        private.chmod(0o700)
+        theirs = Path(name) / "theirs.sqlite"
+        assert run_command("permit", "add", "--new", "one", "--db", str(theirs)).returncode == 0
+        theirs.chmod(0o644)
+        (ours / "relay.sqlite").symlink_to(theirs)
+        is_root = os.geteuid() == 0
+        if is_root:
+            os.chown(ours, NOBODY, NOBODY)
+
+        done = run_command("permit", "add", "two", "--db", str(ours / "relay.sqlite"))
+
+        assert done.returncode == (1 if is_root else 0)

@@ -77,13 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments
     try:
-        command = COMMANDS.get(arguments[0]) if arguments else None
-        if command is None:
-            return _serve(arguments)
-        # A command that missed the service's store would take nothing down.
-        written = read_service_file(os.environ)
-        os.environ.update({name: written[name] for name in _STORES if written.get(name)})
-        return command(list(arguments[1:]))
+        return _do(arguments)
     except BrokenPipeError:
         # Whoever read has seen enough, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -111,6 +105,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _do(arguments: Sequence[str]) -> int:
+    command = COMMANDS.get(arguments[0]) if arguments else None
+    if command is None:
+        return _serve(arguments)
+    # A command that missed the service's store would take nothing down.
+    written = read_service_file(os.environ)
+    os.environ.update({name: written[name] for name in _STORES if written.get(name)})
+    return command(list(arguments[1:]))
 
 
 def _serve(arguments: Sequence[str]) -> int:

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_MAX: Final = 1_000
 _TOLD: Final = "told:"
+_DAMAGED_MAX: Final = 200
 TOLD_MAX: Final = 50
 """So many different sentences of sources are told at once; the latest."""
 TOLD_AGAIN_SECONDS: Final = 60.0
@@ -74,7 +75,7 @@ class Refusals:
         found = []
         for each in self._all.values():
             if each.digest.startswith(_TOLD):
-                text, hint = json.loads(each.why)
+                text, hint = _said(each.why)
                 found.append(Trouble(each.source, text, hint, each.at, seen=each.digest))
         return sorted(found, key=lambda trouble: trouble.since)
 
@@ -124,6 +125,15 @@ class Refusals:
                 self._unsaid.clear()
         except OutboxError:
             return
+
+
+def _said(why: str) -> tuple[str, str | None]:
+    """Return a sentence and its hint; what damage has made of them is shown as it is."""
+    try:
+        text, hint = json.loads(why)
+    except (ValueError, TypeError, RecursionError):
+        text, hint = why[:_DAMAGED_MAX], None
+    return str(text), None if hint is None else str(hint)
 
 
 def digest_of(arrival: Arrival, till: str, source: str) -> str:

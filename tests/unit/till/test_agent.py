@@ -1,8 +1,10 @@
 """The agent with a relay in memory, tablets that follow their rules, and a clock of its own."""
 
 import asyncio
+import contextlib
 import gc
 import json
+import sqlite3
 
 import pytest
 import stage
@@ -567,6 +569,28 @@ async def test_few_receipts_are_judged_at_once_however_many_come(open_shop, monk
 
     assert len(shop.agent.sales()) == 20
     assert most == 2
+
+
+async def test_a_flood_of_refusals_makes_no_page_anew_for_each(shop):
+    told = Finding(ok=False, text="so many connections are open", hint="see which device it is")
+    before = await shop.agent.changed(-1, 0)
+
+    for _ in range(1000):
+        shop.intake().refuse(told)
+    assert await shop.agent.changed(-1, 0) == before + 1
+
+
+@pytest.mark.parametrize("why", ["", "no JSON", "[1]", "3", "[" * 9000, '["a", "b", "c"]'])
+async def test_a_refusal_that_the_outbox_has_damaged_stops_nothing(shop, why):
+    shop.intake().refuse(Finding(ok=False, text="nothing was taken", hint=None))
+    await shop.stop()
+    with contextlib.closing(sqlite3.connect(shop.folder / FILE_NAME)) as connection, connection:
+        assert connection.execute("UPDATE refusals SET why = ?", (why,)).rowcount == 1
+
+    await shop.start()
+
+    assert len(shop.agent.troubles()) >= 1
+    await shop.sell()
 
 
 # Before payment

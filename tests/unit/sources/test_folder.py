@@ -250,6 +250,29 @@ async def test_links_and_pipes_are_not_followed(folder, intake, tmp_path):
 
 
 @posix_only
+def test_a_link_is_not_listed(tmp_path):
+    (tmp_path / "kept").write_bytes(RECEIPT)
+    (tmp_path / "link.pdf").symlink_to(tmp_path / "kept")
+
+    assert list_files(tmp_path, re.compile(r".*\.pdf")) == []
+
+
+@posix_only
+def test_what_became_a_link_since_it_was_listed_is_not_read(tmp_path):
+    """Another user of the computer who may write there cannot have a file of the till's read."""
+    file, secret = tmp_path / "a.pdf", tmp_path / "secret"
+    for each in (file, secret):
+        each.write_bytes(RECEIPT)
+        os.utime(each, (1, 1))
+    (listed,) = list_files(tmp_path, re.compile(r".*\.pdf"))
+    file.unlink()
+    file.symlink_to(secret)
+
+    with pytest.raises(OSError, match="symbolic"):
+        read_file(tmp_path, listed)
+
+
+@posix_only
 async def test_a_name_in_a_countrys_own_letters_reaches_the_phone_readable(folder, intake):
     (folder.path / os.fsdecode(b"re\xe7u.pdf")).write_bytes(RECEIPT)
 

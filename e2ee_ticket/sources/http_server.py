@@ -116,10 +116,10 @@ class _Connection(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - the signature is aiohttp's
     ) -> web.StreamResponse:
         """Answer what is no request, or what made this server stumble."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer has already begun")
         if status >= 500:
             _log_fault(exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has already begun")
         answer = web.Response(status=500 if status >= 500 else 400, headers=NAME)
         answer.force_close()
         return answer

@@ -88,6 +88,16 @@ async def test_who_opens_many_pushes_out_their_own_and_nobody_else(make):
     assert not till.aborted
 
 
+async def test_who_would_have_the_most_with_one_more_gives_it_up(make):
+    places = make(connections=4, connections_per_address=3)
+    lines = {name: [come(places, name)[0] for _ in range(2)] for name in ("10.0.0.8", "10.0.0.9")}
+
+    come(places, "10.0.0.9")
+
+    assert [line.aborted for line in lines["10.0.0.8"]] == [False, False]
+    assert [line.aborted for line in lines["10.0.0.9"]] == [True, False]
+
+
 async def test_a_thousand_that_come_in_one_turn_leave_no_more_than_the_limit(make):
     places = make(connections=16, connections_per_address=16)
 

@@ -58,7 +58,8 @@ def taken(*chunks):
     stream, jobs = print_stream.PrintStream(), []
     try:
         for chunk in chunks:
-            jobs += [one for one in stream.feed(chunk) if isinstance(one, escpos_jobs.Job)]
+            for one in stream.feed(chunk):  # one by one: what follows a job may be refused
+                jobs += [one] if isinstance(one, escpos_jobs.Job) else []
         last = stream.end()
     except TicketError as error:
         return jobs, type(error).__name__

@@ -4,7 +4,11 @@ import asyncio
 
 import pytest
 
+from e2ee_ticket.sources import ipp, takepos
 from e2ee_ticket.sources.connections import Bodies, Connections, Limits
+from e2ee_ticket.sources.dolibarr import webhook
+from e2ee_ticket.till import lan_server
+from e2ee_ticket.till.console import app
 
 
 class Line(asyncio.Transport):
@@ -175,3 +179,12 @@ async def test_bodies_of_this_computer_have_all_places():
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    "limits", [ipp.LIMITS, takepos.LIMITS, webhook._LIMITS, app.LIMITS, lan_server.Limits()]
+)
+def test_no_listener_of_http_lets_a_connection_stand_about(limits):
+    assert 0 < limits.idle_seconds <= 30
+    assert 0 < limits.busy_seconds <= 240
+    assert limits.connections_per_address < limits.connections <= 128

@@ -149,7 +149,7 @@ def test_a_thread_that_waits_is_told_why_there_is_none(play, program: str, reaso
 
 
 TASK = """
-import importlib.util, os, sys, time
+import ctypes, importlib.util, os, sys, time
 found = importlib.util.spec_from_file_location("child", {real!r})
 child = importlib.util.module_from_spec(found)
 found.loader.exec_module(child)
@@ -158,6 +158,10 @@ def task(receipt):
 {program}
 child.TASKS["task"] = lambda *_: task
 child.TASKS["slow"] = lambda *_: time.sleep(0.2) or task
+def is_seen(*_):
+    dumpable = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)  # asked in the warm process
+    return lambda _: b"%d" % dumpable
+child.TASKS["is_seen"] = is_seen
 sys.exit(child.main())
 """
 
@@ -276,6 +280,37 @@ async def test_what_is_not_waited_for_any_more_is_killed(play_warm):
         await running
 
     assert not psutil.Process(pid_of_warm()).children()
+
+
+def running_in_warm() -> list[psutil.Process]:
+    """List those that the warm process made and that have raised their walls."""
+    if sandbox._warm is None:
+        return []
+    made = psutil.Process(pid_of_warm()).children()
+    return [one for one in made if one.rlimit(psutil.RLIMIT_NOFILE)[0] == 0]
+
+
+async def test_no_other_program_can_look_into_the_warm_process(play_warm):
+    play_warm("return receipt")
+
+    assert await sandbox.run(RECEIPT, "is_seen", max_size=1000) == b"0"
+
+
+async def test_with_a_warm_process_that_was_killed_those_that_it_made_end(play_warm):
+    play_warm("time.sleep(3600)")
+    running = asyncio.ensure_future(sandbox.run(RECEIPT, "task", max_size=1000, timeout=60))
+    while not running_in_warm():  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(0)
+    made = running_in_warm()
+
+    psutil.Process(pid_of_warm()).kill()
+
+    _, alive = await asyncio.to_thread(psutil.wait_procs, made, timeout=20)
+    for one in alive:
+        one.kill()
+    assert not alive
+    with pytest.raises(sandbox.ChildError, match="broke"):
+        await running
 
 
 async def test_a_warm_process_that_was_killed_is_replaced(play_warm):

@@ -7,12 +7,13 @@ page of a proxy) is told as such and never taken for the relay's word about a ti
 """
 
 import asyncio
+import contextlib
 import email.utils
 import io
 import json
 import random
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -36,6 +37,7 @@ from e2ee_ticket.errors import (
     UnpairedError,
     UnreachableError,
 )
+from e2ee_ticket.patience import Patience
 from e2ee_ticket.protocol.channel import HELLO_SIZE
 from e2ee_ticket.protocol.envelope import MAX_SIZE, SIZES, seal, unseal
 from e2ee_ticket.protocol.link import Link, is_origin
@@ -152,6 +154,7 @@ class RelayClient:
         permit: str | None = None,
         timeout: float = 15.0,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        patience: Patience | None = None,
     ) -> None:
         """Name the relay by its origin; `timeout` is how many seconds of silence are too many.
 
@@ -169,6 +172,7 @@ class RelayClient:
         self._permit = permit
         self._timeout = timeout
         self._sleep = sleep
+        self._patience = patience or Patience()
         self._session: aiohttp.ClientSession | None = None
 
     def __repr__(self) -> str:
@@ -271,10 +275,12 @@ class RelayClient:
         wait: int = 0,
     ) -> TicketState:
         """Ask for a ticket's state; with `since`, wait up to `wait` seconds for another one."""
+        wait = self._patience.limit(wait)
         query = f"?since={since}&wait={wait}" if since else f"?wait={wait}"
-        answer = await self._call(
-            "GET", f"/v1/t/{id}/state{query}", accept=(200,), headers=_bearer(token), wait=wait
-        )
+        with self._waiting(wait):
+            answer = await self._call(
+                "GET", f"/v1/t/{id}/state{query}", accept=(200,), headers=_bearer(token), wait=wait
+            )
         return _state(answer)
 
     async def send(
@@ -338,13 +344,15 @@ class RelayClient:
         headers = _bearer(token)
         if held is not None:
             headers["If-None-Match"] = held
-        answer = await self._call(
-            "GET",
-            f"/v1/c/{cid}/hello?wait={wait}",
-            accept=(200, 304) if held is not None else (200,),
-            headers=headers,
-            wait=wait,
-        )
+        wait = self._patience.limit(wait)
+        with self._waiting(wait):
+            answer = await self._call(
+                "GET",
+                f"/v1/c/{cid}/hello?wait={wait}",
+                accept=(200, 304) if held is not None else (200,),
+                headers=headers,
+                wait=wait,
+            )
         if answer.status == 304:
             return None
         count, rest = divmod(len(answer.body), HELLO_SIZE)
@@ -366,6 +374,19 @@ class RelayClient:
             body=sealed,
         )
         return answer.kind != "hello-gone"
+
+    @contextlib.contextmanager
+    def _waiting(self, wait: int) -> Iterator[None]:
+        """Learn from a question that breaks off while it waits for so many seconds at most."""
+        began = self._patience.monotonic()
+        try:
+            yield
+        except RelayError as error:
+            if error.retryable:
+                age = self._patience.monotonic() - began
+                # aiohttp asks once more by itself where a connection ends without an answer.
+                self._patience.cut(age / 2 if age > wait else age)
+            raise
 
     def _permission(self) -> dict[str, str]:
         return {} if self._permit is None else {"Authorization": f"Bearer {self._permit}"}

@@ -244,7 +244,7 @@ class Floor:
         """By a receipt's key: the kind of fault in which it was sold."""
         self.code = None
         self._keys = itertools.count(FIRST_KEY)
-        self._lock, self._asking = threading.Lock(), threading.Lock()
+        self._lock, self._asking, self._learning = (threading.Lock() for _ in range(3))
         self._rows = 0
         self.relay = NurseryRelay(nursery, self.folder / "relay")
         permit = self.relay.permit()
@@ -536,6 +536,10 @@ class Floor:
 
     def learn(self):
         """Note which number each receipt has, before its facts are let go."""
+        with self._learning:
+            self._learn()
+
+    def _learn(self):
         rows = self.books.rows(self._rows)
         now = time.monotonic()
         for number, fields in rows:
@@ -548,9 +552,10 @@ class Floor:
 
     def learn_anew(self):
         """Take all numbers as new: the outbox is another."""
-        for sale in list(self.sent.values()):
-            sale.numbers.clear()
-        self._rows = 0
+        with self._learning:
+            for sale in list(self.sent.values()):
+                sale.numbers.clear()
+            self._rows = 0
 
     def _learn_always(self):
         while not self.over.wait(0.2):

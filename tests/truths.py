@@ -132,7 +132,7 @@ REASONS = {
     Reason.LATE: _was_late,
     Reason.OVERTAKEN: lambda m: m.has_next() and _was_brief(m),
     Reason.REPLACED: lambda m: m.has_next() and _was_brief(m),
-    Reason.RESTARTED: lambda m: _was_brief(m)
+    Reason.RESTARTED: lambda m: not m.opened_long_ago()
     and any(at >= m.sale.sent_at - HEARD_SECONDS for at in m.floor.starts),
     # It may have painted the code and been cut off before it could confirm it.
     Reason.UNSEEN: lambda m: (

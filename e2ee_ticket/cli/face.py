@@ -120,8 +120,8 @@ class Face:
         """Tell what the screen has to say, where it is not told otherwise."""
         from e2ee_ticket.till.screen import Notice, hint  # noqa: PLC0415 - loaded now
 
-        told = (Notice.CONNECTED, Notice.SHOWN, Notice.UNSHOWN, Notice.AWAY, Notice.BACK)
-        if notice not in told:
+        passing = (Notice.AWAY, Notice.BACK, Notice.ABSENT, Notice.PRESENT)
+        if notice not in (Notice.CONNECTED, Notice.SHOWN, Notice.UNSHOWN, *passing):
             voice.say(f"{self._display}: {notice.value}")
             voice.hint(hint(notice))
 

@@ -658,7 +658,7 @@ class Desk:
         elif record.state == SaleState.FAILED:
             if Reason.FAILED not in record.reasons:
                 self._tell(record, Reason.GONE)
-        elif HOLDS.isdisjoint(record.reasons) and not record.scannable:
+        elif HOLDS.isdisjoint(record.reasons) and not (record.scannable and entries):
             self._tell(record, Reason.RESTARTED)
         self._changed(record)
 

@@ -16,12 +16,14 @@ _HINTS = {
     Notice.CROWDED: (
         "another screen is listening; if you do not know it, unpair the display and pair it again"
     ),
+    Notice.ABSENT: "is the tablet awake, online and on its display page?",
     Notice.SUPERSEDED: "stop the other program; then test the display here to take it back",
     Notice.UNPAIRED: "unpair it here, too, and pair the tablet again",
     Notice.REFUSED: "unpair it here, and pair the tablet again",
 }
-_LASTING = frozenset({*STOPPED, Notice.CROWDED})
+_LASTING = frozenset({*STOPPED, Notice.CROWDED, Notice.ABSENT})
 """Notices of what is wrong until it is put right; the others say what has happened."""
+_ENDS = frozenset({Notice.ALONE, Notice.PRESENT})
 
 
 class Post:
@@ -86,6 +88,6 @@ class Post:
         if notice in _LASTING:
             hint = _HINTS.get(notice)
             self.trouble = Trouble(self.name, notice.value, hint, self._clock.now())
-        elif notice is Notice.ALONE and (self.screen is None or self.screen.stopped is None):
+        elif notice in _ENDS and (self.screen is None or self.screen.stopped is None):
             self.trouble = None
         self._changed()

@@ -71,7 +71,7 @@ class Posts:
                 tills=tuple(
                     till.name for till in self._config().tills if self._key_of(till) == key
                 ),
-                connected=post.screen is not None and post.screen.connected,
+                connected=post.screen is not None and post.screen.there,
                 present="idle" if post.screen is None else post.screen.present.kind,
                 trouble=post.trouble,
             )

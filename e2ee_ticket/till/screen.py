@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 POLL_SECONDS: Final = 25
 TICK_SECONDS: Final = 0.5
 CLOSE_SECONDS: Final = 2.0
+ABSENT_SECONDS: Final = 60.0
+"""A display says hello at least every 25 s; one that is silent for so long is not there."""
+PATIENT_SECONDS: Final = 5.0
+"""A question that breaks off after so long was answered, in a way: nothing has happened."""
+FLOOR_SECONDS: Final = 1.0
+"""Where the relay, or what stands before it, does not wait, it is not asked more often."""
 FIRST_WAIT_SECONDS: Final = 1.0
 LONGEST_WAIT_SECONDS: Final = 30.0
 
@@ -50,6 +56,8 @@ class Notice(StrEnum):
     ENDED = "the display's time for this code is over"
     CROWDED = "another screen is listening on this display's channel"
     ALONE = "no other screen listens on this display's channel any more"
+    ABSENT = "this display is not there"
+    PRESENT = "this display is there again"
     AWAY = "the relay is away, the display cannot be reached"
     BACK = "the relay is back"
     REGISTERED = "the relay had forgotten the display and knows it again"
@@ -117,6 +125,7 @@ class Screen:
         self.turn = 0
         """How many things were to be shown; what was shown at this turn is the latest."""
         self._settled_at = -1
+        self._heard_at = clock.monotonic()
 
     async def __aenter__(self) -> Self:
         self._tasks = [
@@ -142,6 +151,11 @@ class Screen:
     def connected(self) -> bool:
         """Whether the display has said hello to this process."""
         return self._channel.display_seen
+
+    @property
+    def there(self) -> bool:
+        """Whether the display has said hello of late, as far as the relay can be asked."""
+        return self.connected and not self._is_absent()
 
     @property
     def shown(self) -> bool:
@@ -203,9 +217,11 @@ class Screen:
     async def _poll(self) -> None:
         """Learn which hellos wait."""
         held: str | None = None
+        latest: tuple[bytes, ...] | None = None
         wait = FIRST_WAIT_SECONDS
         token = self._pairing.token.reveal()
         while self.stopped is None:
+            began = self._clock.monotonic()
             try:
                 hellos = await self._ask(token, held)
             except AbsentError:
@@ -221,14 +237,22 @@ class Screen:
                 return
             except RelayError as error:
                 held = None
+                if self._clock.monotonic() - began >= PATIENT_SECONDS:
+                    wait = FIRST_WAIT_SECONDS
                 await self._pause(error, wait)
                 wait = min(wait * 2, LONGEST_WAIT_SECONDS)
                 continue
             wait = FIRST_WAIT_SECONDS
             self._come_back()
+            is_new = hellos is not None and hellos.hellos != latest
             if hellos is not None:
                 held, self._live = hellos.etag, hellos.hellos
+                latest = hellos.hellos
                 self._changed.set()
+            if self._live:
+                self._heard_at = self._clock.monotonic()
+            if not is_new:
+                await self._rest(began + FLOOR_SECONDS - self._clock.monotonic())
 
     async def _ask(self, token: bytes, held: str | None) -> "Hellos | None":
         """Ask which hellos wait; None if they are those held, or as soon as this is woken."""
@@ -244,6 +268,16 @@ class Screen:
             for each in (asking, waking):
                 each.cancel()
             await asyncio.gather(asking, waking, return_exceptions=True)
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait, if there is anything to wait for, but no longer than until this is woken."""
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                await within(seconds, self._woken.wait(), self._clock)
+
+    def _is_absent(self) -> bool:
+        silent = self._clock.monotonic() - self._heard_at
+        return silent >= ABSENT_SECONDS and not self._away and self.stopped is None
 
     async def _register(self, wait: float) -> None:
         """C39: the relay does not know the channel."""
@@ -322,6 +356,11 @@ class Screen:
         elif Notice.CROWDED in self._said:
             self._said.discard(Notice.CROWDED)
             self._report(Notice.ALONE)
+        if self._is_absent():
+            self._say_once(Notice.ABSENT)
+        elif Notice.ABSENT in self._said and not self._away:
+            self._said.discard(Notice.ABSENT)
+            self._report(Notice.PRESENT)
         async with self._moved:
             self._moved.notify_all()
 
@@ -349,6 +388,7 @@ class Screen:
     def _come_back(self) -> None:
         if self._away:
             self._away = False
+            self._heard_at = self._clock.monotonic()  # nobody could be heard meanwhile
             self._report(Notice.BACK)
 
     async def _stop(self, notice: Notice) -> None:

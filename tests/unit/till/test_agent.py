@@ -868,10 +868,42 @@ async def test_a_source_that_fails_is_told_and_begun_again(open_shop):
     assert shop.agent.sources()[0].last_at is not None
 
 
+async def test_while_its_display_is_away_a_shop_is_not_well(shop):
+    async with shop.tablet():
+        await shop.clock.advance(300)
+        assert shop.agent.troubles() == []
+        assert shop.agent.displays()[0].connected
+
+    await shop.clock.advance(90)
+    (trouble,) = shop.agent.troubles()
+    assert (trouble.place, trouble.text) == ("Counter", "this display is not there")
+    assert not shop.agent.displays()[0].connected
+
+    async with shop.tablet():
+        await shop.clock.advance(5)
+        assert shop.agent.troubles() == []
+        assert shop.agent.displays()[0].connected
+
+
+async def test_a_display_that_was_never_there_since_the_start_counts_as_away(shop):
+    await shop.clock.advance(59)
+    assert shop.agent.troubles() == []
+    await shop.clock.advance(2)
+    assert [trouble.text for trouble in shop.agent.troubles()] == ["this display is not there"]
+
+
+async def test_while_the_relay_is_away_nothing_is_known_of_displays(shop):
+    async with shop.tablet():
+        await shop.clock.advance(20)
+        await shop.relay.go_away()
+        await shop.clock.advance(200)
+        assert {trouble.place for trouble in shop.agent.troubles()} == {"relay"}
+
+
 async def test_a_trouble_that_lasts_keeps_its_time(shop):
     shop.intake().report(Finding(ok=False, text="no such folder"))
     since = shop.agent.troubles()[0].since
-    await shop.clock.advance(60)
+    await shop.clock.advance(50)
 
     shop.intake().report(Finding(ok=False, text="no such folder"))
 

@@ -1,6 +1,8 @@
 """The till tells the truth about a sale: what was shown, why it waits, what was not accepted."""
 
 import asyncio
+import contextlib
+import sqlite3
 
 import pytest
 from fakes import settle
@@ -436,6 +438,19 @@ async def test_what_a_phone_opened_while_the_till_was_off_is_known_as_soon_as_it
 
     assert shop.sale(number).state == "opened"
     assert shop.sale(number).warning is None
+
+
+async def test_a_sale_whose_ticket_the_outbox_never_had_waits_after_a_restart(shop):
+    async with shop.tablet():
+        number = await shop.sell()
+        await shop.clock.advance(8)
+    await shop.stop()
+    with contextlib.closing(sqlite3.connect(shop.folder / FILE_NAME)) as outbox, outbox:
+        assert outbox.execute("DELETE FROM tickets").rowcount == 1  # as if it had had no room
+    await shop.start()
+
+    assert shop.sale(number).state == "held"
+    assert shop.sale(number).warning == RESTARTED
 
 
 @pytest.mark.parametrize(("seconds", "warning"), [(2, RESTARTED), (6, None)])

@@ -6,6 +6,7 @@ import contextlib
 import pytest
 from fakes import Clock, FlakyRelay, Tablet, settle
 
+from e2ee_ticket.client import Hellos
 from e2ee_ticket.errors import BusyError, PermitError, UnreachableError
 from e2ee_ticket.protocol.channel import PairingSecret, WriteToken, registration
 from e2ee_ticket.protocol.content import Content
@@ -394,3 +395,25 @@ async def test_a_screen_leaves_no_task_behind(scene):
         await settle()
 
     assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("lost", ["etag", "wait"])
+async def test_a_front_that_does_not_let_it_wait_is_asked_once_a_second(scene, lost):
+    ask, asked = scene.relay.hellos, []
+
+    async def hellos(cid, token, *, held=None, wait=25):
+        asked.append(scene.clock.monotonic())
+        if lost == "wait":
+            return await ask(cid, token, held=held, wait=0)
+        found = await ask(cid, token, held=None, wait=wait)
+        return Hellos(None, found.hellos)
+
+    scene.relay.hellos = hellos
+    async with scene.paired() as (screen, tablet):
+        await scene.clock.advance(30)
+        assert len(asked) <= 40
+        screen.show(scene.ticket())
+        await scene.clock.advance(2)
+
+        assert tablet.kinds[-1] == "ticket"
+        assert screen.shown

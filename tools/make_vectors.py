@@ -211,6 +211,7 @@ def links() -> Iterator[Vector]:
     yield parse_case(
         "link_for_a_ticket_read_as_a_display", "C3", good, "damaged", "idem", label="dsp/v1 check"
     )
+    yield from _whole_links(secret)
     for page, version in (
         ("https://t.example", 4),
         ("https://" + "a" * 15, 4),
@@ -227,6 +228,92 @@ def links() -> Iterator[Vector]:
             "modules": 17 + 4 * version,
             "expect": "ok",
         }
+
+
+def _whole_links(secret: bytes) -> Iterator[Vector]:
+    """Links with their address: T5 and T50."""
+    ticket = link.format_digits(secret, link.CHECK_LABEL)
+    pairing = link.format_digits(secret, channel.CHECK_LABEL)
+    taken = [
+        ("of_a_ticket", "T50", "ticket", "https://t.example/#" + ticket, "nothing else"),
+        (
+            "with_white_space_around",
+            "T50",
+            "ticket",
+            f" \t\nhttps://t.example/#{ticket}\r\n ",
+            "pasted",
+        ),
+        ("with_a_second_number_sign", "T50", "ticket", f"https://t.example/#{ticket}#x", "behind"),
+        ("of_a_pairing", "T50", "pairing", "https://t.example/d#" + pairing, "nothing else"),
+        ("with_a_port", "T5", "ticket", "https://t.example:8443/#" + ticket, "allowed"),
+        ("of_localhost", "T5", "ticket", "http://localhost:8080/#" + ticket, "loopback"),
+        ("of_127_0_0_1", "T5", "ticket", "http://127.0.0.1/#" + ticket, "loopback"),
+        ("of_loopback_in_ipv6", "T5", "ticket", "http://[::1]:8080/#" + ticket, "loopback"),
+    ]
+    refused = [
+        ("with_a_query", "T50", "ticket", f"https://t.example/?x=1#{ticket}", "no origin and /"),
+        ("with_a_path", "T50", "ticket", f"https://t.example/r/#{ticket}", "idem"),
+        ("without_its_slash", "T50", "ticket", f"https://t.example#{ticket}", "idem"),
+        (
+            "of_a_pairing_read_as_a_ticket",
+            "T50",
+            "ticket",
+            f"https://t.example/d#{ticket}",
+            "its path",
+        ),
+        (
+            "of_a_ticket_read_as_a_pairing",
+            "T50",
+            "pairing",
+            f"https://t.example/#{pairing}",
+            "its path",
+        ),
+        ("without_a_number_sign", "T50", "ticket", "https://t.example/" + ticket, "no fragment"),
+        (
+            "with_white_space_inside",
+            "T50",
+            "ticket",
+            f"https://t.example/ #{ticket}",
+            "not at an end",
+        ),
+        ("of_http", "T5", "ticket", f"http://t.example/#{ticket}", "no loopback host"),
+        (
+            "of_http_to_what_begins_like_loopback",
+            "T5",
+            "ticket",
+            f"http://127.0.0.1.example/#{ticket}",
+            "a name",
+        ),
+        (
+            "of_http_to_localhost_with_more",
+            "T5",
+            "ticket",
+            f"http://localhost.example/#{ticket}",
+            "a name",
+        ),
+        ("in_capitals", "T5", "ticket", f"https://T.example/#{ticket}", "lower case"),
+        ("with_a_scheme_in_capitals", "T5", "ticket", f"HTTPS://t.example/#{ticket}", "lower case"),
+        ("with_a_user", "T5", "ticket", f"https://u@t.example/#{ticket}", "a host and a port"),
+        ("with_a_full_stop_at_the_end", "T5", "ticket", f"https://t.example./#{ticket}", "none"),
+        ("with_two_full_stops", "T5", "ticket", f"https://t..example/#{ticket}", "no name"),
+        ("with_port_65536", "T5", "ticket", f"https://t.example:65536/#{ticket}", "65535 at most"),
+        ("with_port_0443", "T5", "ticket", f"https://t.example:0443/#{ticket}", "no leading zero"),
+        ("with_an_empty_port", "T5", "ticket", f"https://t.example:/#{ticket}", "no port"),
+        ("of_another_scheme", "T5", "ticket", f"ftp://t.example/#{ticket}", "https"),
+    ]
+    kinds: dict[str, type[link.Link | channel.PairingLink]] = {
+        "ticket": link.Link,
+        "pairing": channel.PairingLink,
+    }
+    for expect, cases in (("ok", taken), ("damaged", refused)):
+        for name, rule, kind, text, comment in cases:
+            reader = kinds[kind]
+            agree(name, expect, outcome(lambda reader=reader, text=text: reader.parse(text)))
+            vector: Vector = {"name": f"whole_link_{name}", "rule": rule, "comment": comment}
+            vector |= {"op": "whole", "kind": kind, "text": text}
+            if expect == "ok":
+                vector |= {"origin": reader.parse(text).page, "secret": secret.hex()}
+            yield vector | {"expect": expect}
 
 
 # --- keys ----------------------------------------------------------------------------------------

@@ -44,6 +44,9 @@ var LINKS = {
     return differs('outcome', found, vector.expect) +
       (secret ? differs('secret', hex(secret), vector.secret) : '');
   },
+  whole: function () {
+    return ''; // a page reads its own fragment alone
+  },
   qr: function (vector) {
     if (typeof qrcode === 'undefined') return '';
     var modules = qrcode.make(vector.prefix, vector.digits).getModuleCount();

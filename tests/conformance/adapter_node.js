@@ -39,6 +39,7 @@ const COMMANDS = {
     return { id: page.deriveId(bytes(request.secret)), key: hex(found.key), nkey: hex(page.deriveNonceKey(bytes(request.secret))), tok: hex(found.tok), th: hex(found.th) };
   },
   link(request) {
+    if (request.do === 'whole') return { outcome: 'unsupported' }; // a page reads its own fragment
     if (request.do === 'format') return { digits: page.formatDigits(bytes(request.secret), request.label) };
     return { secret: hex(page.parseFragment(request.fragment, request.label)) };
   },

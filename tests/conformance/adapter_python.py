@@ -30,6 +30,10 @@ def keys(request):
 
 
 def link_of(request):
+    if request["do"] == "whole":
+        reader = link.Link if request["kind"] == "ticket" else channel.PairingLink
+        whole = reader.parse(request["text"])
+        return {"origin": whole.page, "secret": whole.secret.reveal().hex()}
     if request["do"] == "format":
         return {"digits": link.format_digits(bytes.fromhex(request["secret"]), request["label"])}
     return {"secret": link.parse_fragment(request["fragment"], request["label"]).hex()}

@@ -62,6 +62,12 @@ def difference(expected, got):
 def check_link(implementation, vector):
     if vector["op"] == "qr":
         return {"outcome": "unsupported"}, None  # what a camera reads is not asked for here
+    if vector["op"] == "whole":
+        got = implementation.ask(op="link", do="whole", kind=vector["kind"], text=vector["text"])
+        expected = {"outcome": vector["expect"]}
+        if vector["expect"] == "ok":
+            expected |= {"origin": vector["origin"], "secret": vector["secret"]}
+        return got, difference(expected, got)
     request = {"label": vector["label"], "do": vector["op"]}
     if vector["op"] == "format":
         got = implementation.ask(op="link", secret=vector["secret"], **request)

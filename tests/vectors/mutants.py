@@ -41,6 +41,13 @@ TICKETS = [
         ("C3", 'expected = primitives.sha256(check_label.encode("ascii") + secret)[:2]', 'expected = primitives.sha256(b"tkt/v1 check" + secret)[:2]'),
         ("T8", "if not primitives.equal(check, expected):", "if check[:1] != expected[:1]:"),
         ("T8", "if not primitives.equal(check, expected):", "if False:"),
+        ("T5", 'return match["scheme"] == "https" or _LOOPBACK.fullmatch(match["host"]) is not None', "return True"),
+        ("T5", '_LOOPBACK.fullmatch(match["host"])', '_LOOPBACK.match(match["host"])'),
+        ("T5", 'or ".." in match["host"] or', "or"),
+        ("T5", 'int(match["port"] or 1) > GROUP_MAX', "False"),
+        ("T50", "text.strip().partition", "text.partition"),
+        ("T50", "if not sign or not address.endswith(path) or not is_origin(origin):", "if not sign or not is_origin(origin.split('?')[0].rstrip('/')):"),
+        ("T50", "if not sign or not address.endswith(path) or not is_origin(origin):", "if not sign or not is_origin(origin):"),
     ),
     *_of(
         PROTOCOL + "envelope",
@@ -305,8 +312,6 @@ RELAYS = [
 NOT_SEEN = {
     "T1": "where random bytes come from",
     "T3": "what is written to disk, and what is forgotten in memory",
-    "T5": "of a whole link, which only programs with a place to type read",
-    "T50": "idem",
     "T9": "what a page says to people",
     "T10": "what a camera reads",
     "T11": "what the till was given",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conformance import adapter_python
 from conformance.adapter_python import members_of, parts_of
-from conformance.run_vectors import check_display, check_till, expand
+from conformance.run_vectors import check_display, check_link, check_till, expand
 
 from e2ee_ticket.errors import ProtocolError
 from e2ee_ticket.protocol import channel, envelope, link, noise, primitives
@@ -53,6 +53,13 @@ def test_fragment_is_read_as_the_vector_says(vector):
     if vector["expect"] == "ok":
         secret = link.parse_fragment(vector["fragment"], vector["label"])
         assert secret.hex() == vector["secret"]
+
+
+@pytest.mark.parametrize("vector", vectors("links", "whole"))
+def test_whole_link_is_read_as_the_vector_says(vector):
+    _, wrong = check_link(adapter_python, vector)
+
+    assert wrong is None
 
 
 @pytest.mark.parametrize("vector", vectors("keys", "ticket"))

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import contextlib
 import copy
+import gzip
 import itertools
 import json
 import re
@@ -351,6 +352,12 @@ class FakeDolibarr:
     async def _trouble_often(self, _):
         refusal = {"error": {"code": 429}}
         return web.json_response(refusal, status=429, headers={"Retry-After": "7"})
+
+    async def _trouble_packed(self, _):
+        """Answer with what is a thousand times as long when it is unpacked."""
+        body = gzip.compress(b"[" + b" " * 3_000_000 + b"]")
+        headers = {"Content-Encoding": "gzip"}
+        return web.Response(body=body, content_type="application/json", headers=headers)
 
     async def _trouble_half(self, _):
         return web.Response(text='[{"id":"1","ref":', content_type="application/json")

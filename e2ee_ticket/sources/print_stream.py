@@ -139,9 +139,10 @@ def _skip_wrapping(document: bytearray, at: int) -> int:
             at += len(UEL)
         elif document.startswith(_PJL, at):
             end = document.find(b"\n", at)
-            if end < 0:
+            mark = document.find(UEL, at, len(document) if end < 0 else end)
+            if mark < 0 and end < 0:
                 return at
-            at = end + 1
+            at = mark if mark >= 0 else end + 1
         elif found := _LINE_ENDS.match(document, at):
             at = found.end()
         else:

@@ -5,6 +5,7 @@ import logging
 import traceback
 
 import pytest
+from aiohttp import http_parser
 from dolibarr_shop import make, running, turns, until
 from fake_dolibarr import ALL_PARTIES, CALLS, KEY, PDF, READ, WRITE, FakeDolibarr
 from keeper import Keeper
@@ -953,6 +954,21 @@ async def test_the_key_follows_no_redirect(fake, keeper):
         await until(lambda: keeper.trouble is not None)
 
     assert fake.asked["elsewhere"] == 0
+
+
+async def test_nothing_that_is_packed_is_unpacked(fake, keeper, monkeypatch):
+    unpacked = []
+    unpack = http_parser.DeflateBuffer.feed_data
+    monkeypatch.setattr(
+        http_parser.DeflateBuffer,
+        "feed_data",
+        lambda *given: [unpacked.append(1), unpack(*given)][1],
+    )
+    async with running(make(fake), keeper):
+        fake.trouble = "packed"
+        await until(lambda: keeper.trouble is not None)
+
+    assert unpacked == []
 
 
 async def test_the_agent_makes_it_from_its_settings(fake):

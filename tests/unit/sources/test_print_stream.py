@@ -46,6 +46,7 @@ def calls(stream, chunks):
         (UEL * 40 + b"@PJL A\n" + UEL + PDF + UEL + UEL + PDF, [PDF, PDF]),
         (UEL + b"@PJL INFO ID\r\n" + UEL, []),
         (UEL + b"\r\n\r\n" + PDF, [PDF]),
+        (UEL + b"@PJL ECHO" + UEL + b"@PJL EOJ\r\n" + UEL + PDF, [PDF]),
     ],
 )
 def test_jobs_wrapped_in_pjl_are_unwrapped(data, jobs, step):

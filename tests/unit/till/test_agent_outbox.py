@@ -94,12 +94,12 @@ async def test_a_trouble_of_the_outbox_ends_by_itself_without_another_receipt(sh
 async def test_damage_while_it_runs_ends_the_agent_and_the_next_begins_with_a_new_outbox(shop):
     await shop.sell()
     shop.outbox.close()
-    shop.agent._outbox = Outbox(shop.folder / FILE_NAME, shop.clock.now)
+    shop.outbox = shop.agent._outbox = Outbox(shop.folder / FILE_NAME, shop.clock.now)
     with (shop.folder / FILE_NAME).open("r+b") as file:
         size = file.seek(0, 2)
         file.seek(4096)
         file.write(bytes(size - 4096))
-    shop.agent._outbox._connection.execute("PRAGMA shrink_memory")  # it reads them again
+    shop.outbox._connection.execute("PRAGMA shrink_memory")  # it reads them again
 
     with pytest.raises(DamagedOutboxError):
         await shop.intake().accept(arrival())
@@ -108,6 +108,7 @@ async def test_damage_while_it_runs_ends_the_agent_and_the_next_begins_with_a_ne
 
     assert shop.agent.damaged
     assert shop._task.done()
+    shop.outbox.close()
     with open_outbox(shop.folder / FILE_NAME, shop.clock.now, damaged=True):
         pass
     await shop.start()

@@ -88,6 +88,17 @@ def wait_for(condition, what, seconds=20.0):
     raise AssertionError(f"{what} did not happen within {seconds:.0f} s")
 
 
+@contextlib.contextmanager
+def ended_on_failure(process):
+    """End a program whose start does not become what it should, so that it outlives no test."""
+    try:
+        yield
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+
+
 def listens(port):
     """Tell whether anybody listens at a port of this computer."""
     with contextlib.suppress(OSError):
@@ -118,7 +129,8 @@ class Relay:
             stdout=log, stderr=log, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         log.close()
-        wait_for(self.answers, "the relay's start")
+        with ended_on_failure(self.process):
+            wait_for(self.answers, "the relay's start")
         return self
 
     def answers(self):

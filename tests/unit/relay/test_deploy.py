@@ -76,7 +76,8 @@ def start(arguments, port, authority, log, environment=None):
             return Front(process, port, authority, log).ask("GET", "/v1/info")[0]
         return None
 
-    stage.wait_for(answers, "the proxy's start", 40)
+    with stage.ended_on_failure(process):
+        stage.wait_for(answers, "the proxy's start", 40)
     return Front(process, port, authority, log)
 
 
@@ -145,7 +146,8 @@ def caddy(folder, *relay_ports):
             )
         return None
 
-    stage.wait_for(answers, "the proxy's start", 40)
+    with stage.ended_on_failure(process):
+        stage.wait_for(answers, "the proxy's start", 40)
     return Front(process, port, authority, log)
 
 
@@ -326,8 +328,9 @@ def test_caddy_leaves_out_one_of_two_relays_that_is_away(tmp_path):
     """It cannot try an upload a second time."""
     relay = stage.Relay(tmp_path / "relay", "--open")
     relay.start()
-    front = caddy(tmp_path, relay.port, stage.free_port())
+    front = None
     try:
+        front = caddy(tmp_path, relay.port, stage.free_port())
         kept = stage.wait_for(
             lambda: all(
                 front.ask("PUT", f"/v1/t/{number:032x}", make_envelope())[0] in {200, 201}
@@ -338,8 +341,9 @@ def test_caddy_leaves_out_one_of_two_relays_that_is_away(tmp_path):
         )
     finally:
         relay.stop()
-        front.process.terminate()
-        front.process.wait(20)
+        if front is not None:
+            front.process.terminate()
+            front.process.wait(20)
 
     assert kept
 

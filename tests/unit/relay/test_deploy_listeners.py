@@ -39,7 +39,8 @@ class Front:
             self.process = subprocess.Popen(
                 arguments, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment
             )
-        stage.wait_for(self.answers, "the web server's start", 40)
+        with stage.ended_on_failure(self.process):
+            stage.wait_for(self.answers, "the web server's start", 40)
 
     def answers(self):
         assert self.process.poll() is None, self.log.read_text()

@@ -27,6 +27,7 @@ from relay_server.errors import (
     MethodError,
     OverloadedError,
     TooLargeError,
+    TooOftenError,
     UnknownPathError,
 )
 from relay_server.limits import AddressLimits, Holding, Shares, network
@@ -111,10 +112,10 @@ async def put_ticket(
     with services.reading.hold(uploader.owner) as held:
         try:
             envelope = await _read(services, request, size, held)
-        except (BadRequestError, asyncio.CancelledError):
+            uploader.check(size)  # others of the same caller have come meanwhile
+        except (BadRequestError, TooOftenError, asyncio.CancelledError):
             uploader.count(0, request.content.total_bytes)  # R12: what has come of it
             raise
-        uploader.check(size)  # others of the same caller have come meanwhile
         held.settle()
         with services.crowd.enter(uploader.owner):
             uploader.count(1, size)

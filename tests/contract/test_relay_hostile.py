@@ -366,7 +366,8 @@ async def test_an_upload_that_the_relay_has_no_room_for_counts_for_no_hour(
 async def test_of_uploads_of_one_address_at_the_same_time_no_more_are_taken_than_of_one_by_one(
     sqlite_store, clock, config
 ):
-    async with relays.serve(hourly(config), sqlite_store, clock) as relay:
+    config = dataclasses.replace(hourly(config), address_bytes_per_hour=3600 * KIB)
+    async with relays.serve(config, sqlite_store, clock) as relay:
         lines = [connect(relay, "127.0.0.1") for _ in range(8)]
         for number, line in enumerate(lines):
             line.protocol.data_received(head(number, 32 * KIB, ""))
@@ -377,8 +378,11 @@ async def test_of_uploads_of_one_address_at_the_same_time_no_more_are_taken_than
         told = sorted(statuses(line)[0] for line in lines)
         for line in lines:
             line.leave()
+        clock.advance(40)  # 4 KiB were left; what was refused has come all the same
+        later = await relay.call.put(ticket_id="a" * 32)
 
     assert told == [201] * 3 + [429] * 5
+    assert later.status == 429
 
 
 # Heads, and what comes ahead of an answer

@@ -449,12 +449,12 @@ def _uploads() -> Iterator[Json]:
     yield scenario(
         "upload_repeated_after_opened", "R39", comment, t.stored(), t.post("opened"), again
     )
-    t = Ticket("upload_to_an_open_relay")
-    step = t.put(told(201, "stored", TTL_DEFAULT), permit=False)
     t = Ticket("upload_of_nothing_without_a_permit")
     step = t.put(refused("permit"), [], permit=False, chunked=True, ttl="x")
     comment = "before anything else is looked at"
     yield scenario("upload_of_nothing_without_a_permit", "R10", comment, step, mode="closed")
+    t = Ticket("upload_to_an_open_relay")
+    step = t.put(told(201, "stored", TTL_DEFAULT), permit=False)
     yield scenario("upload_to_an_open_relay", "R10", "without a permit", step, mode="open")
 
 

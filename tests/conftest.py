@@ -8,6 +8,7 @@ import redis_servers
 import screens
 import stage
 from cable import Cable
+from hypothesis import settings
 
 # What starts the tests in the background (a shell's "&", nohup, some CI systems) makes them ignore
 # these, and every program that a test starts would ignore them, too.
@@ -15,6 +16,10 @@ for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
     if signal.getsignal(number) is signal.SIG_IGN:
         is_interrupt = number is signal.SIGINT
         signal.signal(number, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
+
+# No test says how long anything takes: a loaded machine is no fault.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 _RELAYS = []
 """The modules' relays that are meant to be there."""

@@ -1,4 +1,6 @@
--- All that a relay writes down, and why. There is no other table, column or file.
+-- All that a relay writes down, and why. There is no other table or column, and one file beside it:
+-- FILE.known has the newest time that the relay saw, since when the machine runs, and the relay's own
+-- settings, so that a wrong clock and a database that is gone are noticed.
 --
 -- Not here, because the relay never writes them: addresses, times of any request, names of shops
 -- (but for the name that an operator gives to a permit), hellos and answers of displays, tokens,

@@ -901,8 +901,12 @@ def compact(path: Path, tell: Callable[[str], None]) -> int:
                 tell("this file is written anew, once; uploads wait meanwhile")
                 connection.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
                 connection.execute("VACUUM")
-            while shrink(connection, keep=0):
-                pass
+            more = True
+            while more:
+                # One step is one transaction, and so one sync; between two the relay writes.
+                connection.execute("BEGIN IMMEDIATE")
+                more = shrink(connection, keep=0)
+                connection.execute("COMMIT")
             _truncate_log(connection)
             return max(0, before - path.stat().st_size)
     except sqlite3.Error as error:

@@ -227,6 +227,9 @@ FAULTS = {
     "outbox damaged": damage_outbox,
     "bursts": burst,
 }
+APART = frozenset({"outbox damaged"})
+"""What is lost with a damaged outbox is told, so that nothing else of that shop can be judged by
+it: test_salvage.py is about it, and the soak plays it, too."""
 NEEDS_LINE = "proxy that cuts and holds"
 
 
@@ -534,7 +537,7 @@ def test_the_judge_sees_every_kind_of_fault():
 def test_no_storm_loses_a_receipt_or_makes_the_till_tell_an_untruth(tmp_path, times):
     times = int(os.environ.get("E2EE_TICKET_TEST_FAULTS", times))
     only = os.environ.get("E2EE_TICKET_TEST_ONLY", "")
-    names = [name for name in FAULTS if only in name]
+    names = [name for name in FAULTS if only in name and (only or name not in APART or times > 50)]
     rows, floors, failures = play_all(tmp_path, SEED, names, times)
     told = [line for floor in floors for line in floor.told]
     sys.stdout.write(f"\nseed {SEED}\n{table(rows)}\n" + "\n".join(told) + "\n")

@@ -270,7 +270,7 @@ RELAYS = [
         ("R5", "    if path == INFO.template:", "    if path.rstrip('/') == INFO.template:"),
         ("R5", '{"DELETE": delete_channel, "PUT": put_channel}', '{"DELETE": delete_channel, "PUT": put_channel, "GET": get_info}'),
         ("R10", "await services.permits.check(_bearer(request))", "None"),
-        ("R30", "    allowance = await _check_permit(services, request)\n    size = _length(request, ENVELOPE_MAX_SIZE)", "    size = _length(request, ENVELOPE_MAX_SIZE)\n    allowance = await _check_permit(services, request)"),
+        ("R30", "    uploader = await _uploader(services, request)\n    size = _length(request, ENVELOPE_MAX_SIZE)", "    size = _length(request, ENVELOPE_MAX_SIZE)\n    uploader = await _uploader(services, request)"),
         ("R31", "        raise LengthRequiredError\n", "        raise BadRequestError\n"),
         ("R32", "        raise TooLargeError\n", "        raise BadRequestError\n"),
         ("R53", "    return Reply(200, await services.relay.fetch(names[0]))", "    body = await services.relay.fetch(names[0])\n    await services.relay._store.change(names[0], __import__('relay_server.store').store.State.OPENED, expiry=1, now=1)\n    return Reply(200, body)"),

@@ -10,14 +10,18 @@ inserted loses its comments and its indentation, and nothing else changes.
 
 import argparse
 import base64
+import functools
 import hashlib
 import html
 import json
 import re
 import shutil
+import string
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -76,13 +80,32 @@ CSP = (
 BUDGET = 14 * 1024
 """The ticket page, compressed with Brotli, in bytes: about what a server may send at once."""
 BROTLI = """
-const zlib = require('zlib');
-process.stdout.write(zlib.brotliCompressSync(require('fs').readFileSync(0), {params: {
-  [zlib.constants.BROTLI_PARAM_MODE]: zlib.constants.BROTLI_MODE_TEXT,
-  [zlib.constants.BROTLI_PARAM_QUALITY]: 11,
-  [zlib.constants.BROTLI_PARAM_LGWIN]: 22,
-}}));
+const { brotliCompressSync, constants: c } = require('zlib');
+const page = require('fs').readFileSync(0);
+let smallest = null; // one way to write distances is some bytes shorter; which, only trying tells
+for (let postfix = 0; postfix < 4; postfix++) {
+  for (let direct = 0; direct < 4; direct++) {
+    const made = brotliCompressSync(page, { params: {
+      [c.BROTLI_PARAM_MODE]: c.BROTLI_MODE_TEXT,
+      [c.BROTLI_PARAM_QUALITY]: 11,
+      [c.BROTLI_PARAM_LGWIN]: 22,
+      [c.BROTLI_PARAM_NPOSTFIX]: postfix,
+      [c.BROTLI_PARAM_NDIRECT]: direct << postfix,
+    }});
+    if (!smallest || made.length < smallest.length) smallest = made;
+  }
+}
+process.stdout.write(smallest);
 """
+SHORT_NAME = 2
+# What a name follows in its declaration, texts and patterns (whose letters are no names), and names
+# with a dot before or a colon behind them.
+DECLARED = re.compile(r"\bfunction ([\w$]+)|\bvar ([\w$]+)|\bfunction(?: [\w$]+)?\(([\w$,]*)\)")
+IDENTIFIERS = re.compile(
+    r"""'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*\""""
+    r"|(?<=[(,=:[!&|?{};])/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\[\n])+/"
+    r"|(\.?)([A-Za-z_$][\w$]*)( *:)?"
+)
 
 
 # Texts, patterns where one can stand, and signs with the blanks beside them.
@@ -95,20 +118,78 @@ TOKENS = re.compile(
 
 
 def strip_script(text: str) -> str:
-    """Leave out comments, indentation and blanks beside signs; a test compares syntax trees."""
-    return TOKENS.sub(lambda match: match[1] or match[0].strip(" "), strip(text))
+    """Leave out comments, blanks, line ends and last semicolons, and quote texts as JSON does.
+
+    Every statement ends with a semicolon or a brace; a test compares the syntax trees.
+    """
+    lines = TOKENS.sub(_shorten_token, strip(text))
+    return re.sub(r"(?<=[\w$])\n(?=[\w$])", " ", lines).replace("\n", "").replace(";}", "}")
+
+
+def _shorten_token(match: re.Match[str]) -> str:
+    token = match[1] or match[0].strip(" ")
+    return f'"{token[1:-1]}"' if token[0] == "'" and '"' not in token else token
+
+
+def rename(code: str) -> str:
+    """Give what the ticket page declares a short name, the same one in every page.
+
+    A name that is a member or a key anywhere keeps its own; a test compares the syntax trees.
+    """
+    names = short_names()
+    return IDENTIFIERS.sub(
+        lambda match: names.get(match[2], match[2]) if _is_free(match) else match[0], code
+    )
+
+
+def _is_free(match: re.Match[str]) -> bool:
+    return bool(match[2]) and not match[1] and not match[3]
+
+
+@functools.cache
+def short_names() -> dict[str, str]:
+    """Choose the short names: the shortest for what is written most often."""
+    texts = {
+        file.name: strip_script(file.read_text(encoding="utf-8"))
+        for file in sorted((HERE / "src").glob("*.js"))
+    }
+    own = [
+        Path(part).name for parts in PAGES["ticket"].values() for part in parts if "src/" in part
+    ]
+    declared: set[str] = set()
+    for name in own:
+        for found in DECLARED.finditer(texts[name]):
+            declared.update(part for part in ",".join(filter(None, found.groups())).split(","))
+    kept = set()
+    counts: Counter[str] = Counter()
+    for name, text in texts.items():
+        for match in IDENTIFIERS.finditer(text):
+            if match[2] and not _is_free(match):
+                kept.add(match[2])
+            elif match[2] and name in own:
+                counts[match[2]] += 1
+    # What vendor/ calls its own is out of the reach of src/.
+    taken = set(re.findall(r"[A-Za-z_$][\w$]*", "\n".join(texts.values())))
+    letters = string.ascii_letters
+    free = map("".join, product(letters, repeat=2))
+    short = (name for name in free if name not in taken)
+    long = sorted(counts, key=lambda name: (-counts[name], name))
+    return {
+        name: next(short) for name in long if name in declared - kept and len(name) > SHORT_NAME
+    }
 
 
 def strip_style(text: str) -> str:
-    """Leave out comments, indentation, and blanks beside braces, colons and commas."""
-    return re.sub(r" *([{}]) *|(?<=[:,;]) ", lambda match: match[1] or "", strip(text))
+    """Leave out comments, line ends, and blanks beside braces, colons and commas."""
+    text = strip(text).replace("\n", "").replace(";}", "}").replace("; }", "}")
+    return re.sub(r" *([{}]) *|(?<=[:,;]) ", lambda match: match[1] or "", text)
 
 
 def strip(text: str) -> str:
     """Leave out comments, indentation and empty lines; a test compares the syntax trees.
 
     A comment is taken for one only where it cannot be part of a text: a whole line, or behind a
-    blank and without a quotation mark up to the end of its line.
+    blank and without a quotation mark up to the end of its line. What may be either is refused.
     """
     text = re.sub(r"(?ms)^[ \t]*/\*.*?\*/[ \t]*$", "", text)
     text = re.sub(r"(?m)(?:^|[ \t])//(?: .*)?$", _unless_quoted, text)
@@ -117,7 +198,9 @@ def strip(text: str) -> str:
 
 def _unless_quoted(match: re.Match[str]) -> str:
     whole_line = not match.string[: match.start()].rpartition("\n")[2].strip()
-    return match[0] if re.search("['\"]", match[0]) and not whole_line else ""
+    if re.search("['\"]", match[0]) and not whole_line:
+        raise ValueError(f"a comment behind code must not hold a quotation mark:{match[0]}")
+    return ""
 
 
 def scripts(name: str) -> dict[str, str]:
@@ -141,7 +224,8 @@ def _part(name: str) -> str:
         return _packed(name.removeprefix("packed:"))
     if name == "vectors":
         return f"var vectors = {_literal(vectors())};"
-    return strip_script((HERE / name).read_text(encoding="utf-8"))
+    code = strip_script((HERE / name).read_text(encoding="utf-8"))
+    return rename(code) if name.startswith("src/") else code
 
 
 def _literal(value: object) -> str:

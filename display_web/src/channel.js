@@ -83,7 +83,7 @@ function readSecond(state, message) {
   mixHash(state, re);
   mixKey(state, re);
   var shared = x25519.scalarMult(state.ephemeral, re);
-  if (isZeros(shared)) fail('aead'); // C11: JavaScript's X25519 does not refuse it itself.
+  if (isZeros(shared)) fail('aead'); // C11: the X25519 of JavaScript does not refuse it itself.
   mixKey(state, shared);
   return decryptAndHash(state, slice(message, 32, SEALED_SIZE));
 }

@@ -11,14 +11,14 @@ var TICK = 500;
 var keys = null; // derived from P; null while there is no pairing
 var paired = ''; // the fragment of the pairing link, while paired
 var machine = makeMachine(null);
-var drawn = 0; // the machine's turn that was drawn last
+var drawn = 0; // the turn of the machine that was drawn last
 var failures = 0; // how many in a row it had counted then
 var spare = null; // {secret, point}: the ephemeral key of the next hello, made while nobody waits
 var sparing = null; // the timer that makes it
 var request = null;
 var question = null; // what the relay is asked about itself
 var retry = null; // the timer of the next hello
-var code = null; // the ticket's QR code
+var code = null; // the QR code of the ticket
 var stirred; // when something was shown last, or the screen was touched
 var say;
 
@@ -357,7 +357,7 @@ function paintTicket() {
   write('total', machine.shown.total);
   if (machine.shown.time) addFact(machine.shown.time);
   if (machine.shown.no) addFact(fill(say.number, 'n', machine.shown.no));
-  code = qrcode.make(pageOrigin + '/#', machine.shown.digits); // C25, T10: from our own page's origin
+  code = qrcode.make(pageOrigin + '/#', machine.shown.digits); // C25, T10: from the origin of our own page
   mark('last', false);
   write('spoken', say.scan);
   mark('unkept', false);

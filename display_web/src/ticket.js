@@ -18,9 +18,10 @@ var ICONS = {
   tampered: 'M12 3l8 3v6c0 5-4 8-8 9-4-1-8-4-8-9V6zM12 8v5M12 16v.1',
   offline: 'M2 9c6-5 14-5 20 0M6 13c4-3 8-3 12 0M12 18v.1M4 21L20 3',
   away: 'M7 19a4 4 0 0 1 0-9 5 5 0 0 1 10 0 4 4 0 0 1 0 9zM10 13l4 4M14 13l-4 4',
-  portal: 'M2 9c6-5 14-5 20 0M6 13c4-3 8-3 12 0M9 18h6v4H9zM10 18v-1a2 2 0 0 1 4 0v1',
-  old: 'M3 4h18v16H3zM3 8h18M12 11v4M12 17v.1',
-  about: 'M7 11V8a5 5 0 0 1 10 0v3M5 11h14v10H5zM12 15v2'
+  portal: 'M2 9c6-5 14-5 20 0M6 13c4-3 8-3 12 0M12 18v.1',
+  faulty: 'M5 3v18l2-2 2.5 2 2.5-2 2.5 2 2.5-2 2 2V3zM12 7v5M12 15v.1',
+  old: 'M12 3a9 9 0 1 0 .01 0M12 7v6M12 16v.1',
+  about: 'M5 3v18l2-2 2.5 2 2.5-2 2.5 2 2.5-2 2 2V3zM8 8h8M8 12h8'
 };
 
 var keys;
@@ -57,7 +58,7 @@ function show(name, canRetry) {
   root.setAttribute('data-state', state);
   document.title = say[state] || say.receipt;
   write('heading', say[state]);
-  write('text', (say[state + 'Text'] || '') + (/^(abs|ex|re|tam)/.test(state) ? ' ' + say.ask : ''));
+  write('text', (say[state + 'Text'] || '') + (/^(abs|ex|rec|rev|tam|fau)/.test(state) ? ' ' + say.ask : ''));
   write('count');
   $('icon').setAttribute('d', ICONS[state] || '');
   mark('retry', canRetry);
@@ -105,15 +106,44 @@ function retry(name) {
 function answered() {
   var bytes = new Uint8Array(request.response || 0);
   var status = request.status;
+  var seconds = parseInt(request.getResponseHeader('Retry-After'), 10);
   clearTimeout(timer);
-  // A page of somebody else's network is no answer of the relay, and no envelope either.
-  if (status === 511 || (status < 500 && !hasMagic(bytes) &&
-    /html/i.test(request.getResponseHeader('Content-Type')))) retry('portal');
-  else if (status === 200) arrived(bytes);
-  else if (status === 404) wait(Math.min(5, 1 + waited / 10));
-  else if (status === 410) show(goneReason(bytes));
-  else if (status === 429 || status === 503) busy();
-  else lost();
+  if (status === 511) retry('portal');
+  else if (status < 500 && !isRelays(bytes)) askRelay(take);
+  else take();
+  function take() {
+    if (status === 200) arrived(bytes);
+    else if (status === 404) wait(Math.min(5, 1 + waited / 10));
+    else if (status === 410) show(goneReason(bytes));
+    else if (status === 429 || status === 503) busy(seconds);
+    else lost();
+  }
+}
+
+function isRelays(bytes) {
+  return hasMagic(bytes) || readJSON(bytes);
+}
+
+function readJSON(bytes) {
+  try {
+    return parseJSON(bytes);
+  } catch (e) { /* somebody else's, or cut */ }
+}
+
+// What the relay never says comes from a network that wants a login, or from a proxy between: the
+// relay itself tells which. No other answer is told as a login's.
+function askRelay(then) {
+  request = new XMLHttpRequest();
+  request.open('GET', relay + '/v1/info');
+  request.responseType = 'arraybuffer';
+  listen();
+  request.onload = function () {
+    var info = readJSON(new Uint8Array(request.response || 0));
+    clearTimeout(timer);
+    if (info && info.version === 1) then();
+    else retry('portal');
+  };
+  request.send();
 }
 
 function wait(seconds) {
@@ -126,32 +156,30 @@ function wait(seconds) {
   } : begin, 1000);
 }
 
-function busy() {
+function busy(seconds) {
   show('waiting');
-  again(Math.min(60, Math.max(1, parseInt(request.getResponseHeader('Retry-After'), 10) || 5)));
+  again(Math.min(60, Math.max(1, seconds || 5)));
 }
 
 function goneReason(bytes) {
-  var reason;
-  try {
-    reason = member(parseJSON(bytes), 'reason');
-  } catch (e) { /* told as expired, the mildest */ }
+  var reason = (readJSON(bytes) || {}).reason; // told as expired, the mildest, without one
   return reason === 'received' || reason === 'revoked' ? reason : 'expired';
 }
 
 function arrived(bytes) {
-  if (!isLength(bytes.length)) {
-    if (!hasMagic(bytes)) return retry('portal');
-    if (truncated++ < 3) return lost(); // cut on its way
-  }
+  if (!isLength(bytes.length) && (!hasMagic(bytes) || truncated++ < 3)) return lost(); // cut
   try {
     ticket = unseal(bytes, keys);
   } catch (error) {
-    show('tampered', true);
+    show(error.code === 'framing' ? 'faulty' : 'tampered', true);
     write('count', error.code);
     return;
   }
-  ready();
+  try {
+    ready();
+  } catch (e) {
+    show('old', true); // it has no room for the receipt, or cannot make a file of it
+  }
 }
 
 // An engine compiles what it has run often enough: the cipher runs on zeros while the phone waits,
@@ -177,15 +205,31 @@ function ready() {
   if (ticket.lang) $('title').lang = ticket.lang;
   $('save').href = URL.createObjectURL(new Blob([ticket.receipt.body], type));
   $('save').download = name;
-  $('save').onclick = saved;
+  $('save').onclick = tapped;
   showPreview(facts);
   offerShare(name, type);
   mark('app', isInApp());
   show('ready');
+  fitTotal();
   $('title').focus();
-  setTimeout(function () {
-    post('opened');
-  }, 0);
+  setTimeout(seen, 0);
+}
+
+// R74: nobody has seen what is drawn ahead of a tap, or in a tab behind.
+function seen() {
+  document[document.hidden ? 'addEventListener' : 'removeEventListener']('visibilitychange', seen);
+  if (!document.hidden) post('opened');
+}
+
+// An amount stays on its line; a text that is no amount may be too long for that. Some engines tell
+// of 1 px too many.
+function fitTotal() {
+  var total = $('total');
+  var share;
+  total.style.cssText = '';
+  share = total.clientWidth / (total.scrollWidth - 1);
+  if (share < 1) total.style.fontSize = Math.max(1.25, 2.9 * share) + 'rem';
+  if (share < 0.4) total.style.whiteSpace = 'normal';
 }
 
 // The shop's own time, as it wrote it, and as the till prints it on the receipt. Not by
@@ -232,7 +276,7 @@ function offerShare(name, type) {
     if (!navigator.canShare(files)) return;
     mark('share', true);
     $('share').onclick = function () {
-      navigator.share(files).then(saved, function () {});
+      navigator.share(files).then(passedOn, unshared);
     };
   } catch (e) { /* no such browser: the link is enough */ }
 }
@@ -241,7 +285,7 @@ function offerShare(name, type) {
 function isInApp() {
   var agent = navigator.userAgent;
   return /; wv\)|FBA[NV]|Instagram|WhatsApp|Line\/|MicroMessenger|Snapchat|GSA\//.test(agent) ||
-    (/iP(hone|ad|od)/.test(agent) && !/Safari\//.test(agent));
+    (/(iP(hone|ad|od)|Macintosh).*AppleWebKit/.test(agent) && !/Safari\//.test(agent));
 }
 
 function copyLink() {
@@ -258,25 +302,25 @@ function copyLink() {
   }
 }
 
-// What the relay is told: opened, received, revoked. Nothing waits for it.
+// What the relay is told: opened, received, revoked. Nothing waits for it. `answer` hears of every
+// try: its status if the relay has heard, else whether another try follows.
 
-function post(word, done) {
+function post(word, answer) {
   var url = relay + '/v1/t/' + id + '/state';
   var body = concat(keys.tok, ascii(word)).buffer;
   var delay = 1000;
   var told;
   function tell() {
-    var note = new XMLHttpRequest();
-    note.open('POST', url);
-    note.onload = function () {
-      told = note.status === 204 || note.status === 410;
-      if (!told) note.onerror();
-      else if (done) done();
+    var call = new XMLHttpRequest();
+    call.open('POST', url);
+    call.timeout = STALL;
+    call.onload = call.onerror = call.ontimeout = function () {
+      told = call.status === 204 || call.status === 410;
+      var follows = !told && (delay *= 2) < 99999;
+      if (follows) setTimeout(tell, delay);
+      if (answer) answer(told ? call.status : 0, follows);
     };
-    note.onerror = function () {
-      if ((delay *= 2) < 99999) setTimeout(tell, delay);
-    };
-    note.send(body); // no header and no upload listener: no preflight
+    call.send(body); // no header and no upload listener: no preflight
   }
   window.addEventListener('pagehide', function () {
     if (!told && navigator.sendBeacon) navigator.sendBeacon(url, body);
@@ -284,21 +328,43 @@ function post(word, done) {
   tell();
 }
 
-function saved() {
-  setTimeout(function () {
-    post('received', function () {
-      mark('saved', true);
-      write('noteText', say.saved);
-    });
-  }, 0);
+function note(text, canDelete) {
+  write('noteText', text);
+  mark('noted', canDelete);
 }
 
-function deleteNow() {
-  post('revoked', function () {
-    mark('saved', false);
-    write('noteText', say.deleted);
-    $('note').focus();
+// R75: a tap is no proof that anything was saved, so that the copy stays for its day. What is told
+// again is known to the relay already; its answer says whether the copy is there.
+function tapped() {
+  note(say.receivedText, true);
+  post('opened', function (status) {
+    if (status) note(say.receivedText + ' ' + (status > 204 ? say.deleted : say.kept), status < 410);
   });
+}
+
+function passedOn() {
+  note(say.shared, true);
+  post('received', function (status) {
+    if (status) note(say.shared + ' ' + (status > 204 ? say.deleted : say.soon), status < 410);
+  });
+}
+
+function unshared() {
+  note(say.unshared);
+}
+
+// The customer's word that the receipt is saved, and their wish. Each tap has an answer.
+function deleteNow() {
+  note(say.deleting);
+  $('note').focus();
+  post('received', function (status, follows) {
+    if (status === 204) post('revoked', deleted);
+    else deleted(status, follows);
+  });
+}
+
+function deleted(status, follows) {
+  note(status ? say.deleted : say.undeleted, !status && !follows);
 }
 
 // Start
@@ -317,6 +383,7 @@ function start() {
   window.addEventListener('online', function () {
     if (/offline|away|portal/.test(state)) begin();
   });
+  window.onresize = fitTotal;
   document.onkeydown = function (event) {
     if (event.keyCode === 27) zoom(false);
   };

@@ -67,7 +67,7 @@ complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using send' -l title -x -d 'the s
 complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using send' -l total -x -d 'the amount, as in "54,64 €"'
 complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using send' -l number -x -d 'the receipt'"'"'s number'
 complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using send' -l lang -x -d 'the receipt'"'"'s language, such as fr'
-complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using send' -l wait -xka "received opened" -d '--wait ends when the customer has saved it, --wait=opened when it was opened; or when it was revoked or has expired (then with 1)'
+complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using send' -l wait -xka "received opened" -d '--wait ends when the customer has opened it, --wait=received when they have said that it is saved; or when it was revoked or has expired (then with 1)'
 complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using send' -l timeout -x -d 'stop trying or waiting after so long (default: 60, none with --wait)'
 complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using send' -l link -d 'print the link alone on stdout'
 complete -c e2ee-ticket -n '_shtab_e2ee_ticket_using send' -l json -d 'print one object per event on stdout: id, state, shown, expires_in'

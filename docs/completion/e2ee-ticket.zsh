@@ -279,7 +279,7 @@ _shtab_e2ee_ticket_send_options=(
   "--total[the amount, as in \"54,64 \€\"]:TEXT:"
   "--number[the receipt\'s number]:TEXT:"
   "--lang[the receipt\'s language, such as fr]:TAG:"
-  "--wait[--wait ends when the customer has saved it, --wait\=opened when it was opened\; or when it was revoked or has expired (then with 1)]:opened:(received opened)"
+  "--wait[--wait ends when the customer has opened it, --wait\=received when they have said that it is saved\; or when it was revoked or has expired (then with 1)]:received:(received opened)"
   "--timeout[stop trying or waiting after so long (default\: 60, none with --wait)]:SECONDS:"
   "--link[print the link alone on stdout]"
   "--json[print one object per event on stdout\: id, state, shown, expires_in]"

@@ -72,7 +72,7 @@ class _Parser(argparse.ArgumentParser):
 def parse(given: Sequence[str]) -> argparse.Namespace:
     """Read the command line; on --help and on misuse, exit."""
     # Argparse cannot have an optional value before a file name: `--wait FILE` would swallow it.
-    given = ["--wait=received" if argument == "--wait" else argument for argument in given]
+    given = ["--wait=opened" if argument == "--wait" else argument for argument in given]
     return build(given[:1]).parse_args(given)
 
 
@@ -178,9 +178,9 @@ lpr-filter | e2ee-ticket send --json --wait=opened -""",
     send.add_argument(
         "--wait",
         choices=("received", "opened"),
-        metavar="opened",
-        help="--wait ends when the customer has saved it, --wait=opened when it was opened;"
-        " or when it was revoked or has expired (then with 1)",
+        metavar="received",
+        help="--wait ends when the customer has opened it, --wait=received when they have said"
+        " that it is saved; or when it was revoked or has expired (then with 1)",
     )
     send.add_argument(
         "--timeout",

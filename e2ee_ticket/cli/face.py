@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _LINES: Final = {
     "opened": "the customer has opened it",
-    "received": "the customer has saved it",
+    "received": "the customer says that it is saved, or has shared it",
     "revoked": "it was revoked: its link opens nothing any more",
     "expired": "it has expired without being opened",
     "failed": "this ticket has failed: its link opens nothing",

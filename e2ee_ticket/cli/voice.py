@@ -188,7 +188,7 @@ def write_into(file: Path) -> logging.Handler:
 
 
 _GONE: Final = {
-    "received": "it was saved before, and the relay keeps it for 15 minutes only",
+    "received": "somebody said that it is saved; the relay keeps it for 15 minutes after that",
     "revoked": "it was deleted; ask the shop for a new one or for paper",
     "expired": "it was not opened in time; ask the shop for a new one or for paper",
 }

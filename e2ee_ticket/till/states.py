@@ -22,7 +22,7 @@ class DeliveryState(StrEnum):
     SEALED = "sealed"  # on its way to the relay
     STORED = "stored"  # the relay has it
     OPENED = "opened"  # a phone has opened it
-    RECEIVED = "received"  # a phone has saved it
+    RECEIVED = "received"  # the customer says that it is saved, or has shared it
     REVOKED = "revoked"  # taken back
     EXPIRED = "expired"  # the relay kept it for its time, and nobody came
     FAILED = "failed"  # the relay refused it for good, or has lost it
@@ -59,7 +59,7 @@ class SaleState(StrEnum):
     SEALED = "sealed"  # on its way to the relay; the code is shown already
     STORED = "stored"  # the relay has it, and its code is or was shown
     OPENED = "opened"  # the customer sees it
-    RECEIVED = "received"  # the customer has saved it
+    RECEIVED = "received"  # the customer says that it is saved, or has shared it
     EXPIRED = "expired"  # over, and nobody came for it
     REVOKED = "revoked"  # taken back
     FAILED = "failed"  # the relay refused it for good

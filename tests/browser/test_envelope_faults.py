@@ -20,6 +20,7 @@ pytestmark = pytest.mark.browser
 
 RECEIPT = b"%PDF-1.7\n" + bytes(range(256)) * 64 + b"\n%%EOF\n"
 GET = "GET /v1/t/"
+INFO = "GET /v1/info"
 BACK_ONLINE = "window.dispatchEvent(new Event('online'))"  # rather than wait for the next try
 LOGIN = b"<!doctype html><title>Hotel</title><form><button>Accept our terms</button></form>"
 BINARY = "application/octet-stream"
@@ -46,7 +47,7 @@ ANSWER_EVERYTHING = """
     const told = {};
     for (next.bytes = from; next.bytes < to; next.bytes++) {
       document.getElementById('retry').click();
-      await null;
+      for (let turns = 0; turns < 4; turns++) await null;
       const state = document.documentElement.getAttribute('data-state');
       (told[state] = told[state] || []).push(next.bytes);
     }
@@ -150,17 +151,51 @@ def open_phone(phone, cable, kept):
 )
 def test_what_is_no_envelope_is_told_as_what_it_is(phone, cable, kept, envelope, told):
     state, answer = told
-    fault = cable.answer(GET, answer(envelope), times=10**6)
+    faults = [cable.answer(GET, answer(envelope), times=10**6)]
+    if state == "portal":  # such a network answers for everybody
+        faults.append(cable.answer(INFO, answer(envelope), times=10**6))
     open_phone(phone, cable, kept).wait("portal", "away")
     assert phone.state == state
 
-    fault.release()
+    for fault in faults:
+        fault.release()
     phone.page.evaluate(BACK_ONLINE)
 
     phone.wait("ready")
     assert phone.save()[0] == RECEIPT
     assert phone.story()[-2:] == [state, "ready"]
     assert set(phone.story()) <= {"opening", state, "ready"}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [(404, "waiting"), (410, "expired"), (200, "away"), (403, "away"), (429, "waiting")],
+)
+@pytest.mark.parametrize("kind", ["text/html", BINARY, "text/plain"])
+def test_a_page_of_a_proxys_own_is_no_login(phone, cable, kept, told, kind):
+    """The relay is there and says so: what it said of the ticket, a proxy has written anew."""
+    status, state = told
+    cable.answer(GET, http(status, b"<h1>Sorry</h1>", kind), times=10**6)
+
+    open_phone(phone, cable, kept).wait("portal", "waiting", "expired", "away")
+
+    assert phone.state == state
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        (404, b'{"error": "absent"}', "waiting"),
+        (410, b'{"error": "gone", "reason": "revoked"}', "revoked"),
+    ],
+)
+def test_the_relays_own_word_counts_whatever_type_a_proxy_gives_it(phone, cable, kept, told):
+    status, body, state = told
+    cable.answer(GET, http(status, body, "text/html"), times=10**6)
+
+    open_phone(phone, cable, kept).wait(state)
+
+    assert cable.count(INFO) == 0
 
 
 @pytest.mark.parametrize("answer", HARMLESS.values(), ids=HARMLESS)

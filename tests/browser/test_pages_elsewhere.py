@@ -233,7 +233,7 @@ def test_a_receipt_opens_from_a_page_on_another_host(trusting, host, relay, link
 
     open_phone(phone, link.reveal())
 
-    stage.wait_for(lambda: relay.state(link) == "received", "the relay's state")
+    stage.wait_for(lambda: relay.state(link) == "opened", "the relay's state")
     asked = [request.url for request in phone.requests if not request.url.startswith("blob:")]
     assert asked[:2] == [host.origin + "/", f"{host.relay}/v1/t/{link.secret.id}"]
     assert {request.method for request in phone.requests} == {"GET", "POST"}  # no preflight
@@ -351,7 +351,7 @@ def test_a_page_that_was_saved_to_disk_opens_a_receipt(trusting, host, relay, li
 
     open_phone(phone, (tmp_path / "saved/ticket.html").as_uri() + "#" + link.digits())
 
-    stage.wait_for(lambda: relay.state(link) == "received", "the relay's state")
+    stage.wait_for(lambda: relay.state(link) == "opened", "the relay's state")
     phone.page.reload()
     phone.wait("ready", "about")
 

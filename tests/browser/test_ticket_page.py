@@ -1,5 +1,6 @@
 """The phone's page, each of its states reached by what would cause it (spec/ticket.md)."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import stage
 from screens import Phone, picture
 
 from e2ee_ticket import Link, Secret, Ticket
+from e2ee_ticket.protocol.envelope import OVERHEAD_SIZE, seal_plaintext
 
 pytestmark = pytest.mark.browser
 
@@ -61,7 +63,7 @@ def wait_for_state(relay, link, state):
 # The receipt
 
 
-def test_shows_the_receipt_and_saves_its_very_bytes(phone, relay, kept):
+def test_shows_the_receipt_and_saves_its_very_bytes(phone, kept):
     phone.open(kept.reveal()).wait("ready")
 
     assert phone.text("#title") == "Épicerie du Test"
@@ -70,7 +72,6 @@ def test_shows_the_receipt_and_saves_its_very_bytes(phone, relay, kept):
     phone.page.wait_for_selector("#preview", state="visible")
     assert phone.page.locator("#title").get_attribute("lang") == "fr"
     assert phone.save() == (RECEIPT, "Ticket 7-1042.pdf")
-    wait_for_state(relay, kept, "received")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,8 @@ def test_asks_the_relay_while_the_page_still_arrives(phone, relay, kept, cable):
 def test_keeps_nothing_in_the_browser(phone, relay, kept):
     phone.open(kept.reveal()).wait("ready")
     phone.save()
-    wait_for_state(relay, kept, "received")
+    phone.page.click("#delete")
+    wait_for_state(relay, kept, "revoked")
 
     assert phone.kept() == {}
 
@@ -141,15 +143,131 @@ def test_tells_the_relay_opened_only_when_the_receipt_is_open(phone, relay, kept
     wait_for_state(relay, kept, "opened")
 
 
-def test_deletes_the_receipt_from_the_relay_when_asked_to(phone, relay, kept):
+@pytest.mark.rule("R75")
+@pytest.mark.parametrize("accept_downloads", [True, False])
+def test_a_tap_on_save_says_nothing_of_received(screen, relay, kept, accept_downloads):
+    """Nobody tells a page whether anything was saved; Chromium drops the download here."""
+    phone = screen(Phone, accept_downloads=accept_downloads)
     phone.open(kept.reveal()).wait("ready")
+    wait_for_state(relay, kept, "opened")
+
+    phone.page.click("#save")
+
+    note = "Look among your downloads. The encrypted copy stays for a day."
+    stage.wait_for(lambda: phone.text("#noteText") == note, "what is so")
+    assert phone.text("#delete") == "I have it: delete it now"
+    assert relay.state(kept) == "opened"
+    assert expires_in(relay, kept) > 86_000
+
+
+def expires_in(relay, link):
+    token = link.secret.token().hex()
+    path = f"/v1/t/{link.secret.id}/state"
+    _, body = relay.request("GET", path, Authorization=f"Bearer {token}")
+    return json.loads(body)["expires_in"]
+
+
+@pytest.mark.rule("R75")
+def test_the_customers_word_is_told_and_the_receipt_deleted(phone, relay, kept, cable):
+    phone.open(f"{cable.origin}/#{kept.digits()}").wait("ready")
+    wait_for_state(relay, kept, "opened")
     phone.save()
+    stage.wait_for(lambda: "stays" in phone.text("#noteText"), "the answer to the tap")
+    held = cable.hold("POST /v1/t/")
 
     phone.page.click("#delete")
 
-    wait_for_state(relay, kept, "revoked")
+    assert phone.text("#noteText") == "Deleting…"
+    assert not phone.visible("#delete")
+    assert held.met.wait(20)
+    held.times = 1
+    held.released.set()
+    stage.wait_for(
+        lambda: phone.text("#noteText") == "The encrypted copy is deleted.", "the answer"
+    )
+    assert relay.state(kept) == "revoked"
     assert relay.request("GET", f"/v1/t/{kept.secret.id}")[0] == 410
     assert phone.state == "ready"
+
+
+REFUSALS = {
+    "refused": b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+    "too often": b"HTTP/1.1 429 Too Many\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n",
+    "broken": b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("refusal", [*REFUSALS, "offline"])
+def test_a_wish_that_is_not_met_yet_is_told_and_tried_again(phone, relay, kept, cable, refusal):
+    phone.open(f"{cable.origin}/#{kept.digits()}").wait("ready")
+    wait_for_state(relay, kept, "opened")
+    phone.save()
+    stage.wait_for(lambda: "stays" in phone.text("#noteText"), "the answer to the tap")
+    if refusal == "offline":
+        phone.context.set_offline(True)
+    else:
+        cable.answer("POST /v1/t/", REFUSALS[refusal], times=1)
+
+    phone.page.click("#delete")
+
+    stage.wait_for(lambda: phone.text("#noteText") == "Not deleted yet.", "what is so")
+    phone.context.set_offline(False)
+    wait_for_state(relay, kept, "revoked")
+    stage.wait_for(lambda: "is deleted" in phone.text("#noteText"), "what is so now")
+
+
+def test_a_wish_that_nobody_hears_can_be_told_again(phone, relay, kept, cable):
+    phone.page.clock.install()
+    phone.open(f"{cable.origin}/#{kept.digits()}").wait("ready")
+    phone.page.clock.run_for(10)
+    wait_for_state(relay, kept, "opened")
+    phone.page.click("#save")
+    stage.wait_for(lambda: "stays" in phone.text("#noteText"), "the answer to the tap")
+    refused = cable.answer("POST /v1/t/", REFUSALS["refused"], times=10**6)
+    phone.page.click("#delete")
+
+    def given_up():
+        phone.page.clock.run_for(10_000)
+        return phone.visible("#delete")
+
+    stage.wait_for(given_up, "the end of the tries")
+    assert phone.text("#noteText") == "Not deleted yet."
+    refused.release()
+    phone.page.click("#delete")
+    wait_for_state(relay, kept, "revoked")
+
+
+def test_a_second_tab_does_not_promise_what_the_first_has_deleted(screen, relay, kept):
+    first, second = screen(Phone), screen(Phone)
+    for phone in (first, second):
+        phone.open(kept.reveal()).wait("ready")
+    first.save()
+    first.page.click("#delete")
+    wait_for_state(relay, kept, "revoked")
+
+    assert second.save()[0] == RECEIPT
+
+    said = "Look among your downloads. The encrypted copy is deleted."
+    stage.wait_for(lambda: second.text("#noteText") == said, "what is so")
+    assert not second.visible("#delete")
+
+
+@pytest.mark.rule("R74")
+def test_a_page_in_the_background_is_not_opened_before_somebody_looks(phone, relay, kept):
+    """As in a tab behind, and as a page that is drawn ahead of a tap tells of itself, too."""
+    phone.context.add_init_script(
+        "Object.defineProperty(document, 'hidden', {get: () => !window.seen, configurable: true})"
+    )
+    phone.open(kept.reveal()).wait("ready")
+    phone.page.evaluate("new Promise(done => setTimeout(done, 50))")
+    assert not any("POST" in line for line in phone.fetched())
+    assert relay.state(kept) == "stored"
+
+    phone.page.evaluate("window.seen = true; document.dispatchEvent(new Event('visibilitychange'))")
+
+    wait_for_state(relay, kept, "opened")
+    phone.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    assert [line for line in phone.fetched() if "POST" in line] == ["POST /v1/t/*/state"]
 
 
 def test_a_page_that_is_left_at_once_still_tells_the_relay(phone, relay, kept, cable):
@@ -184,9 +302,39 @@ def test_shares_a_file_and_nothing_else_where_the_browser_can(phone, relay, kept
     phone.page.click("#share")
 
     wait_for_state(relay, kept, "received")
+    said = "Shared. The encrypted copy is deleted in 15 minutes."
+    stage.wait_for(lambda: phone.text("#noteText") == said, "what is so")
+    assert phone.visible("#delete")
     assert phone.page.evaluate("window.shared") == [
         "files", "Ticket 7-1042.pdf", "application/pdf", len(RECEIPT), True,
     ]  # fmt: skip
+
+
+@pytest.mark.rule("R75")
+@pytest.mark.parametrize("why", ["AbortError", "NotAllowedError"])
+def test_a_share_that_was_refused_is_told_and_is_no_received(phone, relay, kept, why):
+    phone.context.add_init_script(
+        f"""
+        navigator.canShare = () => true;
+        navigator.share = () => Promise.reject(new DOMException('no', '{why}'));
+        """
+    )
+    phone.open(kept.reveal()).wait("ready")
+    wait_for_state(relay, kept, "opened")
+
+    phone.page.click("#share")
+
+    stage.wait_for(lambda: phone.text("#noteText") == "Not shared.", "what is so")
+    assert relay.state(kept) == "opened"
+
+
+def test_an_engine_that_makes_no_file_says_so_and_nothing_was_opened(phone, relay, kept):
+    phone.context.add_init_script("URL.createObjectURL = () => { throw new Error('no room'); }")
+    phone.open(kept.reveal()).wait("old")
+
+    assert phone.text("#heading") == "This browser cannot do it"
+    assert phone.visible("#retry")
+    assert relay.state(kept) == "stored"
 
 
 def test_offers_no_sharing_where_the_browser_cannot(phone, kept):
@@ -449,6 +597,19 @@ def test_an_envelope_with_a_flipped_bit_is_told_as_tampered(phone, relay, kept, 
     assert relay.state(kept) == "stored"
 
 
+def test_what_a_till_has_sealed_wrongly_is_not_told_as_changed(phone, relay):
+    link = Link(relay.origin, Secret.generate())
+    envelope = seal_plaintext(bytes(16384 - OVERHEAD_SIZE), link.secret)
+    path = f"/v1/t/{link.secret.id}"
+    assert relay.request("PUT", path, envelope, Authorization=f"Bearer {relay.leave}")[0] == 201
+
+    phone.open(link.reveal()).wait("faulty", "tampered")
+
+    assert phone.text("#heading") == "Receipt cannot be read"
+    assert phone.text("#text") == "The till did not make it right. Please ask at the counter."
+    assert phone.text("#count") == "framing"
+
+
 def test_another_tickets_envelope_is_told_as_tampered(phone, relay, kept, ticket):
     other = relay.keep(ticket, permit=relay.leave)
     relay.stop()
@@ -495,7 +656,7 @@ def test_a_relay_that_is_away_is_waited_for(phone, relay, kept, cable):
 
 @pytest.mark.parametrize("portal", PORTALS)
 def test_a_login_page_of_the_network_is_told_as_such(phone, kept, cable, portal):
-    portal = cable.answer("GET /v1/t/", portal, times=10**6)
+    portal = cable.answer("GET /v1/", portal, times=10**6)
     phone.open(f"{cable.origin}/#{kept.digits()}").wait("portal")
 
     assert "wifi" in phone.text("#text")

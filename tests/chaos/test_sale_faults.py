@@ -43,7 +43,7 @@ def check(sale, saved):
     ended, said = sale.end(60)
     assert digest(saved) == digest(stage.INVOICE.read_bytes())
     assert ended == 0, said
-    assert "received" in sale.states
+    assert "opened" in sale.states
     return said
 
 

@@ -78,6 +78,8 @@ NOT_CHECKED = {
     "R35": "the limits are the relay's own, and reaching them would shut others out",
     "R40": "it would take filling the relay",
     "R23": "nobody may set the relay's clock from outside",
+    "R74": "a rule for phones",
+    "R75": "a rule for phones",
     "R84": "it takes 90 days",
     "R121": "this relay serves no pages",
     "R122": "this relay serves no pages",

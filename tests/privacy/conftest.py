@@ -136,7 +136,7 @@ def play(chromium, folder, relay, operator, beside=()):
         phone.wait("ready")
         made.take_memory("when the receipt is open")
         made.saved = phone.save()
-        sale.wait_for_state("received")
+        sale.wait_for_state("opened")
         assert sale.end()[0] == 0
         tablet.wait("thanks")
         made.take_memory("after the sale")

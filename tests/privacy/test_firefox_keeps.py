@@ -41,7 +41,7 @@ def profile(tmp_path_factory):
         browser.open(link.reveal()).wait("ready")
         saved, _ = browser.save()
         assert saved == ticket.receipt
-        stage.wait_for(lambda: relay.state(link) == "received", "the relay's state")
+        stage.wait_for(lambda: relay.state(link) == "opened", "the relay's state")
         kept = browser.run(
             """return {
                 address: location.href, cookie: document.cookie,

@@ -69,7 +69,7 @@ def test_every_request_goes_to_the_page_host_or_the_relay(whole_sale):
         assert all(url.split(":", 1)[1].startswith(origin) for url in asked if url[:5] == "blob:")
 
 
-def test_the_phone_asks_for_page_and_envelope_and_says_opened_and_received(whole_sale):
+def test_the_phone_asks_for_page_and_envelope_and_says_opened_when_open_and_when_tapped(whole_sale):
     asked = sorted(ID.sub(b"*", line) for line in whole_sale.wires["phone"].requests())
 
     assert asked == [b"GET /", b"GET /v1/t/*", b"POST /v1/t/*/state", b"POST /v1/t/*/state"]

@@ -58,7 +58,7 @@ def profile(playwright, tmp_path_factory):
     with page.expect_download() as download:
         page.click("#save")
     assert Path(download.value.path()).read_bytes() == ticket.receipt
-    page.wait_for_selector("html.saved")
+    page.wait_for_selector("html.noted")
     kept = page.evaluate(
         """async () => ({
             address: location.href,

@@ -62,7 +62,7 @@ def test_what_the_operator_is_told_names_nobody(whole_sale):
     for needles in (what_nobody_may_have, what_only_travels, names, hashes):
         assert traces.find_in(told, needles(whole_sale)) == {}
     assert b'route="/v1/t/{id}",status="201"} 1' in told["metrics"]
-    assert b'"received": 1' in told["relay-server stats --json"]
+    assert b'"opened": 1' in told["relay-server stats --json"]
     assert not any(b"127.0.0.1" in data for data in told.values())
 
 

@@ -202,7 +202,7 @@ def test_a_code_is_not_drawn_into_a_file_that_others_have_open(till):
 
 
 def test_waiting_ends_when_the_customer_has_saved_it(till):
-    sale = stage.Sale(till, "--link", "--wait", "receipt.pdf")
+    sale = stage.Sale(till, "--link", "--wait=received", "receipt.pdf")
     link = stage.wait_for(lambda: read_line(sale), "the link")
     sale.wait_for_state("stored")
     till.run("open", stdin=link)
@@ -241,7 +241,7 @@ def test_waiting_can_have_an_end(till):
 
 
 def test_ctrl_c_stops_cleanly(till):
-    sale = stage.Sale(till, "--wait", "receipt.pdf")
+    sale = stage.Sale(till, "--wait=received", "receipt.pdf")
     sale.wait_for_state("stored")
     sale.process.send_signal(2)
 

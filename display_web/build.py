@@ -30,8 +30,10 @@ PAGES: dict[str, dict[str, tuple[str, ...]]] = {
         "opening": ("vendor/hash.js", "src/link.js", "src/opening.js"),
         "script": (
             "packed:ticket",
-            "vendor/cipher.js",
+            "vendor/opener.js",
             "src/protocol.js",
+            "src/paper.js",
+            "src/lines.js",
             "src/dom.js",
             "src/ticket.js",
         ),

@@ -1,4 +1,4 @@
-// Tickets, version 1, third part: the receipt in words and the data beside it, after protocol.js.
+// Tickets, version 1, third part: the receipt in words, after protocol.js.
 
 // T45: what is not as a text must be is none. Else its lines, each a list of cells; `rest` says that
 // the preview shows only what they cannot say (T43).
@@ -25,17 +25,4 @@ function readLines(parts) {
   for (i = 0; i < lines.length; i++) lines[i] = lines[i].split('\t');
   lines.rest = picture > at;
   return lines;
-}
-
-// T49: the first three that have a name, each with it as `plain`; nobody reads them.
-function readData(parts) {
-  var found = [];
-  for (var i = 1; i < parts.length && found.length < 3; i++) {
-    var kind = /^application\/(json|xml)$/.exec(parts[i].type);
-    if (kind && parts[i].name) {
-      parts[i].plain = plainName(parts[i].name, kind[1]);
-      found.push(parts[i]);
-    }
-  }
-  return found;
 }

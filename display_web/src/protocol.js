@@ -188,15 +188,14 @@ function texts(object, limits) {
   return found;
 }
 
-// T37, T49: the plain name that is left of a proposed one, with the ending of its kind.
-function plainName(name, kind) {
-  kind = kind || 'pdf';
+// T37: the plain name that is left of a proposed one.
+function plainName(name) {
   var plain = (name || '')
     .replace(/^[^]*[\/\\]/, '')
     .replace(/[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"*:<>?|]/g, '')
-    .replace(new RegExp('\\.' + kind + '$', 'i'), '')
+    .replace(/\.pdf$/i, '')
     .replace(/^[ .]+/, '')
     .replace(/^((?:[\ud800-\udbff][\udc00-\udfff]|[^]){100})[^]*/, '$1')
     .replace(/[ .]+$/, '');
-  return (plain || 'receipt') + '.' + kind;
+  return (plain || 'receipt') + '.pdf';
 }

@@ -10,18 +10,10 @@ var STALL = 20000; // milliseconds without a byte
 var ICONS = {
   opening: 'M5 3v18l2-2 2.5 2 2.5-2 2.5 2 2.5-2 2 2V3zM8 8h8M8 12h8',
   waiting: 'M12 3a9 9 0 1 0 .01 0M12 7v5l3 3',
-  damaged: 'M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5M8 8l8 8M16 8l-8 8',
   absent: 'M12 3a9 9 0 1 0 .01 0M12 7v6M12 16v.1',
-  expired: 'M6 3h12M6 21h12M7 3c0 5 10 13 10 18M17 3c0 5-10 13-10 18',
   received: 'M12 3a9 9 0 1 0 .01 0M8 12l3 3 5-6',
-  revoked: 'M4 7h16M9 7V4h6v3M6 7l1 14h10l1-14M10 11v6M14 11v6',
-  tampered: 'M12 3l8 3v6c0 5-4 8-8 9-4-1-8-4-8-9V6zM12 8v5M12 16v.1',
   offline: 'M2 9c6-5 14-5 20 0M6 13c4-3 8-3 12 0M12 18v.1M4 21L20 3',
-  away: 'M7 19a4 4 0 0 1 0-9 5 5 0 0 1 10 0 4 4 0 0 1 0 9zM10 13l4 4M14 13l-4 4',
-  portal: 'M2 9c6-5 14-5 20 0M6 13c4-3 8-3 12 0M12 18v.1',
-  faulty: 'M5 3v18l2-2 2.5 2 2.5-2 2.5 2 2.5-2 2 2V3zM12 7v5M12 15v.1',
-  old: 'M12 3a9 9 0 1 0 .01 0M12 7v6M12 16v.1',
-  about: 'M5 3v18l2-2 2.5 2 2.5-2 2.5 2 2.5-2 2 2V3zM8 8h8M8 12h8'
+  faulty: 'M5 3v18l2-2 2.5 2 2.5-2 2.5 2 2.5-2 2 2V3zM12 7v5M12 15v.1'
 };
 
 var keys;
@@ -60,7 +52,7 @@ function show(name, canRetry) {
   write('heading', say[state]);
   write('text', (say[state + 'Text'] || '') + (/^(abs|ex|rec|rev|tam|fau)/.test(state) ? ' ' + say.ask : ''));
   write('count');
-  $('icon').setAttribute('d', ICONS[state] || '');
+  $('icon').setAttribute('d', ICONS[state] || ICONS.absent);
   mark('retry', canRetry);
 }
 
@@ -187,7 +179,7 @@ function arrived(bytes) {
 function warmUp(steps) {
   var zeros = new Uint8Array(1024);
   if (!steps || request.readyState > 3) return;
-  for (var i = 0; i < 2; i++) cipher.seal(zeros.subarray(0, 32), zeros.subarray(0, 12), zeros, MAGIC);
+  for (var i = 0; i < 2; i++) cipher.open(zeros.subarray(0, 32), zeros.subarray(0, 12), zeros, MAGIC);
   setTimeout(function () {
     warmUp(steps - 1);
   }, 0);
@@ -226,6 +218,7 @@ function seen() {
 function fitTotal() {
   var total = $('total');
   var share;
+  fitLines();
   total.style.cssText = '';
   share = total.clientWidth / (total.scrollWidth - 1);
   if (share < 1) total.style.fontSize = Math.max(1.25, 2.9 * share) + 'rem';
@@ -251,8 +244,12 @@ function listFacts() {
 // The size that a PNG begins with keeps its place free, so that nothing moves when it is there.
 function showPreview(facts) {
   var picture = $('preview');
+  var lines = readLines(ticket.parts);
+  if (lines) showLines(lines);
   if (!ticket.preview) return;
   mark('preview', true);
+  $('paper').open = !lines || lines.rest;
+  mark('paper', !$('paper').open);
   picture.onerror = function () {
     mark('preview');
   };
@@ -260,14 +257,6 @@ function showPreview(facts) {
   picture.height = u32(ticket.preview.body, 20);
   picture.alt = [say.picture, ticket.title, ticket.total, facts].join(' ');
   picture.src = URL.createObjectURL(new Blob([ticket.preview.body], { type: 'image/png' }));
-  $('zoom').onclick = function () {
-    zoom(!root.classList.contains('zoomed'));
-  };
-}
-
-function zoom(on) {
-  mark('zoomed', on);
-  $('zoom').setAttribute('aria-expanded', on);
 }
 
 function offerShare(name, type) {
@@ -370,7 +359,7 @@ function deleted(status, follows) {
 // Start
 
 function start() {
-  var written = ['retry', 'save', 'share', 'appText', 'copy', 'delete', 'more', 'privacy', 'moreText'];
+  var written = ['paperText', 'retry', 'save', 'share', 'appText', 'copy', 'delete', 'more', 'privacy', 'moreText'];
   for (var i = 0; i < written.length; i++) write(written[i], say[written[i]]);
   root.lang = language;
   $('copy').onclick = copyLink;
@@ -384,9 +373,6 @@ function start() {
     if (/offline|away|portal/.test(state)) begin();
   });
   window.onresize = fitTotal;
-  document.onkeydown = function (event) {
-    if (event.keyCode === 27) zoom(false);
-  };
   show(state);
   if (state !== 'opening') return;
   keys = deriveKeys(secret);

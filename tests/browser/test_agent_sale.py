@@ -115,7 +115,7 @@ def test_what_takepos_prints_is_on_the_customers_phone(agent, paired, phone, rec
     assert saved.startswith(b"%PDF-")
     assert name.startswith("TC1-2611-00")
     assert phone.text("#title") in ("Épicerie du Test", "Epicerie du Test")
-    assert phone.visible("#preview")
+    assert "54,64" in phone.text("#lines")
 
 
 def test_a_pdf_in_a_folder_is_delivered_byte_for_byte(agent, paired, phone, invoice):

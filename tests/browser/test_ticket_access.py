@@ -26,7 +26,7 @@ IN_APP = "Object.defineProperty(navigator, 'userAgent', {get: () => 'Instagram'}
 CAN_SHARE = "navigator.canShare = () => true; navigator.share = () => Promise.resolve()"
 GONE = {"expired", "received", "revoked"}
 BOXES = """
-window.boxes = () => ['receipt', 'zoom', 'preview', 'save', 'share', 'more'].map((id) => {
+window.boxes = () => ['receipt', 'paper', 'preview', 'save', 'share', 'more'].map((id) => {
   const box = document.getElementById(id).getBoundingClientRect();
   return id + [box.x, box.y, box.width, box.height].map((side) => ' ' + Math.round(side)).join();
 });
@@ -200,11 +200,11 @@ def test_what_a_language_has_not_is_said_in_the_next_that_the_phone_wants(screen
 def test_keyboard_reaches_everything_in_reading_order(show):
     phone = show("ready")
     reached = []
-    for _ in range(3):
+    for _ in range(2):
         phone.page.keyboard.press("Tab")
         reached.append(phone.page.evaluate("document.activeElement.id"))
 
-    assert reached == ["zoom", "save", "more"]
+    assert reached == ["save", "more"]
 
 
 def test_focus_is_on_the_shop_once_the_receipt_is_there(show):
@@ -213,21 +213,21 @@ def test_focus_is_on_the_shop_once_the_receipt_is_there(show):
     assert phone.page.evaluate("document.activeElement.id") == "title"
 
 
-def test_enter_enlarges_the_picture_and_escape_ends_that(show):
-    phone = show("ready")
-    picture_box = phone.page.locator("#preview")
-    before = picture_box.bounding_box()["width"]
-    phone.page.focus("#zoom")
+def test_enter_shows_the_receipt_as_on_paper_and_hides_it_again(screen):
+    worded = Answers()
+    ticket = dataclasses.replace(worded.ticket, lines=(("Total", "54,64 €"),))
+    worded.envelope = seal(ticket, worded.secret)
+    phone = screen(Phone, locale="en-IE")
+    worded.serve(phone, "ready")
+    phone.open(worded.link).wait("ready")
+    phone.page.keyboard.press("Tab")
+
+    assert phone.page.evaluate("document.activeElement.id") == "paperText"
+    assert not phone.visible("#preview")
     phone.page.keyboard.press("Enter")
-
-    assert picture_box.bounding_box()["width"] > 2 * before
-    assert phone.page.locator("#zoom").get_attribute("aria-expanded") == "true"
-
-    phone.page.keyboard.press("Escape")
-
-    assert picture_box.bounding_box()["width"] == before
-    assert phone.page.locator("#zoom").get_attribute("aria-expanded") == "false"
-    assert phone.page.evaluate("document.activeElement.id") == "zoom"
+    phone.page.wait_for_selector("#preview", state="visible")
+    phone.page.keyboard.press("Enter")
+    phone.page.wait_for_selector("#preview", state="hidden")
 
 
 @pytest.mark.parametrize("state", ["ready", "absent", "portal"])
@@ -268,7 +268,7 @@ def test_a_picture_that_is_none_leaves_no_gap(screen, answers, preview):
     bad.serve(phone, "ready")
     phone.open(bad.link).wait("ready")
 
-    phone.page.wait_for_selector("#zoom", state="hidden")
+    phone.page.wait_for_selector("#paper", state="hidden")
     assert phone.visible("#save")
     assert phone.text("#total") == "54,64 €"
 

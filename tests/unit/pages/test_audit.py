@@ -1,5 +1,6 @@
 """What display_web/README.md tells an auditor is so."""
 
+import json
 import os
 import re
 import subprocess
@@ -57,7 +58,7 @@ def test_what_is_said_to_be_pure_is_pure(name):
 
 
 def test_what_leaves_the_phone():
-    code = source("opening.js", "ticket.js")
+    code = source("opening.js", "ticket.js", "paper.js")
 
     assert calls(code) == [
         ("GET", "relay + '/v1/info'"),
@@ -84,7 +85,7 @@ def test_what_leaves_the_tablet():
 
 
 def test_the_secret_is_where_it_is_said_to_be():
-    code = source("opening.js", "ticket.js")
+    code = source("opening.js", "ticket.js", "paper.js")
 
     for name in ("fragment", "secret", "keys", "history.state"):
         assert f"`{name}`" in STEPS
@@ -103,9 +104,13 @@ def test_every_state_is_named():
     icons = re.search(r"var ICONS = \{(.*?)\n\};", source("ticket.js"), re.DOTALL)[1]
     painted = set(re.findall(r"data-state=[\"']?(\w+)", source("display.css", "display.html")))
 
-    assert set(re.findall(r"`(\w+)`", phone)) - {"ready"} == set(
-        re.findall(r"^\s+(\w+):", icons, re.MULTILINE)
-    )
+    named = set(re.findall(r"`(\w+)`", phone)) - {"ready"}
+    words = json.loads((PAGES / "src/words/en.json").read_text(encoding="utf-8"))["ticket"]
+    assert named == {name for name in words if f"{name}Text" in words or name == "opening"} - {
+        "app", "more", "paper",
+    }  # fmt: skip
+    # What has no sign of its own has that of `absent`.
+    assert {"absent"} <= set(re.findall(r"^\s+(\w+):", icons, re.MULTILINE)) <= named
     assert painted <= set(re.findall(r"`(\w+)`", display))
 
 

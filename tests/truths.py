@@ -23,7 +23,7 @@ RELAY_SECONDS = 14.0
 """So long after a fault of its line the agent may still take the relay for away: the question has
 5 s, the next comes after up to 4, and where it asked for time, later."""
 ASK_SECONDS = 34.0
-"""So long after a fault of its line the agent may ask again what became of a ticket."""
+"""So long after a fault of its line or its disk the agent may ask again what became of a ticket."""
 PAGE_SECONDS = 45.0
 """A page that was not to be had is looked at again so soon (audit.py)."""
 
@@ -87,7 +87,7 @@ class Moment:
         return (
             self.sale.told_at is not None
             and self.sale.told_at < self.since
-            and not self.fault(RELAY_FAULTS, ASK_SECONDS)
+            and not self.fault(RELAY_FAULTS | {"full disk", "outbox held"}, ASK_SECONDS)
         )
 
     def has_next(self):

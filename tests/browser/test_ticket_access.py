@@ -7,6 +7,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from runpy import run_path
 
 import axe
 import pytest
@@ -24,6 +25,8 @@ OFFLINE = "Object.defineProperty(navigator, 'onLine', {get: () => false})"
 OLD = "delete window.Blob"
 IN_APP = "Object.defineProperty(navigator, 'userAgent', {get: () => 'Instagram'})"
 CAN_SHARE = "navigator.canShare = () => true; navigator.share = () => Promise.resolve()"
+# What the page's `show` is called as served: what it declares has short names (build.py).
+SHOW = run_path(str(PAGES / "build.py"))["short_names"]()["show"]
 GONE = {"expired", "received", "revoked"}
 BOXES = """
 window.boxes = () => ['receipt', 'paper', 'preview', 'save', 'share', 'more'].map((id) => {
@@ -153,7 +156,7 @@ def test_every_state_has_its_own_words_and_picture_in_every_language(screen, ans
     said, drawn = set(), set()
 
     for state in STATES[:-1]:
-        phone.page.evaluate("state => show(state, true)", state)
+        phone.page.evaluate(f"state => {SHOW}(state, true)", state)
         say = words(language)
         assert phone.text("#heading") == say[state]
         assert phone.text("#text").startswith(
@@ -164,7 +167,7 @@ def test_every_state_has_its_own_words_and_picture_in_every_language(screen, ans
 
     assert phone.page.locator("html").get_attribute("lang") == language
     assert len(said) == len(STATES) - 1
-    assert len(drawn) > len(STATES) // 2
+    assert len(drawn) == 6  # signs are few, for the page arrives in one round trip
 
 
 @pytest.mark.parametrize("language", LOCALES)

@@ -7,6 +7,7 @@ they are ready: to ask them meanwhile would be a script of Playwright's to compi
 """
 
 import argparse
+import asyncio
 import statistics
 import tempfile
 from pathlib import Path
@@ -46,7 +47,8 @@ def main():
     from playwright.sync_api import sync_playwright
 
     from e2ee_ticket import Ticket
-    from e2ee_ticket.pdf.preview import make_preview
+    from e2ee_ticket.pdf.seen import see
+    from e2ee_ticket.till.pipeline import with_seen
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-n", type=int, default=25, help="how many openings of each kind")
@@ -54,7 +56,8 @@ def main():
     print(bench.machine(), end="\n\n")
     receipt = (bench.DATA / "dolibarr_takepos_invoice.pdf").read_bytes()
     ticket = Ticket(receipt=receipt, title="Épicerie", total="54,64 €", number="TC1-1",
-                    issued="2026-07-30T14:05:00+02:00", preview=make_preview(receipt))  # fmt: skip
+                    issued="2026-07-30T14:05:00+02:00")  # fmt: skip
+    ticket = with_seen(ticket, asyncio.run(see(receipt)))
     rows = []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         bare_pages = Path(folder) / "bare"

@@ -275,13 +275,16 @@ def _write(path: Path, content: str | bytes) -> None:
 
 
 def _make_alike(root: Path) -> None:
-    """Give every file the modes and the moment that no machine and no day changes."""
+    """Give every file the modes and the moment that no machine and no day changes.
+
+    The relay's settings may hold the password of a Redis, so root alone reads them.
+    """
     for path in [root, *root.rglob("*")]:
         if path.is_symlink():
             continue
         runs = path.is_dir() or path.parent in (root / "usr/bin", root / "DEBIAN")
         runs = runs and path.name not in ("control", "conffiles", "md5sums")
-        path.chmod(0o755 if runs else 0o644)
+        path.chmod(0o755 if runs else 0o640 if path.name == "relay-server.env" else 0o644)
     for path in [*root.rglob("*"), root]:
         os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
 

@@ -10,10 +10,11 @@ import asyncio
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]
 
 import PIL.Image  # noqa: E402 - after the line above, as those below
 import PIL.ImageOps  # noqa: E402 - idem
@@ -25,6 +26,7 @@ from screens import Phone, Tablet  # noqa: E402 - idem
 from e2ee_ticket import Link, Secret, Ticket  # noqa: E402 - idem
 from e2ee_ticket.pdf.draw import draw_receipt, sample_receipt  # noqa: E402 - idem
 from e2ee_ticket.pdf.preview import preview  # noqa: E402 - idem
+from e2ee_ticket.pdf.words import words_of_receipt  # noqa: E402 - idem
 from e2ee_ticket.protocol.content import Content  # noqa: E402 - idem
 
 GET = "GET /v1/t/"
@@ -111,8 +113,8 @@ class Studio:
         phone.close()
 
 
-def draw_tickets(studio, ticket):
-    """Draw the phone's page."""
+def draw_tickets(studio, ticket, pictured):
+    """Draw the phone's page; `pictured` has a picture of the receipt, and no words."""
     cable, relay = studio.cable, studio.relay
     link = studio.keep(ticket)
     near = f"{cable.origin}/#{link.digits()}"
@@ -128,6 +130,7 @@ def draw_tickets(studio, ticket):
         studio.phone(link.reveal(), "ready", f"ready-{size}", **options)
     studio.phone(link.reveal(), "ready", "ready-saved", prepare=save)
     studio.phone(studio.keep(Ticket(ticket.receipt)).reveal(), "ready", "ready-bare")
+    studio.phone(studio.keep(pictured).reveal(), "ready", "ready-picture")
     held = cable.hold(GET)
     studio.phone(near, "opening", "opening")
     held.release()
@@ -244,7 +247,8 @@ def draw_unhappy_displays(studio, counter):
 def main():
     """Draw everything."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build/screenshots"
-    receipt = draw_receipt(sample_receipt())
+    sample = sample_receipt()
+    receipt = draw_receipt(sample)
     ticket = Ticket(
         receipt,
         name="2026-004217.pdf",
@@ -253,11 +257,12 @@ def main():
         number="2026-004217",
         issued="2026-11-21T17:42:00+01:00",
         lang="fr",
-        preview=asyncio.run(preview(receipt)),
+        lines=words_of_receipt(sample),
     )
+    pictured = replace(ticket, lines=None, preview=asyncio.run(preview(receipt)))
     with ExitStack() as stack:
         studio = Studio(stack, folder)
-        draw_tickets(studio, ticket)
+        draw_tickets(studio, ticket, pictured)
         draw_displays(studio)
     for name, (picture, size) in SHOWN.items():
         shown = lay_out([folder / f"{picture}.png"], size, 1, gap=0)

@@ -70,8 +70,10 @@ def test_the_same_wheel_makes_the_same_package(wheel, deb, tmp_path):
 
 def test_everything_belongs_to_root_and_nothing_can_be_written_by_others(members):
     assert {(member.uid, member.gid) for member in members.values()} == {(0, 0)}
+    secret = members["etc/relay-server.env"]
+    assert secret.mode == 0o640
     for name, member in members.items():
-        assert member.issym() or member.mode in (0o644, 0o755), name
+        assert member is secret or member.issym() or member.mode in (0o644, 0o755), name
     assert {member.mtime for member in members.values()} == {1_580_601_600}
 
 

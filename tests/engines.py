@@ -148,18 +148,6 @@ class Browser:
             lambda: stage.read_qr(self.screenshot()), "a code on the display", seconds
         )
 
-    def wait_for_picture(self):
-        """Wait until the receipt's preview is drawn; return its size on the screen."""
-        return stage.wait_for(
-            lambda: self.run(
-                """var picture = document.getElementById('preview');
-                var box = picture.getBoundingClientRect();
-                return picture.naturalWidth && box.width > 50 && box.height > 50
-                    && [box.width, box.height];"""
-            ),
-            "the preview",
-        )
-
     def save(self):
         """Tap "Save PDF" and return the bytes and the name of what was saved."""
         before = self._saved()

@@ -159,7 +159,8 @@ class Demo:
         step(3, f"The phone scanned it, {seconds:.1f} s after the printing, and saved the PDF:")
         say(f"    {short(path)}, {SAME}.")
         self._ending.wait_for(
-            lambda: till.look(link, "outcome") == "opened", "the till's notice that it was opened"
+            lambda: till.look(link, "outcome") in ("opened", "received"),
+            "the till's notice that it was opened",
         )
         screens.open_console(till.console_link())
         screens.picture("cashier", "5-cashier")

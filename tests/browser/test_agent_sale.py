@@ -141,6 +141,9 @@ def test_the_cashier_follows_the_sale_on_the_console(agent, paired, phone, scree
     phone.open(paired.wait_for_qr()).wait("ready")
     page.get_by_text("Ouvert").first.wait_for()
     phone.save()
+    page.wait_for_timeout(500)
+    assert page.get_by_text("Enregistré").count() == 0  # a tap is no proof (R75)
+    phone.page.locator("#delete").click()
 
     page.get_by_text("Enregistré").first.wait_for()
 

@@ -131,7 +131,7 @@ def test_the_demo_plays_a_sale_and_ctrl_c_ends_all_of_it(tmp_path, screen):
         page.goto(re.search(r"http://\S+/enter#\S+", demo.told)[0])
         page.wait_for_url("**/")
         page.get_by_text("54,64").first.wait_for()
-        page.get_by_text("Enregistré").first.wait_for()
+        page.get_by_text("Ouvert").first.wait_for()
         second = subprocess.run(
             [sys.executable, DEMO, "--once", "--keep", demo.kept],
             check=False, capture_output=True, text=True, timeout=60,

@@ -43,7 +43,7 @@ def test_a_receipt_goes_from_the_till_to_the_phone(engine, till, relay, invoice)
     with stage.Sale(till, "--display", "Till 1", "--wait", *options, invoice) as sale:
         code = display.wait_for_qr()
         phone.open(code).wait("ready")
-        shown = phone.wait_for_picture()
+        shown = phone.text("#lines")
         saved, name = phone.save()
 
         display.wait("thanks")
@@ -54,7 +54,7 @@ def test_a_receipt_goes_from_the_till_to_the_phone(engine, till, relay, invoice)
     assert phone.url == relay.origin + "/"
     assert phone.text("#title") == "Épicerie du Test"
     assert phone.text("#total") == "54,64 €"
-    assert shown[0] > 200
+    assert "54,64" in shown
     assert saved == invoice.read_bytes()
     assert name == invoice.name
     assert (ended, said) == (0, "")

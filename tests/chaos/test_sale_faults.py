@@ -192,7 +192,7 @@ def test_the_phone_is_faster_than_the_upload(till, line, display, phone):
 
 
 def test_the_phones_download_is_cut_several_times(till, display, phone, cable):
-    cuts = [cable.cut_answer(GET, after) for after in (20_000, 1, 0)]
+    cuts = [cable.cut_answer(GET, after) for after in (9_000, 1, 0)]
 
     with sell(till) as sale:
         code = display.wait_for_qr()

@@ -179,7 +179,7 @@ SENTENCES = {
     "Opened": lambda m: m.sale.opened_at is not None,
     "The customer sees the receipt on the phone.": lambda m: m.sale.opened_at is not None,
     "Saved": lambda m: m.sale.saved_at is not None,
-    "The customer has saved the receipt.": lambda m: m.sale.saved_at is not None,
+    "The customer says that it is saved, or has shared it.": lambda m: m.sale.saved_at is not None,
     "Failed": REASONS[Reason.FAILED],
     "The QR code opens nothing: hand over paper.": REASONS[Reason.FAILED],
 }

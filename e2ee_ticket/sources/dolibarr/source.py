@@ -144,6 +144,7 @@ class Dolibarr:
         self._place = hashlib.sha256(self._url.encode()).hexdigest()[:8]
         self._told = asyncio.Event()
         self._ledger: Ledger | None = None
+        self._found: tuple[int, Sequence[int]] | None = None
         self._kept: str | None = None
         self._seen: dict[int, tuple[float, bool]] = {}
         self._attempts: dict[int, int] = {}
@@ -264,6 +265,7 @@ class Dolibarr:
         seconds = time.monotonic() - began
         if ledger.newest == 0 and len(sales) > _ATTEMPTS:
             # All of a sudden there is a past, which was hidden before: it is nobody's sale now.
+            self._found = None
             self._ledger = await self._fresh(intake)
             return None
         away = self._was_away()
@@ -289,14 +291,24 @@ class Dolibarr:
         return None
 
     async def _begin(self, intake: Intake) -> Ledger:
-        """Go on where it was left; at the very first start, with what is sold from now on."""
-        kept = await intake.cursor()
-        ledger = Ledger.from_cursor(kept, self._place)
+        """Go on where it was left; at the very first start, with what is sold from now on.
+
+        "Now" is the first answer of Dolibarr: what is sold while the outbox cannot be read, or the
+        beginning not be kept, is this till's already.
+        """
         newest = await query.newest_sale(self._client)
+        try:
+            kept = await intake.cursor()
+        except OutboxError:
+            if self._found is None:
+                self._found = newest, await query.list_drafts(self._client)
+            raise
+        ledger = Ledger.from_cursor(kept, self._place)
         # A newest sale below the kept one is another, or an older, database: what the cursor says
         # of it means nothing.
         if ledger is None or newest < ledger.newest:
             return await self._fresh(intake)
+        self._found = None
         self._kept = kept
         return ledger
 
@@ -304,9 +316,9 @@ class Dolibarr:
         newest = await query.newest_sale(self._client)
         if newest == 0 and await is_hidden(self._client):
             raise SourceError(*RIGHT_262)
-        drafts = await query.list_drafts(self._client)
-        # What is sold while this cannot be kept is this till's already.
-        ledger = self._ledger = Ledger(secrets.token_hex(4), newest, drafts)
+        found, drafts = self._found or (newest, await query.list_drafts(self._client))
+        ledger = self._ledger = Ledger(secrets.token_hex(4), min(found, newest), drafts)
+        self._found = None
         self._last_answer = self._now()
         await self._keep(ledger, intake)
         return ledger

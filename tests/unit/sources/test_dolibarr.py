@@ -82,6 +82,24 @@ async def test_what_is_sold_while_the_first_start_cannot_be_kept_is_not_lost(fak
     assert [arrival.ticket.number for arrival in held.arrivals] == [held.sold]
 
 
+async def test_what_is_sold_while_the_first_start_cannot_be_read_is_not_lost(fake):
+    class Held(Keeper):
+        sold = None
+
+        async def cursor(self):
+            if self.sold is None:  # another program holds the outbox, and a sale is made
+                self.sold = fake.ref(fake.sell())
+                raise OutboxError("another program holds the outbox")
+            return await super().cursor()
+
+    fake.sell()
+    held = Held()
+    async with running(make(fake), held, begun=False):
+        await held.wait()
+
+    assert numbers(held) == [held.sold]
+
+
 async def test_a_first_start_in_a_shop_that_has_sold_nothing(fake, keeper):
     fake.nothing_is_404 = True
 

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from e2ee_ticket.errors import BusyError, FullError, OutboxError, PermitError, TicketError
+from e2ee_ticket.pdf.seen import Seen
 from e2ee_ticket.protocol.channel import PairingSecret, WriteToken, registration
 from e2ee_ticket.protocol.envelope import unseal
 from e2ee_ticket.protocol.link import Link
@@ -296,9 +297,12 @@ class AgentMachine(RuleBasedStateMachine):
         return Verdict(self.page, f"the page is {self.page}")
 
     async def _draw(self, record, _receipt):
-        """The picture of a receipt takes its time, sometimes too long; sometimes there is none."""
+        """To look at a receipt takes its time, sometimes too long; there may be nothing to see."""
         await self.clock.sleep(record.number % 4)
-        return b"\x89PNG\r\n\x1a\n picture" if record.number % 3 else None
+        if not record.number % 3:
+            return None
+        words = (("Total", "1,00"),) if record.number % 2 else None
+        return Seen(b"\x89PNG\r\n\x1a\n picture", words, None if words else "no text")
 
     async def _do(self, work, after=None):
         """Let the agent do something; kill it after so many turns of its loop, if told."""

@@ -14,6 +14,7 @@ import struct
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest import mock
 
 import PIL.Image
 from fuzzing import instrumented, run
@@ -75,8 +76,8 @@ def fuzz_stream(data):
 
 def fuzz_printed(data):
     """Pictures and raster pages, as the child reads them; few dots, so that many are tried."""
-    printed.PIXELS_MAX, printed.ALL_PIXELS_MAX = 40_000, 80_000
-    with contextlib.suppress(printed.Unreadable):
+    few = mock.patch.multiple(printed, PIXELS_MAX=40_000, ALL_PIXELS_MAX=80_000)
+    with few, contextlib.suppress(printed.Unreadable):
         assert printed.to_pdf(data, 100_000).startswith(b"%PDF-")
 
 

@@ -363,5 +363,7 @@ NOT_SEEN = {
     "R130": "what a till does over days",
     "R131": "idem",
     "R132": "idem",
+    "R74": "when a page has been seen; tests/browser/test_ticket_page.py",
+    "R75": "what a customer says or a phone confirms; tests/browser/test_ticket_page.py",
 }
 """Why no bytes into or out of one program alone show whether a rule is kept."""

@@ -443,7 +443,9 @@ def test_every_file_that_the_manuals_name_is_there():
     named = set()
     for file in (root / "deploy").rglob("*.*"):
         text = file.read_text("utf-8")
-        paths = re.findall(r"\b((?:deploy|spec|benchmarks|relay_server)/[\w./-]*\w)", text)
+        paths = re.findall(
+            r"(?<![\w/])((?:deploy|spec|benchmarks|relay_server|tests)/[\w./-]*\w)", text
+        )
         named |= {(file, root / path) for path in paths}
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
             named.add((file, file.parent / link))

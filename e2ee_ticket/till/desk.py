@@ -120,7 +120,7 @@ class Desk:
         for record in self._recent:
             self.look_at(record)
             record.showings = [
-                replace(showing, until=now) if showing.until is None else showing
+                self._ended(record, showing, now) if showing.until is None else showing
                 for showing in record.showings
             ]
             self._save(record)
@@ -941,7 +941,7 @@ class Desk:
         seen |= here if record.drawn else set()
         known = {showing.place for showing in record.showings if showing.until is None}
         record.showings = [
-            replace(showing, until=now)
+            self._ended(record, showing, now)
             if showing.until is None and showing.place not in on
             else showing
             for showing in record.showings
@@ -955,6 +955,13 @@ class Desk:
             record.seen_at = None
         elif record.seen_at is None:
             record.seen_at = passed
+
+    def _ended(self, record: Record, showing: Showing, now: float) -> Showing:
+        """End a showing after the time that it really lasted, however the clock was set."""
+        if record.seen_at is None:
+            return replace(showing, until=now)
+        longest = showing.since + self._engine.clock.monotonic() - record.seen_at
+        return replace(showing, until=min(now, longest) if now >= showing.since else longest)
 
     def _save(self, record: Record) -> None:
         """Keep what differs from what the outbox has; what a full disk does not take, later."""

@@ -299,6 +299,21 @@ async def test_what_a_full_disk_did_not_keep_of_a_sale_is_kept_when_it_can_be(sh
         assert showing == Showing("Counter", showing.since)
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_clock_that_is_set_makes_no_brief_showing_a_long_one(shop, hours):
+    async with shop.tablet():
+        number = await shop.sell()
+        await shop.clock.advance(1)
+        shop.clock.jump(hours * 3600)
+        await shop.sell()
+        await shop.restart()
+        await shop.clock.advance(1)
+
+        (showing,) = shop.outbox.histories()[number].showings
+        assert 0 < showing.until - showing.since <= 2
+        assert shop.sale(number).state == "held"
+
+
 # What arrives late
 
 

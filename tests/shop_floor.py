@@ -326,6 +326,7 @@ class Floor:
             display.start()
         # What Dolibarr sold before it was first asked is not this till's.
         stage.wait_for(lambda: self.shop.asked["invoices"] > 2, "the source's beginning")
+        time.sleep(0.5)  # and it is kept before anything breaks
         self._learner = threading.Thread(target=self._learn_always, daemon=True)
         self._learner.start()
         return self

@@ -530,7 +530,7 @@ def test_the_judge_sees_every_kind_of_fault():
 @pytest.mark.parametrize(
     "times",
     [
-        pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+        pytest.param(50, marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
         pytest.param(1000, marks=[pytest.mark.soak, pytest.mark.timeout(0)]),
     ],
 )

@@ -3,6 +3,7 @@
 Of each thing that a proxy can spoil it is said which setting of which proxy does that.
 """
 
+import functools
 import hashlib
 import http.client
 import json
@@ -91,7 +92,7 @@ class Trial:
     """One ticket and one display, which nobody else has; their names are to be removed after."""
 
     def __init__(self, url: SplitResult, permit: str, *, wait: int) -> None:
-        self._url = url
+        self._call = functools.partial(call, url)
         self._permit = permit
         self._wait = wait
         self.ticket_id = secrets.token_bytes(16)
@@ -246,17 +247,6 @@ class Trial:
         text = token if isinstance(token, str) else token.hex()
         lines = {"Authorization": f"Bearer {text}"} if text else {}
         return lines | ({"If-None-Match": etag} if etag else {})
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        headers: dict[str, str] | None = None,
-        sent: bytes = b"",
-        *,
-        seconds: float = CALL_SECONDS,
-    ) -> Answer:
-        return call(self._url, method, path, headers, sent, seconds=seconds)
 
 
 def _envelope(token: bytes, size: int) -> bytes:

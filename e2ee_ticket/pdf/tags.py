@@ -65,11 +65,6 @@ def _lines(marks: list[Mark]) -> Iterator[list[Mark]]:
         yield list(group)
 
 
-def _shape(line: list[Mark]) -> tuple[bool, int]:
-    """What the rows of one table have in common."""
-    return line[0].role == ROW, len(_cells(line))
-
-
 def _cells(line: list[Mark]) -> list[list[Mark]]:
     """Give the marks of each cell of a row, none for a cell in which nothing stands."""
     last = max(mark.place for mark in line)

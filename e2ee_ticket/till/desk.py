@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -116,13 +116,9 @@ class Desk:
 
         Displays go idle now: until when a code was on is known now, and not when all begins again.
         """
-        now = self._engine.clock.now()
         for record in self._recent:
             self.look_at(record)
-            record.showings = [
-                self._ended(record, showing, now) if showing.until is None else showing
-                for showing in record.showings
-            ]
+            self._end_showings(record)
             self._save(record)
         tasks = [*self._tasks, *self._forgetting.values()]
         for task in tasks:
@@ -940,12 +936,7 @@ class Desk:
         seen = {each.place for each in record.deliveries if each.confirmed}
         seen |= here if record.drawn else set()
         known = {showing.place for showing in record.showings if showing.until is None}
-        record.showings = [
-            self._ended(record, showing, now)
-            if showing.until is None and showing.place not in on
-            else showing
-            for showing in record.showings
-        ]
+        self._end_showings(record, on)
         record.showings += [Showing(place, now) for place in seen if place and place not in known]
         record.showings += [Showing(HERE, now)] if HERE in seen - known else []
         passed = self._engine.clock.monotonic()
@@ -956,12 +947,25 @@ class Desk:
         elif record.seen_at is None:
             record.seen_at = passed
 
-    def _ended(self, record: Record, showing: Showing, now: float) -> Showing:
-        """End a showing after the time that it really lasted, however the clock was set."""
-        if record.seen_at is None:
-            return replace(showing, until=now)
-        longest = showing.since + self._engine.clock.monotonic() - record.seen_at
-        return replace(showing, until=min(now, longest) if now >= showing.since else longest)
+    def _end_showings(self, record: Record, on: Collection[str | None] = ()) -> None:
+        """End its showings, but for places where it is on.
+
+        Each has lasted as long as time has passed, however the clock was set meanwhile.
+        """
+        clock = self._engine.clock
+        now = clock.now()
+        passed = None if record.seen_at is None else clock.monotonic() - record.seen_at
+
+        def ended(showing: Showing) -> Showing:
+            if passed is None:
+                return replace(showing, until=now)
+            longest = showing.since + passed
+            return replace(showing, until=min(now, longest) if now >= showing.since else longest)
+
+        record.showings = [
+            ended(showing) if showing.until is None and showing.place not in on else showing
+            for showing in record.showings
+        ]
 
     def _save(self, record: Record) -> None:
         """Keep what differs from what the outbox has; what a full disk does not take, later."""
